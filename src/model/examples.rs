@@ -1,0 +1,74 @@
+//! Plain values for tests everywhere: a test sets what it is about, and takes the rest from here.
+
+use std::time::Duration;
+
+use super::image::{Boot, DiskFormat};
+use super::{Bytes, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, Vm, VmName, identity};
+
+/// A key nobody has the private half of.
+pub(crate) const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5dRL9gZ4JbhkmEkqlOV7J0Gf5KqRN4mGF1rWk2M0zQ ops@lab";
+
+/// A network on `br0` with the domain `lab` and nothing beyond that.
+pub(crate) fn network(name: &str, subnet: &str) -> Network {
+    let subnet = subnet.parse().unwrap();
+    Network {
+        name: name.parse().unwrap(),
+        bridge: "br0".parse().unwrap(),
+        subnet,
+        pool: Pool::whole(subnet),
+        domain: "lab".parse().unwrap(),
+        upstreams: Vec::new(),
+        nat: false,
+        lease: Duration::from_secs(43_200),
+        dns_ttl: Duration::from_secs(5),
+        ntp: Vec::new(),
+        mtu: None,
+        routes: Vec::new(),
+    }
+}
+
+/// An external VM on the network `lab`.
+pub(crate) fn vm(name: &str, address: &str) -> Vm {
+    let name: VmName = name.parse().unwrap();
+    Vm {
+        network: "lab".parse().unwrap(),
+        mac: identity::mac(&name, 0),
+        address: address.parse().unwrap(),
+        uuid: identity::uuid(&name),
+        tap: identity::tap(&name, 0),
+        keys: Vec::new(),
+        template: "default".parse().unwrap(),
+        user_data: None,
+        hosting: Hosting::External,
+        created: Timestamp(0),
+        first_boot: None,
+        name,
+    }
+}
+
+/// The shape of a small clone of `debian-12`.
+pub(crate) fn machine() -> Machine {
+    Machine {
+        image: "debian-12".parse().unwrap(),
+        cpus: 1,
+        memory: Bytes::mib(512),
+        disk: Bytes::gib(10),
+        swap: Bytes::mib(256),
+        phase: Phase::Launched,
+    }
+}
+
+/// The image `debian-12`, started by its own boot loader.
+pub(crate) fn image() -> Image {
+    Image {
+        name: "debian-12".parse().unwrap(),
+        format: DiskFormat::Qcow2,
+        sha256: String::new(),
+        virtual_size: Bytes::gib(2),
+        file_size: Bytes::mib(400),
+        default_user: "debian".into(),
+        boot: Boot::Disk,
+        created: Timestamp(0),
+    }
+}

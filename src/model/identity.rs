@@ -1,0 +1,124 @@
+//! What is derived from a VM's name, so that it never has to be typed: MAC, UUID, instance-id, tap name.
+//!
+//! The derivation is a contract: a VM that is deleted and registered again under its name gets the same identity, so
+//! these functions must give the same answer in every release (the tests hold the values fast).
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::mac::MacAddress;
+use super::name::{TapName, VmName};
+
+/// cloud-init's name of one life of a VM: its SMBIOS UUID in lower case, so that every metadata view agrees on it
+/// (guest-contract §1.5).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct InstanceId(Arc<str>);
+
+impl InstanceId {
+    /// The instance-id of the VM with this UUID.
+    pub fn of(uuid: Uuid) -> Self {
+        Self(Arc::from(uuid.hyphenated().to_string()))
+    }
+
+    /// The instance-id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// The hardware address of a name: `52:54` (locally administered, as QEMU's own) and 32 bits of its hash.
+///
+/// `attempt` counts from zero; a registrar that finds an address taken asks again with the next one.
+pub fn mac(name: &VmName, attempt: u32) -> MacAddress {
+    let [a, b, c, d, ..] = hash("mac", name, attempt);
+    MacAddress::new([0x52, 0x54, a, b, c, d])
+}
+
+/// The SMBIOS UUID of a name: version 8 (RFC 9562 §5.8), 122 bits of its hash.
+pub fn uuid(name: &VmName) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(hash("uuid", name, 0).split_at(16).0);
+    Uuid::new_v8(bytes)
+}
+
+/// The tap's name: `tap-` and the VM's name where that fits an interface name, else its start and a hash.
+pub fn tap(name: &VmName, attempt: u32) -> TapName {
+    let plain = format!("tap-{name}");
+    let text = if plain.len() <= 15 && attempt == 0 {
+        plain
+    } else {
+        let [a, b, c, ..] = hash("tap", name, attempt);
+        let start: String = name.as_str().chars().take(5).collect();
+        format!("tap-{start}{a:02x}{b:02x}{c:02x}")
+    };
+    TapName::from_str(&text).unwrap_or_else(|error| unreachable!("a derived tap name is valid: {error}"))
+}
+
+/// The user id that a VM's QEMU runs as, from the range no distribution assigns (systemd's UIDS-GIDS.md: 1879048192 to
+/// 2147483647 are unused). It holds the last 27 bits of the address: all addresses of one /5 have different ones, but two
+/// networks that are alike in those bits (10.77.0.0/24 and 18.77.0.0/24) share them.
+pub fn uid(address: Ipv4Addr) -> u32 {
+    1_900_000_000 + (address.to_bits() & 0x07ff_ffff)
+}
+
+fn hash(what: &str, name: &VmName, attempt: u32) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(b"seedbed 1 ");
+    hasher.update(what.as_bytes());
+    hasher.update([0]);
+    hasher.update(name.as_str().as_bytes());
+    hasher.update([0]);
+    hasher.update(attempt.to_be_bytes());
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::mac;
+
+    fn name(text: &str) -> VmName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_derivation_is_the_same_in_every_release() {
+        let web1 = name("web1");
+        assert_eq!(mac::text(super::mac(&web1, 0)), "52:54:ce:9b:49:d4");
+        assert_eq!(uuid(&web1).to_string(), "7573fe52-e13e-82a6-a9ae-40fb6a351c25");
+        assert_eq!(tap(&web1, 0).as_str(), "tap-web1");
+    }
+
+    #[test]
+    fn a_derived_mac_is_a_stations_own_and_changes_with_the_attempt() {
+        let web1 = name("web1");
+        assert_eq!(mac::check(super::mac(&web1, 0)), Ok(()));
+        assert_ne!(super::mac(&web1, 0), super::mac(&web1, 1));
+    }
+
+    #[test]
+    fn a_long_name_still_has_a_tap_of_its_own() {
+        let (one, two) = (
+            tap(&name("customer-frontend-1"), 0),
+            tap(&name("customer-frontend-2"), 0),
+        );
+        assert!(one != two && one.as_str().len() <= 15, "{one} {two}");
+    }
+}

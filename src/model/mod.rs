@@ -1,0 +1,35 @@
+//! The nouns of Seedbed, valid by construction: names, addresses, records and the directory of all of them.
+//!
+//! Nothing here does I/O, reads a clock, or knows a file format; every other module may import it, and it imports
+//! none of them. A value of these types can be trusted: whoever holds a [`VmName`] holds a valid RFC 1123 label.
+
+pub mod boot;
+pub mod bytes;
+pub mod directory;
+#[cfg(test)]
+pub(crate) mod examples;
+pub mod identity;
+pub mod image;
+pub mod key;
+pub mod mac;
+pub mod name;
+pub mod network;
+pub mod places;
+pub mod range;
+pub mod subnet;
+pub mod time;
+pub mod vm;
+
+pub use boot::{BootStep, Event, EventKind, Progress, VmState};
+pub use bytes::Bytes;
+pub use directory::{Directory, Revision};
+pub use identity::InstanceId;
+pub use image::Image;
+pub use key::SshKey;
+pub use mac::MacAddress;
+pub use name::{BridgeName, Domain, ImageName, NetworkName, TapName, TemplateName, VmName};
+pub use network::Network;
+pub use places::Places;
+pub use subnet::{Pool, Subnet};
+pub use time::{Clock, Timestamp};
+pub use vm::{FirstBoot, Hosting, Machine, Phase, Vm};

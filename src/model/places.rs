@@ -1,0 +1,132 @@
+//! Where everything lies on disk: one function per file, so that no path is put together twice.
+
+use std::path::{Path, PathBuf};
+
+use super::name::{ImageName, VmName};
+
+/// The two directories everything lies in: what must survive a host reboot, and what must not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    state: PathBuf,
+    run: PathBuf,
+}
+
+impl Places {
+    /// The places under a state directory (`/var/lib/seedbed`) and a run directory (`/run/seedbed`).
+    pub fn new(state: impl Into<PathBuf>, run: impl Into<PathBuf>) -> Self {
+        Self {
+            state: state.into(),
+            run: run.into(),
+        }
+    }
+
+    /// What survives a reboot.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// What does not.
+    pub fn run(&self) -> &Path {
+        &self.run
+    }
+
+    /// The registry's file.
+    pub fn registry(&self) -> PathBuf {
+        self.state.join("registry.redb")
+    }
+
+    /// The generated hosts file.
+    pub fn hosts(&self) -> PathBuf {
+        self.state.join("hosts")
+    }
+
+    /// The generated `known_hosts` file.
+    pub fn known_hosts(&self) -> PathBuf {
+        self.state.join("known_hosts")
+    }
+
+    /// All base images.
+    pub fn images(&self) -> PathBuf {
+        self.state.join("images")
+    }
+
+    /// One image's directory: `disk`, and where it starts by kernel, `kernel` and `initrd`.
+    pub fn image(&self, name: &ImageName) -> PathBuf {
+        self.images().join(name.as_str())
+    }
+
+    /// An image's disk file.
+    pub fn image_disk(&self, name: &ImageName) -> PathBuf {
+        self.image(name).join("disk")
+    }
+
+    /// An image's kernel.
+    pub fn image_kernel(&self, name: &ImageName) -> PathBuf {
+        self.image(name).join("kernel")
+    }
+
+    /// An image's initrd.
+    pub fn image_initrd(&self, name: &ImageName) -> PathBuf {
+        self.image(name).join("initrd")
+    }
+
+    /// All VMs' lasting files.
+    pub fn vms(&self) -> PathBuf {
+        self.state.join("vms")
+    }
+
+    /// One VM's lasting files.
+    pub fn vm(&self, name: &VmName) -> PathBuf {
+        self.vms().join(name.as_str())
+    }
+
+    /// A VM's root disk: a qcow2 overlay on its image.
+    pub fn disk(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("disk.qcow2")
+    }
+
+    /// A VM's swap disk: raw, formatted.
+    pub fn swap(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("swap.raw")
+    }
+
+    /// A VM's serial log, from its last power-on.
+    pub fn console_log(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("console.log")
+    }
+
+    /// What QEMU itself said on its standard error.
+    pub fn qemu_log(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("qemu.log")
+    }
+
+    /// All VMs' sockets.
+    pub fn sockets(&self) -> PathBuf {
+        self.run.join("vms")
+    }
+
+    /// The rungs that VMs were seen on.
+    pub fn rungs(&self) -> PathBuf {
+        self.run.join("rungs")
+    }
+
+    /// The rung that a VM was last seen on, in one word.
+    pub fn rung(&self, name: &VmName) -> PathBuf {
+        self.rungs().join(name.as_str())
+    }
+
+    /// One VM's sockets.
+    pub fn vm_sockets(&self, name: &VmName) -> PathBuf {
+        self.sockets().join(name.as_str())
+    }
+
+    /// A VM's QMP socket.
+    pub fn qmp(&self, name: &VmName) -> PathBuf {
+        self.vm_sockets(name).join("qmp")
+    }
+
+    /// A VM's serial socket.
+    pub fn serial(&self, name: &VmName) -> PathBuf {
+        self.vm_sockets(name).join("serial")
+    }
+}

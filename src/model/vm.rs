@@ -1,0 +1,101 @@
+//! A VM: what was registered, and what was learnt once and kept.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::bytes::Bytes;
+use super::identity::InstanceId;
+use super::key::SshKey;
+use super::mac::MacAddress;
+use super::name::{ImageName, NetworkName, TapName, TemplateName, VmName};
+use super::time::Timestamp;
+
+/// A registered virtual machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vm {
+    /// Its name, hostname and DNS label.
+    pub name: VmName,
+    /// The network it is on.
+    pub network: NetworkName,
+    /// Its hardware address, unique in the registry.
+    pub mac: MacAddress,
+    /// Its reserved IPv4 address, unique in the registry.
+    pub address: Ipv4Addr,
+    /// Its SMBIOS UUID.
+    pub uuid: Uuid,
+    /// The name of its tap, unique in the registry.
+    pub tap: TapName,
+    /// The keys that may log in.
+    pub keys: Vec<SshKey>,
+    /// The template its seed is rendered from.
+    pub template: TemplateName,
+    /// The user's own user-data, byte for byte.
+    pub user_data: Option<Arc<[u8]>>,
+    /// Who runs it.
+    pub hosting: Hosting,
+    /// When it was registered.
+    pub created: Timestamp,
+    /// What its first successful boot told; `None` until then.
+    pub first_boot: Option<FirstBoot>,
+}
+
+/// Who runs a VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hosting {
+    /// Someone else (libvirt, Proxmox, a physical box): it is only served.
+    External,
+    /// Seedbed runs its QEMU.
+    Managed(Machine),
+}
+
+/// The shape of a managed VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// The base image its disk is a clone of.
+    pub image: ImageName,
+    /// Virtual CPUs.
+    pub cpus: u16,
+    /// Memory.
+    pub memory: Bytes,
+    /// The root disk's size; never less than the image's.
+    pub disk: Bytes,
+    /// The swap disk's size; zero for none.
+    pub swap: Bytes,
+    /// How far its making has come.
+    pub phase: Phase,
+}
+
+/// How far the making of a managed VM has come: a launch that is cut short is undone by the next start of the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Registered, but its first start has not succeeded yet.
+    Launching,
+    /// Launched: it stays until it is deleted.
+    Launched,
+}
+
+/// What the first successful boot of a VM told about it (cloud-init's `phone_home`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstBoot {
+    /// When it phoned home.
+    pub at: Timestamp,
+    /// Its SSH host keys, as `known_hosts` writes them after the host name.
+    pub host_keys: Vec<SshKey>,
+}
+
+impl Vm {
+    /// The name cloud-init knows this life of the VM by.
+    pub fn instance_id(&self) -> InstanceId {
+        InstanceId::of(self.uuid)
+    }
+
+    /// Its machine, when Seedbed runs it.
+    pub const fn machine(&self) -> Option<&Machine> {
+        match &self.hosting {
+            Hosting::Managed(machine) => Some(machine),
+            Hosting::External => None,
+        }
+    }
+}

@@ -1,3 +1,4 @@
 //! Seedbed turns one Linux host with a bridge into a small cloud.
 
+pub mod config;
 pub mod model;

@@ -1,0 +1,128 @@
+//! The configuration as written: what the operator typed, before anything is checked or filled in.
+//!
+//! Every scalar that has a syntax of its own is kept as text here, so that [`super::Config`] can report all mistakes at
+//! once; only the shape of the document (unknown keys, a list where a mapping belongs) is judged by serde.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+/// The whole file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// What survives a reboot.
+    pub state_dir: Option<Text>,
+    /// What does not.
+    pub run_dir: Option<Text>,
+    /// The admin socket.
+    pub socket: Option<Text>,
+    /// `auto`, `kvm` or `tcg`.
+    pub accel: Option<Text>,
+    /// The QEMU program.
+    pub qemu: Option<Text>,
+    /// The operator's own seed templates.
+    pub templates: Option<Text>,
+    /// What a VM gets when the user does not say.
+    pub defaults: Option<DefaultsFile>,
+    /// The networks.
+    pub networks: Option<Vec<NetworkFile>>,
+}
+
+/// What a VM gets when the user does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultsFile {
+    /// Virtual CPUs.
+    pub cpus: Option<Text>,
+    /// Memory.
+    pub memory: Option<Text>,
+    /// Swap disk.
+    pub swap: Option<Text>,
+    /// How long a guest may take to power off.
+    pub stop_deadline: Option<Text>,
+}
+
+/// One network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkFile {
+    /// Its name.
+    pub name: Option<Text>,
+    /// Its bridge.
+    pub bridge: Option<Text>,
+    /// The bridge's address and the prefix length.
+    pub subnet: Option<Text>,
+    /// The addresses to give out.
+    pub pool: Option<Text>,
+    /// The DNS domain.
+    pub domain: Option<Text>,
+    /// Whether guests reach the world through the host's address.
+    pub nat: Option<bool>,
+    /// How long a lease holds.
+    pub lease: Option<Text>,
+    /// DNS.
+    pub dns: Option<DnsFile>,
+    /// Time servers.
+    pub ntp: Option<Vec<Text>>,
+    /// Interface MTU.
+    pub mtu: Option<Text>,
+    /// Routes beside the default route.
+    pub routes: Option<Vec<RouteFile>>,
+}
+
+/// DNS of a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DnsFile {
+    /// Where other names are asked.
+    pub upstreams: Option<Vec<Text>>,
+    /// How long a VM's answer may be cached.
+    pub ttl: Option<Text>,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteFile {
+    /// The destination, `192.168.0.0/16`.
+    pub to: Text,
+    /// The router.
+    pub via: Text,
+}
+
+/// A scalar, as text: `lease: 43200` means the same as `lease: "43200"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a single value")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+        Ok(Text(text.to_owned()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Text, E> {
+        Ok(Text(number.to_string()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Text, E> {
+        Ok(Text(number.to_string()))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Text, E> {
+        Ok(Text(number.to_string()))
+    }
+}

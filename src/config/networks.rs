@@ -1,0 +1,280 @@
+//! The networks of a configuration: each by itself, and then against each other.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::check::{Problems, number};
+use super::file::{DnsFile, NetworkFile, RouteFile, Text};
+use crate::model::network::Route;
+use crate::model::{BridgeName, Domain, Network, NetworkName, Pool, Subnet};
+
+/// The network's name when nothing else is said.
+pub(super) const NAME: &str = "lab";
+/// The bridge when nothing else is said.
+pub(super) const BRIDGE: &str = "br0";
+/// The DNS domain when nothing else is said.
+pub(super) const DOMAIN: &str = "lab";
+/// How long a lease holds when nothing else is said.
+pub(super) const LEASE: Duration = Duration::from_secs(12 * 3_600);
+/// How long a VM's DNS answer may be cached when nothing else is said: a deleted name is soon forgotten.
+pub(super) const DNS_TTL: Duration = Duration::from_secs(5);
+
+/// RFC 2132 §9.2: a lease is 32 bits of seconds, and RFC 2131 §3.3 keeps the highest value for "for ever".
+const LEASE_BOUNDS: (Duration, Duration) =
+    (Duration::from_secs(60), Duration::from_secs(u32::MAX as u64 - 1));
+/// RFC 2181 §8: a TTL is 31 bits of seconds.
+const TTL_BOUNDS: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(i32::MAX as u64));
+/// RFC 2132 §5.1 allows 68; RFC 791 makes every host take 576, and less than that is a typing error.
+const MTU_BOUNDS: (u16, u16) = (576, u16::MAX);
+/// Four octets each in one option of at most 255 (RFC 2132 §8.3).
+const MOST_NTP: usize = 63;
+
+/// All networks that are well-formed; problems of each and of their combination are noted.
+pub(super) fn networks(problems: &mut Problems, written: &[NetworkFile]) -> Vec<Network> {
+    if written.is_empty() {
+        problems.note(
+            "networks",
+            "at least one network is needed; `seedbed init` writes a configuration with one",
+        );
+    }
+    let networks: Vec<(String, Network)> = written
+        .iter()
+        .enumerate()
+        .filter_map(|(index, file)| {
+            let place = format!("networks[{index}]");
+            network(problems, &place, file).map(|network| (place, network))
+        })
+        .collect();
+    check_distinct(problems, &networks, "name", |network| network.name.to_string());
+    check_distinct(problems, &networks, "bridge", |network| {
+        network.bridge.to_string()
+    });
+    check_overlaps(problems, &networks);
+    check_upstreams(problems, &networks);
+    networks.into_iter().map(|(_, network)| network).collect()
+}
+
+fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<Network> {
+    let NetworkFile {
+        name,
+        bridge,
+        subnet,
+        pool,
+        domain,
+        nat,
+        lease,
+        dns,
+        ntp,
+        mtu,
+        routes,
+    } = file;
+    let at = |key: &str| format!("{place}.{key}");
+    let dns = dns.clone().unwrap_or_default();
+    // All parts are judged before any is missed, so that all their problems are told.
+    let name = named::<NetworkName>(problems, &at("name"), name.as_ref(), NAME);
+    let bridge = named::<BridgeName>(problems, &at("bridge"), bridge.as_ref(), BRIDGE);
+    let domain = named::<Domain>(problems, &at("domain"), domain.as_ref(), DOMAIN);
+    let subnet = required_subnet(problems, &at("subnet"), subnet.as_ref());
+    let pool = subnet.and_then(|subnet| match pool {
+        Some(Text(text)) => problems.keep(&at("pool"), Pool::parse(text, subnet)),
+        None => Some(default_pool(subnet)),
+    });
+    let lease = problems.span(&at("lease"), lease.as_ref(), LEASE, LEASE_BOUNDS);
+    let DnsFile { upstreams, ttl } = dns;
+    let dns_ttl = problems.span(&at("dns.ttl"), ttl.as_ref(), DNS_TTL, TTL_BOUNDS);
+    let upstreams = each(problems, &at("dns.upstreams"), upstreams.as_deref(), upstream);
+    let ntp = each(problems, &at("ntp"), ntp.as_deref(), time_server);
+    if ntp.len() > MOST_NTP {
+        problems.note(
+            at("ntp"),
+            format!("at most {MOST_NTP} time servers fit DHCP option 42"),
+        );
+    }
+    let mtu = number(problems, &at("mtu"), mtu.as_ref(), MTU_BOUNDS);
+    let routes = subnet.map_or_else(Vec::new, |subnet| {
+        each(problems, &at("routes"), routes.as_deref(), |written| {
+            route(written, subnet)
+        })
+    });
+    Some(Network {
+        name: name?,
+        bridge: bridge?,
+        subnet: subnet?,
+        pool: pool?,
+        domain: domain?,
+        upstreams,
+        nat: nat.unwrap_or(true),
+        lease,
+        dns_ttl,
+        ntp,
+        mtu,
+        routes,
+    })
+}
+
+/// The pool when none is written: from the tenth address on where the subnet is a /24 or larger, so that the first
+/// nine stay free for machines whose address people choose by hand; all of a smaller subnet.
+pub(super) fn default_pool(subnet: Subnet) -> Pool {
+    let whole = Pool::whole(subnet);
+    if subnet.prefix() > 24 {
+        return whole;
+    }
+    let first = Ipv4Addr::from_bits(subnet.network().to_bits() + 10);
+    Pool::parse(&format!("{first}-{}", whole.last()), subnet).unwrap_or(whole)
+}
+
+fn named<T: std::str::FromStr<Err: std::fmt::Display>>(
+    problems: &mut Problems,
+    place: &str,
+    written: Option<&Text>,
+    default: &str,
+) -> Option<T> {
+    let text = written.map_or(default, |Text(text)| text);
+    problems.keep(place, text.parse())
+}
+
+/// The one key without a default: a guessed subnet may be one that the host already reaches elsewhere.
+fn required_subnet(problems: &mut Problems, place: &str, written: Option<&Text>) -> Option<Subnet> {
+    let Some(Text(text)) = written else {
+        problems.note(
+            place,
+            "is missing: write the bridge's own address and the prefix length, such as 10.77.0.1/24",
+        );
+        return None;
+    };
+    let subnet = problems.keep(place, text.parse::<Subnet>())?;
+    let gateway = subnet.gateway();
+    // Addresses that mean something else on every host (RFC 6890).
+    if gateway.is_loopback() || gateway.is_multicast() || gateway.is_link_local() {
+        problems.note(place, format!("{gateway} is a loopback, link-local or multicast address: use a private subnet, such as 10.77.0.1/24"));
+        return None;
+    }
+    Some(subnet)
+}
+
+fn each<W, T>(
+    problems: &mut Problems,
+    place: &str,
+    written: Option<&[W]>,
+    meant: impl Fn(&W) -> Result<T, String>,
+) -> Vec<T> {
+    let written = written.unwrap_or_default().iter().enumerate();
+    written
+        .filter_map(|(index, one)| problems.keep(&format!("{place}[{index}]"), meant(one)))
+        .collect()
+}
+
+fn upstream(Text(text): &Text) -> Result<SocketAddr, String> {
+    const DNS_PORT: u16 = 53;
+    let address = text
+        .parse::<SocketAddr>()
+        .or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT)))
+        .map_err(|_| {
+            format!(
+                "`{}` is not a resolver's address, such as 9.9.9.9 or 9.9.9.9:53",
+                text.escape_debug()
+            )
+        })?;
+    if address.ip().is_unspecified() || address.ip().is_multicast() || address.port() == 0 {
+        return Err(format!("{address} is no address that a resolver can have"));
+    }
+    Ok(address)
+}
+
+fn time_server(Text(text): &Text) -> Result<Ipv4Addr, String> {
+    // Option 42 carries addresses, not names (RFC 2132 §8.3).
+    text.parse()
+        .map_err(|_| format!("`{}` is not an IPv4 address", text.escape_debug()))
+}
+
+fn route(RouteFile { to, via }: &RouteFile, subnet: Subnet) -> Result<Route, String> {
+    let malformed = || {
+        format!(
+            "`{}` is not a destination such as 192.168.0.0/16",
+            to.0.escape_debug()
+        )
+    };
+    let (destination, prefix) = to.0.split_once('/').ok_or_else(malformed)?;
+    let destination: Ipv4Addr = destination.parse().map_err(|_| malformed())?;
+    let prefix: u8 = prefix.parse().map_err(|_| malformed())?;
+    let host_bits = match prefix {
+        0..=31 => u32::MAX >> prefix,
+        32 => 0,
+        _ => return Err(malformed()),
+    };
+    if destination.to_bits() & host_bits != 0 {
+        let network = Ipv4Addr::from_bits(destination.to_bits() & !host_bits);
+        return Err(format!(
+            "{destination}/{prefix} has host bits set: write {network}/{prefix}"
+        ));
+    }
+    let router: Ipv4Addr = via
+        .0
+        .parse()
+        .map_err(|_| format!("`{}` is not a router's IPv4 address", via.0.escape_debug()))?;
+    // The bridge itself may be the router; the subnet's other special addresses may not.
+    if router != subnet.gateway() {
+        subnet.check(router).map_err(|problem| problem.to_string())?;
+    }
+    Ok(Route {
+        destination,
+        prefix,
+        router,
+    })
+}
+
+fn check_distinct(
+    problems: &mut Problems,
+    networks: &[(String, Network)],
+    key: &str,
+    value: impl Fn(&Network) -> String,
+) {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for (place, network) in networks {
+        let value = value(network);
+        match seen.get(&value) {
+            Some(first) => problems.note(
+                format!("{place}.{key}"),
+                format!("`{value}` is {first}'s already: each network needs its own"),
+            ),
+            None => {
+                seen.insert(value, place);
+            }
+        }
+    }
+}
+
+fn check_overlaps(problems: &mut Problems, networks: &[(String, Network)]) {
+    for (index, (place, network)) in networks.iter().enumerate() {
+        for (other_place, other) in networks.iter().take(index) {
+            if network.subnet.overlaps(other.subnet) {
+                problems.note(
+                    format!("{place}.subnet"),
+                    format!("{} overlaps {} of {other_place}", network.subnet, other.subnet),
+                );
+            }
+        }
+    }
+}
+
+/// A resolver that forwards to itself, or round through a sister network, never answers.
+fn check_upstreams(problems: &mut Problems, networks: &[(String, Network)]) {
+    for (place, network) in networks {
+        for upstream in &network.upstreams {
+            let ours = networks
+                .iter()
+                .find(|(_, other)| upstream.ip() == IpAddr::V4(other.subnet.gateway()));
+            if let Some((_, ours)) = ours {
+                problems.note(
+                    format!("{place}.dns.upstreams"),
+                    format!(
+                        "{} is the gateway of network {}: seedbed would ask itself",
+                        upstream.ip(),
+                        ours.name
+                    ),
+                );
+            }
+        }
+    }
+}

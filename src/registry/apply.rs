@@ -1,0 +1,342 @@
+//! The rules of the registry: what a change does to a directory, or why it may not.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::change::{Batch, Change, Edit, Effect, Listed, NewVm, Refusal};
+use super::claims::Claims;
+use crate::model::{
+    Directory, FirstBoot, Hosting, Image, ImageName, Network, NetworkName, Phase, Timestamp, Vm, VmName,
+    identity,
+};
+
+/// Judges a change against the directory: what to write, or why not. Nothing is changed here.
+pub fn apply(directory: &Directory, change: Change, now: Timestamp) -> Result<Effect, Refusal> {
+    match change {
+        Change::Register { vms } => register(directory, vms, now),
+        Change::Update { names, edit } => update(directory, &names, &edit),
+        Change::Launched { name } => launched(directory, &name),
+        Change::FirstBoot { name, first_boot } => keep_first_boot(directory, &name, first_boot),
+        Change::Delete { names } => delete(directory, &names),
+        Change::PutImage(image) => put_image(directory, image),
+        Change::RemoveImage(name) => remove_image(directory, name),
+    }
+}
+
+fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Effect, Refusal> {
+    let mut claims = Claims::on(directory);
+    // What users chose is claimed for the whole batch first, so that no derived address takes a later row's choice.
+    let mut networks = Vec::with_capacity(vms.len());
+    for new in &vms {
+        claims.name(&new.name)?;
+        let network = network_of(directory, new)?;
+        if let Some(mac) = new.mac {
+            claims.mac(&new.name, mac)?;
+        }
+        if let Some(address) = new.address {
+            claims.address(&new.name, network, address)?;
+        }
+        check_machine(directory, &new.name, &new.hosting)?;
+        networks.push(network);
+    }
+    let mut registered = Vec::with_capacity(vms.len());
+    for (new, network) in vms.into_iter().zip(networks) {
+        registered.push(Arc::new(complete(&mut claims, new, network, now)?));
+    }
+    Ok(written(registered))
+}
+
+/// Derives what the user did not choose.
+fn complete(claims: &mut Claims<'_>, new: NewVm, network: &Network, now: Timestamp) -> Result<Vm, Refusal> {
+    let address = match new.address {
+        Some(address) => address,
+        None => claims.free_address(&new.name, network)?,
+    };
+    let mac = match new.mac {
+        Some(mac) => mac,
+        None => claims.free_mac(&new.name),
+    };
+    Ok(Vm {
+        mac,
+        address,
+        network: network.name.clone(),
+        uuid: identity::uuid(&new.name),
+        tap: claims.free_tap(&new.name),
+        name: new.name,
+        keys: new.keys,
+        template: new.template,
+        user_data: new.user_data,
+        hosting: new.hosting,
+        created: now,
+        first_boot: None,
+    })
+}
+
+fn check_machine(directory: &Directory, vm: &VmName, hosting: &Hosting) -> Result<(), Refusal> {
+    let Hosting::Managed(machine) = hosting else {
+        return Ok(());
+    };
+    let image = directory
+        .image(&machine.image)
+        .ok_or_else(|| Refusal::UnknownImage {
+            image: machine.image.clone(),
+        })?;
+    if machine.cpus == 0 {
+        return Err(Refusal::NoCpus { vm: vm.clone() });
+    }
+    if machine.disk < image.virtual_size {
+        return Err(Refusal::DiskTooSmall {
+            vm: vm.clone(),
+            disk: machine.disk,
+            image: image.name.clone(),
+            least: image.virtual_size,
+        });
+    }
+    Ok(())
+}
+
+fn update(directory: &Directory, names: &[VmName], edit: &Edit) -> Result<Effect, Refusal> {
+    // One set of claims for all: an address for several VMs is refused at the second.
+    let mut claims = Claims::on(directory);
+    let mut effect = Effect::default();
+    for old in all_registered(directory, names)? {
+        let new = edited(&mut claims, directory, old, edit)?;
+        let Effect { batch, vms } = replaced(old, new);
+        effect.batch.put_vms.extend(batch.put_vms);
+        effect.vms.extend(vms);
+    }
+    Ok(effect)
+}
+
+fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit) -> Result<Vm, Refusal> {
+    let name = &old.name;
+    let mut vm = old.clone();
+    let Edit {
+        address,
+        mac,
+        keys,
+        template,
+        user_data,
+        cpus,
+        memory,
+    } = edit.clone();
+    if let Some(address) = address {
+        claims.address(name, named_network(directory, name, &vm.network)?, address)?;
+        vm.address = address;
+    }
+    if let Some(mac) = mac {
+        claims.mac(name, mac)?;
+        vm.mac = mac;
+    }
+    vm.keys = keys.unwrap_or(vm.keys);
+    vm.template = template.unwrap_or(vm.template);
+    vm.user_data = user_data.unwrap_or(vm.user_data);
+    if cpus.is_some() || memory.is_some() {
+        let Hosting::Managed(machine) = &mut vm.hosting else {
+            return Err(Refusal::External { vm: name.clone() });
+        };
+        machine.cpus = cpus.unwrap_or(machine.cpus);
+        machine.memory = memory.unwrap_or(machine.memory);
+        if machine.cpus == 0 {
+            return Err(Refusal::NoCpus { vm: name.clone() });
+        }
+    }
+    Ok(vm)
+}
+
+fn launched(directory: &Directory, name: &VmName) -> Result<Effect, Refusal> {
+    let old = registered(directory, name)?;
+    let mut vm = Vm::clone(old);
+    match &mut vm.hosting {
+        Hosting::External => return Err(Refusal::External { vm: name.clone() }),
+        Hosting::Managed(machine) => machine.phase = Phase::Launched,
+    }
+    Ok(replaced(old, vm))
+}
+
+fn keep_first_boot(directory: &Directory, name: &VmName, told: FirstBoot) -> Result<Effect, Refusal> {
+    let old = registered(directory, name)?;
+    match &old.first_boot {
+        // A guest that repeats itself, because our answer was lost, is not a problem.
+        Some(kept) if kept.host_keys == told.host_keys => Ok(unchanged(old)),
+        Some(_) => Err(Refusal::FirstBootKept { vm: name.clone() }),
+        None => {
+            let mut vm = Vm::clone(old);
+            vm.first_boot = Some(told);
+            Ok(replaced(old, vm))
+        }
+    }
+}
+
+fn delete(directory: &Directory, names: &[VmName]) -> Result<Effect, Refusal> {
+    let vms: Vec<Arc<Vm>> = all_registered(directory, names)?.into_iter().cloned().collect();
+    Ok(Effect {
+        batch: Batch {
+            removed_vms: vms.iter().map(|vm| vm.name.clone()).collect(),
+            ..Batch::default()
+        },
+        vms,
+    })
+}
+
+fn put_image(directory: &Directory, image: Image) -> Result<Effect, Refusal> {
+    // A clone holds only what differs from its base: under another base it is noise.
+    let other_disk = directory
+        .image(&image.name)
+        .is_some_and(|old| old.sha256 != image.sha256);
+    if other_disk {
+        refuse_if_cloned(directory, &image.name)?;
+    }
+    Ok(Effect {
+        batch: Batch {
+            put_images: vec![Arc::new(image)],
+            ..Batch::default()
+        },
+        vms: Vec::new(),
+    })
+}
+
+fn remove_image(directory: &Directory, image: ImageName) -> Result<Effect, Refusal> {
+    if directory.image(&image).is_none() {
+        return Err(Refusal::UnknownImage { image });
+    }
+    refuse_if_cloned(directory, &image)?;
+    Ok(Effect {
+        batch: Batch {
+            removed_images: vec![image],
+            ..Batch::default()
+        },
+        vms: Vec::new(),
+    })
+}
+
+fn refuse_if_cloned(directory: &Directory, image: &ImageName) -> Result<(), Refusal> {
+    let clones: Vec<VmName> = directory.clones_of(image).map(|vm| vm.name.clone()).collect();
+    if clones.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::ImageInUse {
+        image: image.clone(),
+        clones: Listed(clones),
+    })
+}
+
+fn registered<'a>(directory: &'a Directory, name: &VmName) -> Result<&'a Arc<Vm>, Refusal> {
+    directory.vm(name).ok_or_else(|| Refusal::UnknownVms {
+        names: Listed(vec![name.clone()]),
+    })
+}
+
+/// The VMs of these names, each once; every missing one is named.
+fn all_registered<'a>(directory: &'a Directory, names: &[VmName]) -> Result<Vec<&'a Arc<Vm>>, Refusal> {
+    let mut seen = HashSet::new();
+    let (vms, unknown): (Vec<_>, Vec<_>) = names
+        .iter()
+        .filter(|name| seen.insert(*name))
+        .map(|name| directory.vm(name).ok_or(name))
+        .partition(Result::is_ok);
+    let unknown: Vec<VmName> = unknown.into_iter().filter_map(Result::err).cloned().collect();
+    if unknown.is_empty() {
+        Ok(vms.into_iter().filter_map(Result::ok).collect())
+    } else {
+        Err(Refusal::UnknownVms {
+            names: Listed(unknown),
+        })
+    }
+}
+
+fn named_network<'a>(
+    directory: &'a Directory,
+    vm: &VmName,
+    network: &NetworkName,
+) -> Result<&'a Network, Refusal> {
+    let found = directory.network(network).map(AsRef::as_ref);
+    found.ok_or_else(|| Refusal::UnknownNetwork {
+        vm: vm.clone(),
+        network: network.clone(),
+        known: known_networks(directory),
+    })
+}
+
+/// The network a new VM is on. Which of several is never guessed: only its address may tell.
+fn network_of<'a>(directory: &'a Directory, new: &NewVm) -> Result<&'a Network, Refusal> {
+    if let Some(network) = &new.network {
+        return named_network(directory, &new.name, network);
+    }
+    let mut all = directory.networks().map(AsRef::as_ref);
+    match (all.next(), all.next()) {
+        (None, _) => Err(Refusal::NoNetwork { vm: new.name.clone() }),
+        (Some(only), None) => Ok(only),
+        (Some(_), Some(_)) => {
+            let fits = |network: &&Arc<Network>| new.address.is_some_and(|ip| network.subnet.contains(ip));
+            let mut fitting = directory.networks().filter(fits);
+            match (fitting.next(), fitting.next()) {
+                (Some(one), None) => Ok(one),
+                _ => Err(Refusal::SeveralNetworks {
+                    vm: new.name.clone(),
+                    known: known_networks(directory),
+                }),
+            }
+        }
+    }
+}
+
+fn known_networks(directory: &Directory) -> Listed<NetworkName> {
+    Listed(directory.networks().map(|known| known.name.clone()).collect())
+}
+
+fn replaced(old: &Arc<Vm>, new: Vm) -> Effect {
+    if **old == new {
+        unchanged(old)
+    } else {
+        written(vec![Arc::new(new)])
+    }
+}
+
+fn unchanged(vm: &Arc<Vm>) -> Effect {
+    Effect {
+        batch: Batch::default(),
+        vms: vec![Arc::clone(vm)],
+    }
+}
+
+fn written(vms: Vec<Arc<Vm>>) -> Effect {
+    Effect {
+        batch: Batch {
+            put_vms: vms.clone(),
+            ..Batch::default()
+        },
+        vms,
+    }
+}
+
+/// A stored VM that the configuration of today does not fit, in one sentence; `None` when all fit.
+///
+/// An operator who edits the configuration may take a network away from under its VMs.
+pub(super) fn misfits(directory: &Directory) -> Option<String> {
+    let mut reasons: BTreeMap<String, Vec<VmName>> = BTreeMap::new();
+    for vm in directory.vms() {
+        let reason = match directory.network(&vm.network) {
+            None => format!("there is no network {} in the configuration any more", vm.network),
+            Some(network) if network.subnet.check(vm.address).is_err() => {
+                format!("network {} is {} now", network.name, network.subnet)
+            }
+            Some(_) => continue,
+        };
+        reasons.entry(reason).or_default().push(vm.name.clone());
+    }
+    let sentences: Vec<String> = reasons
+        .into_iter()
+        .map(|(reason, vms)| format!("{reason}, but {} registered there", Are(&Listed(vms))))
+        .collect();
+    (!sentences.is_empty()).then(|| sentences.join("; "))
+}
+
+struct Are<'a>(&'a Listed<VmName>);
+
+impl std::fmt::Display for Are<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let verb = if self.0.0.len() == 1 { "is" } else { "are" };
+        write!(f, "{} {verb}", self.0)
+    }
+}

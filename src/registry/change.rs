@@ -1,0 +1,334 @@
+//! The closed vocabulary of the registry: every write there is, what it does, and why it may be refused.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use crate::model::mac::{self, MacError};
+use crate::model::subnet::{AddressProblem, Pool};
+use crate::model::{
+    Bytes, Directory, FirstBoot, Hosting, Image, ImageName, MacAddress, NetworkName, SshKey, TemplateName,
+    Vm, VmName,
+};
+
+/// One write. Each is done as a whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Registers VMs, all or none.
+    Register {
+        /// In the order they get their addresses.
+        vms: Vec<NewVm>,
+    },
+    /// Changes VMs' records in the same way, all or none.
+    Update {
+        /// Whose; a name that is listed twice counts once.
+        names: Vec<VmName>,
+        /// What.
+        edit: Edit,
+    },
+    /// Notes that a managed VM's first start succeeded: from now on it stays until it is deleted.
+    Launched {
+        /// Whose.
+        name: VmName,
+    },
+    /// Keeps what a VM's first successful boot told. It is kept once: other keys told later are refused.
+    FirstBoot {
+        /// Whose.
+        name: VmName,
+        /// What it told.
+        first_boot: FirstBoot,
+    },
+    /// Deletes VMs, all or none; their addresses are free at once.
+    Delete {
+        /// Which; a name that is listed twice counts once.
+        names: Vec<VmName>,
+    },
+    /// Adds an image, or replaces one that no VM is a clone of.
+    PutImage(Image),
+    /// Deletes an image that no VM is a clone of.
+    RemoveImage(ImageName),
+}
+
+/// A VM to register: what the user chose. The rest is derived from the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewVm {
+    /// Its name.
+    pub name: VmName,
+    /// Its network. When not given it is the only one or, of several, the one that the given address lies in.
+    pub network: Option<NetworkName>,
+    /// Its hardware address; derived from the name when not given.
+    pub mac: Option<MacAddress>,
+    /// Its address; the lowest free one of the network's pool when not given.
+    pub address: Option<Ipv4Addr>,
+    /// The keys that may log in.
+    pub keys: Vec<SshKey>,
+    /// The template its seed is rendered from.
+    pub template: TemplateName,
+    /// The user's own user-data.
+    pub user_data: Option<Arc<[u8]>>,
+    /// Who runs it.
+    pub hosting: Hosting,
+}
+
+/// What to change of a VM; what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// Another address on the same network.
+    pub address: Option<Ipv4Addr>,
+    /// Another hardware address.
+    pub mac: Option<MacAddress>,
+    /// The whole new set of keys.
+    pub keys: Option<Vec<SshKey>>,
+    /// Another template.
+    pub template: Option<TemplateName>,
+    /// Other user-data; `Some(None)` takes it away.
+    pub user_data: Option<Option<Arc<[u8]>>>,
+    /// Virtual CPUs of a managed VM.
+    pub cpus: Option<u16>,
+    /// Memory of a managed VM.
+    pub memory: Option<Bytes>,
+}
+
+/// What a change comes down to: the records to write, and the VMs it was about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// The records to write and to delete; empty when the change changes nothing.
+    pub batch: Batch,
+    /// The VMs as they are now, in the order of the change; deleted ones as they were.
+    pub vms: Vec<Arc<Vm>>,
+}
+
+/// Records to write and to delete in one transaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// VMs to write, each in place of the one of its name.
+    pub put_vms: Vec<Arc<Vm>>,
+    /// VMs to delete.
+    pub removed_vms: Vec<VmName>,
+    /// Images to write, each in place of the one of its name.
+    pub put_images: Vec<Arc<Image>>,
+    /// Images to delete.
+    pub removed_images: Vec<ImageName>,
+}
+
+impl Batch {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            put_vms,
+            removed_vms,
+            put_images,
+            removed_images,
+        } = self;
+        put_vms.is_empty() && removed_vms.is_empty() && put_images.is_empty() && removed_images.is_empty()
+    }
+
+    /// The directory as it is after this batch.
+    pub fn on(&self, directory: &Directory) -> Directory {
+        let mut next = directory.clone();
+        for name in &self.removed_vms {
+            next.remove_vm(name);
+        }
+        for vm in &self.put_vms {
+            next.put_vm(Arc::clone(vm));
+        }
+        for name in &self.removed_images {
+            next.remove_image(name);
+        }
+        for image in &self.put_images {
+            next.put_image(Arc::clone(image));
+        }
+        next
+    }
+}
+
+/// Why a change is not made. Nothing of it was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The name is registered already.
+    #[error("a VM named {name} is registered already")]
+    NameTaken {
+        /// The name.
+        name: VmName,
+    },
+    /// The same change has the name twice.
+    #[error("{name} is listed twice")]
+    NameTwice {
+        /// The name.
+        name: VmName,
+    },
+    /// Another VM has the hardware address.
+    #[error("MAC address {} is {holder}'s: {vm} needs another", mac::text(*.mac))]
+    MacTaken {
+        /// Who asked for it.
+        vm: VmName,
+        /// The address.
+        mac: MacAddress,
+        /// Whose it is, in the registry or in the same change.
+        holder: VmName,
+    },
+    /// No station can have the hardware address.
+    #[error("{vm}: {problem}")]
+    Mac {
+        /// Who asked for it.
+        vm: VmName,
+        /// Why not.
+        problem: MacError,
+    },
+    /// Another VM has the address.
+    #[error("address {address} is {holder}'s: {vm} needs another")]
+    AddressTaken {
+        /// Who asked for it.
+        vm: VmName,
+        /// The address.
+        address: Ipv4Addr,
+        /// Whose it is, in the registry or in the same change.
+        holder: VmName,
+    },
+    /// No VM of that network can have the address.
+    #[error("{vm}: {problem}")]
+    Address {
+        /// Who asked for it.
+        vm: VmName,
+        /// Why not.
+        problem: AddressProblem,
+    },
+    /// Every address of the pool is in use.
+    #[error(
+        "network {network} has no free address left for {vm} in its pool {pool}: \
+         delete VMs, choose an address outside the pool, or widen the pool in the configuration"
+    )]
+    PoolFull {
+        /// Who needs one.
+        vm: VmName,
+        /// The network.
+        network: NetworkName,
+        /// Its pool.
+        pool: Pool,
+    },
+    /// The configuration has no such network.
+    #[error("{vm}: there is no network {network}; the configuration has {known}")]
+    UnknownNetwork {
+        /// Who would be on it.
+        vm: VmName,
+        /// The network.
+        network: NetworkName,
+        /// Those there are.
+        known: Listed<NetworkName>,
+    },
+    /// Nothing tells which network is meant.
+    #[error("{vm}: there are several networks ({known}): say which with --network")]
+    SeveralNetworks {
+        /// Who would be on one of them.
+        vm: VmName,
+        /// Those there are.
+        known: Listed<NetworkName>,
+    },
+    /// The configuration has no network at all.
+    #[error("{vm} can not be registered: the configuration has no network")]
+    NoNetwork {
+        /// Who would be on it.
+        vm: VmName,
+    },
+    /// The VMs are not registered.
+    #[error("no VM named {names} is registered")]
+    UnknownVms {
+        /// The names.
+        names: Listed<VmName>,
+    },
+    /// The image is not in the store.
+    #[error("there is no image {image}")]
+    UnknownImage {
+        /// The image.
+        image: ImageName,
+    },
+    /// A clone's disk can grow, but not shrink.
+    #[error("{vm}: a disk of {disk} is smaller than image {image}, which has {least}")]
+    DiskTooSmall {
+        /// Who asked for it.
+        vm: VmName,
+        /// The size asked for.
+        disk: Bytes,
+        /// The image.
+        image: ImageName,
+        /// The image's size.
+        least: Bytes,
+    },
+    /// A machine without a processor.
+    #[error("{vm} needs at least one virtual CPU")]
+    NoCpus {
+        /// Who.
+        vm: VmName,
+    },
+    /// Someone else runs the VM.
+    #[error("{vm} is external: whoever runs it decides its CPUs, memory and power")]
+    External {
+        /// Who.
+        vm: VmName,
+    },
+    /// The VM told other host keys at its first boot.
+    #[error(
+        "{vm} told its host keys at its first boot already and these are others; the first ones are kept \
+         (after reinstalling a VM, delete it and register it again)"
+    )]
+    FirstBootKept {
+        /// Who.
+        vm: VmName,
+    },
+    /// VMs are clones of the image.
+    #[error("image {image} is in use: {clones} would lose the base of their disks; delete them first")]
+    ImageInUse {
+        /// The image.
+        image: ImageName,
+        /// Its clones.
+        clones: Listed<VmName>,
+    },
+}
+
+impl Refusal {
+    /// The VM whose part of the change is refused, so that a roster's reader can be told the line.
+    pub const fn about(&self) -> Option<&VmName> {
+        match self {
+            Self::NameTaken { name: vm }
+            | Self::NameTwice { name: vm }
+            | Self::MacTaken { vm, .. }
+            | Self::Mac { vm, .. }
+            | Self::AddressTaken { vm, .. }
+            | Self::Address { vm, .. }
+            | Self::PoolFull { vm, .. }
+            | Self::UnknownNetwork { vm, .. }
+            | Self::SeveralNetworks { vm, .. }
+            | Self::NoNetwork { vm }
+            | Self::DiskTooSmall { vm, .. }
+            | Self::NoCpus { vm }
+            | Self::External { vm }
+            | Self::FirstBootKept { vm } => Some(vm),
+            Self::UnknownVms { .. } | Self::UnknownImage { .. } | Self::ImageInUse { .. } => None,
+        }
+    }
+
+    /// Whether what was asked for by name does not exist.
+    pub const fn is_not_found(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownVms { .. } | Self::UnknownImage { .. } | Self::UnknownNetwork { .. }
+        )
+    }
+}
+
+/// Names in a sentence: the first few, and how many more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<N>(pub Vec<N>);
+
+impl<N: fmt::Display> fmt::Display for Listed<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 5;
+        for (index, name) in self.0.iter().take(SHOWN).enumerate() {
+            write!(f, "{}{name}", if index == 0 { "" } else { ", " })?;
+        }
+        match self.0.len().checked_sub(SHOWN) {
+            None | Some(0) => Ok(()),
+            Some(more) => write!(f, " and {more} more"),
+        }
+    }
+}

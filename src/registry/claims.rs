@@ -1,0 +1,161 @@
+//! Who holds which name, MAC, address and tap: those of the directory and those of the change being judged.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use super::change::Refusal;
+use crate::model::{Directory, MacAddress, Network, NetworkName, TapName, VmName, identity, mac};
+
+/// What is taken, and the cursors that make the search for what is free linear in the pool, not in pool × batch.
+#[derive(Debug)]
+pub(super) struct Claims<'a> {
+    directory: &'a Directory,
+    names: HashSet<VmName>,
+    macs: HashMap<MacAddress, VmName>,
+    addresses: HashMap<Ipv4Addr, VmName>,
+    taps: HashSet<TapName>,
+    /// Per network, the lowest address that may still be free.
+    cursors: HashMap<NetworkName, u32>,
+}
+
+impl<'a> Claims<'a> {
+    pub(super) fn on(directory: &'a Directory) -> Self {
+        Self {
+            directory,
+            names: HashSet::new(),
+            macs: HashMap::new(),
+            addresses: HashMap::new(),
+            taps: HashSet::new(),
+            cursors: HashMap::new(),
+        }
+    }
+
+    /// Claims a name that nobody has.
+    pub(super) fn name(&mut self, name: &VmName) -> Result<(), Refusal> {
+        let name = name.clone();
+        if self.directory.vm(&name).is_some() {
+            return Err(Refusal::NameTaken { name });
+        }
+        if self.names.insert(name.clone()) {
+            Ok(())
+        } else {
+            Err(Refusal::NameTwice { name })
+        }
+    }
+
+    /// Claims a hardware address that the user chose.
+    pub(super) fn mac(&mut self, vm: &VmName, mac: MacAddress) -> Result<(), Refusal> {
+        mac::check(mac).map_err(|problem| Refusal::Mac {
+            vm: vm.clone(),
+            problem,
+        })?;
+        match self.mac_holder(mac) {
+            Some(holder) if holder != vm => Err(Refusal::MacTaken {
+                vm: vm.clone(),
+                mac,
+                holder: holder.clone(),
+            }),
+            _ => {
+                self.macs.insert(mac, vm.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Claims an address that the user chose.
+    pub(super) fn address(
+        &mut self,
+        vm: &VmName,
+        network: &Network,
+        address: Ipv4Addr,
+    ) -> Result<(), Refusal> {
+        network
+            .subnet
+            .check(address)
+            .map_err(|problem| Refusal::Address {
+                vm: vm.clone(),
+                problem,
+            })?;
+        match self.address_holder(address) {
+            Some(holder) if holder != vm => Err(Refusal::AddressTaken {
+                vm: vm.clone(),
+                address,
+                holder: holder.clone(),
+            }),
+            _ => {
+                self.addresses.insert(address, vm.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Claims the lowest free address of the network's pool.
+    pub(super) fn free_address(&mut self, vm: &VmName, network: &Network) -> Result<Ipv4Addr, Refusal> {
+        let pool = network.pool;
+        let from = self
+            .cursors
+            .get(&network.name)
+            .copied()
+            .unwrap_or_else(|| pool.first().to_bits());
+        let free = (from..=pool.last().to_bits())
+            .map(Ipv4Addr::from_bits)
+            .find(|address| {
+                network.subnet.check(*address).is_ok() && self.address_holder(*address).is_none()
+            });
+        let Some(address) = free else {
+            return Err(Refusal::PoolFull {
+                vm: vm.clone(),
+                network: network.name.clone(),
+                pool,
+            });
+        };
+        // Nothing below is free any more: claims are only ever added.
+        self.cursors
+            .insert(network.name.clone(), address.to_bits().saturating_add(1));
+        self.addresses.insert(address, vm.clone());
+        Ok(address)
+    }
+
+    /// Claims the first of the name's derived hardware addresses that is free.
+    pub(super) fn free_mac(&mut self, vm: &VmName) -> MacAddress {
+        let mac = first_free(
+            |attempt| identity::mac(vm, attempt),
+            |mac| self.mac_holder(*mac).is_none(),
+        );
+        self.macs.insert(mac, vm.clone());
+        mac
+    }
+
+    /// Claims the first of the name's derived taps that is free.
+    pub(super) fn free_tap(&mut self, vm: &VmName) -> TapName {
+        let tap = first_free(
+            |attempt| identity::tap(vm, attempt),
+            |tap| self.directory.vm_behind(tap).is_none() && !self.taps.contains(tap),
+        );
+        self.taps.insert(tap.clone());
+        tap
+    }
+
+    fn mac_holder(&self, mac: MacAddress) -> Option<&VmName> {
+        let registered = self.directory.vm_by_mac(mac).map(|vm| &vm.name);
+        registered.or_else(|| self.macs.get(&mac))
+    }
+
+    fn address_holder(&self, address: Ipv4Addr) -> Option<&VmName> {
+        let registered = self.directory.vm_at(address).map(|vm| &vm.name);
+        registered.or_else(|| self.addresses.get(&address))
+    }
+}
+
+/// The first attempt whose result is free. Each attempt is another hash, so one ends the search soon: the registry
+/// can not hold the 2^32 derived MACs, nor the 2^24 derived taps that share the start of a name.
+fn first_free<T>(derive: impl Fn(u32) -> T, is_free: impl Fn(&T) -> bool) -> T {
+    let mut attempt = 0;
+    loop {
+        let candidate = derive(attempt);
+        if is_free(&candidate) {
+            return candidate;
+        }
+        attempt = attempt.wrapping_add(1);
+    }
+}

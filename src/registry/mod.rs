@@ -1,0 +1,181 @@
+//! The registry: the one writer of truth. Everybody else reads what it publishes.
+//!
+//! ```text
+//!   Change -> apply (pure) -> Batch -> Store::commit (on disk) -> Directory published -> the call returns
+//! ```
+//! A commit is on stable storage before it is published, and published before it is acknowledged. Readers hold an
+//! immutable [`Directory`] and never wait for a writer. After a failed write nothing is published before the store was
+//! opened and verified again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+
+use crate::model::directory::Published;
+use crate::model::{Clock, Directory, Network, Revision, Vm};
+
+mod apply;
+pub mod change;
+mod claims;
+pub mod dump;
+mod embedded;
+mod record;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use apply::apply;
+pub use change::{Change, Edit, Effect, NewVm, Refusal};
+pub use store::OpenError;
+use store::Store;
+use writer::{Reopen, Writer};
+
+/// A handle on the registry; clones share it.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    published: Arc<Published>,
+    revision: watch::Sender<Revision>,
+    writer: Arc<Mutex<Writer>>,
+    clock: Clock,
+}
+
+/// An acknowledged change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The revision it is in; the current one when it changed nothing.
+    pub revision: Revision,
+    /// The VMs it was about, as they are now, in the order of the change; deleted ones as they were.
+    pub vms: Vec<Arc<Vm>>,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The rules forbid it. Nothing was done.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It could not be written. The next change first finds out whether this one was kept.
+    #[error(
+        "registry {} could not be written: {why}. Guests are still served. Put this right and try again: the registry \
+         is then opened and verified anew, and only that shows whether this change was kept",
+        .path.display()
+    )]
+    Failed {
+        /// The registry.
+        path: PathBuf,
+        /// What the storage said.
+        why: String,
+    },
+    /// An earlier change could not be written, and what is stored could not be verified since. The next change tries
+    /// again.
+    #[error(
+        "registry {} takes no changes since a write failed ({failure}): {why}. Guests are still served. Put this \
+         right and try again",
+        .path.display()
+    )]
+    Closed {
+        /// The registry.
+        path: PathBuf,
+        /// What the storage said when the write failed.
+        failure: String,
+        /// Why it can not be opened or verified now.
+        why: String,
+    },
+}
+
+impl Registry {
+    /// Opens the registry in the file, or makes an empty one where there is none. Blocks: it reads everything.
+    pub fn open(path: &Path, networks: Vec<Network>, clock: Clock) -> Result<Self, OpenError> {
+        let store = embedded::Embedded::open(path)?;
+        let file = path.to_owned();
+        let reopen = move || Ok(Box::new(embedded::Embedded::reopen(&file)?) as Box<dyn Store>);
+        Self::on(Box::new(store), Box::new(reopen), path, networks, clock)
+    }
+
+    fn on(
+        store: Box<dyn Store>,
+        reopen: Reopen,
+        path: &Path,
+        networks: Vec<Network>,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        let directory = writer::loaded(&*store, path, networks)?;
+        if let Some(what) = apply::misfits(&directory) {
+            return Err(OpenError::Misfit {
+                path: path.to_owned(),
+                what,
+            });
+        }
+        Ok(Self {
+            revision: watch::Sender::new(directory.revision()),
+            published: Arc::new(Published::from_pointee(directory)),
+            writer: Arc::new(Mutex::new(Writer::on(store, reopen, path.to_owned()))),
+            clock,
+        })
+    }
+
+    /// Where readers take the current directory from; the same for the registry's whole life.
+    pub fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published)
+    }
+
+    /// The current directory.
+    pub fn read(&self) -> Arc<Directory> {
+        self.published.load_full()
+    }
+
+    /// Tells every new revision, after its directory was published. A slow watcher sees only the newest.
+    pub fn watch(&self) -> watch::Receiver<Revision> {
+        self.revision.subscribe()
+    }
+
+    /// Makes a change. When it returns `Ok`, the change is on disk and in the published directory.
+    ///
+    /// A caller that stops waiting does not stop the change: it is made as a whole or not at all.
+    pub async fn commit(&self, change: Change) -> Result<Committed, CommitError> {
+        let writer = Arc::clone(&self.writer).lock_owned().await;
+        let path = writer.path.clone();
+        let registry = self.clone();
+        tokio::task::spawn_blocking(move || registry.commit_blocking(writer, change))
+            .await
+            .unwrap_or_else(|error| {
+                Err(CommitError::Failed {
+                    path,
+                    why: error.to_string(),
+                })
+            })
+    }
+
+    fn commit_blocking(
+        &self,
+        mut writer: OwnedMutexGuard<Writer>,
+        change: Change,
+    ) -> Result<Committed, CommitError> {
+        let mut current = self.published.load_full();
+        if let Some(kept) = writer.settle(&current)? {
+            self.publish(kept);
+            current = self.published.load_full();
+        }
+        let Effect { batch, vms } = apply(&current, change, self.clock.now())?;
+        if batch.is_empty() {
+            return Ok(Committed {
+                revision: current.revision(),
+                vms,
+            });
+        }
+        let mut next = batch.on(&current);
+        let revision = writer.write(current.revision(), batch)?;
+        next.set_revision(revision);
+        self.publish(next);
+        Ok(Committed { revision, vms })
+    }
+
+    /// Shows readers what is on disk. Only the holder of the writer calls this.
+    fn publish(&self, directory: Directory) {
+        let revision = directory.revision();
+        self.published.store(Arc::new(directory));
+        self.revision.send_replace(revision);
+    }
+}

@@ -1,0 +1,115 @@
+//! What the registry promises as a whole; the rules of single changes are in `rules`, power cuts in `power_cut`.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use super::Registry;
+use super::change::{Change, NewVm};
+use crate::model::examples::{self, KEY};
+use crate::model::image::{Boot, DiskFormat};
+use crate::model::{
+    Bytes, Clock, Directory, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, VmName,
+};
+
+mod disk;
+mod disk_full;
+mod editing;
+mod failing;
+mod history;
+mod kill;
+mod opening;
+mod power_cut;
+mod rules;
+mod writing;
+
+const OTHER_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5dRL9gZ4JbhkmEkqlOV7J0Gf5KqRN4mGF1rWk2M0zR ops@lab";
+const NOW: Timestamp = Timestamp(1_700_000_000);
+
+fn network(name: &str, subnet: &str, pool: Option<&str>) -> Network {
+    let network = examples::network(name, subnet);
+    Network {
+        bridge: format!("br-{name}").parse().unwrap(),
+        pool: pool.map_or(network.pool, |pool| Pool::parse(pool, network.subnet).unwrap()),
+        ..network
+    }
+}
+
+fn lab() -> Network {
+    network("lab", "10.77.0.1/24", Some("10.77.0.10-10.77.0.19"))
+}
+
+fn name(text: &str) -> VmName {
+    text.parse().unwrap()
+}
+
+fn new(text: &str) -> NewVm {
+    NewVm {
+        name: name(text),
+        network: None,
+        mac: None,
+        address: None,
+        keys: vec![KEY.parse().unwrap()],
+        template: "default".parse().unwrap(),
+        user_data: None,
+        hosting: Hosting::External,
+    }
+}
+
+fn managed(text: &str, image: &str) -> NewVm {
+    NewVm {
+        hosting: Hosting::Managed(Machine {
+            image: image.parse().unwrap(),
+            cpus: 1,
+            memory: Bytes::mib(512),
+            disk: Bytes::gib(4),
+            swap: Bytes::mib(512),
+            phase: Phase::Launching,
+        }),
+        ..new(text)
+    }
+}
+
+fn at(text: &str, address: &str) -> NewVm {
+    NewVm {
+        address: Some(ip(address)),
+        ..new(text)
+    }
+}
+
+fn image(text: &str) -> Image {
+    Image {
+        name: text.parse().unwrap(),
+        format: DiskFormat::Qcow2,
+        sha256: "ab".repeat(32),
+        virtual_size: Bytes::gib(2),
+        file_size: Bytes::mib(300),
+        default_user: "debian".to_owned(),
+        boot: Boot::Kernel {
+            initrd: true,
+            cmdline: "root=/dev/vda1 console=ttyS0".to_owned(),
+        },
+        created: NOW,
+    }
+}
+
+fn register(vms: impl IntoIterator<Item = NewVm>) -> Change {
+    Change::Register {
+        vms: vms.into_iter().collect(),
+    }
+}
+
+fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+fn opened(path: &Path, networks: Vec<Network>) -> Registry {
+    Registry::open(path, networks, Clock).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The directory in a form that can be compared.
+fn dumped(directory: &Directory) -> String {
+    let mut out = Vec::new();
+    super::dump::dump(directory, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}

@@ -1,0 +1,117 @@
+//! A network, its VMs, and packets built octet by octet, for this module's tests.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use crate::model::network::Route;
+use crate::model::{Directory, MacAddress, Network, Vm, examples};
+
+/// The gateway is 10.77.0.1, and every option is set.
+pub(super) fn network() -> Network {
+    Network {
+        bridge: "br-lab".parse().unwrap(),
+        domain: "lab.example".parse().unwrap(),
+        ntp: vec![[10, 77, 0, 1].into(), [10, 77, 0, 2].into()],
+        mtu: Some(1450),
+        routes: vec![Route {
+            destination: [192, 168, 4, 0].into(),
+            prefix: 22,
+            router: [10, 77, 0, 9].into(),
+        }],
+        ..examples::network("lab", "10.77.0.1/24")
+    }
+}
+
+fn vm(name: &str, network: &str, mac: [u8; 6], address: &str) -> Vm {
+    Vm {
+        network: network.parse().unwrap(),
+        mac: MacAddress::new(mac),
+        ..examples::vm(name, address)
+    }
+}
+
+/// The VM whose packets [`Packet::new`] makes.
+pub(super) fn web1() -> Vm {
+    vm("web1", "lab", [0x52, 0x54, 0, 0, 0, 1], "10.77.0.5")
+}
+
+/// Another VM of the same network.
+pub(super) fn web2() -> Vm {
+    vm("web2", "lab", [0x52, 0x54, 0, 0, 0, 2], "10.77.0.6")
+}
+
+/// A VM of another network.
+pub(super) fn stranger() -> Vm {
+    vm("stranger", "dmz", [0x52, 0x54, 0, 0, 0, 3], "10.88.0.5")
+}
+
+pub(super) fn directory() -> Directory {
+    let mut directory = Directory::of([network()]);
+    for vm in [web1(), web2(), stranger()] {
+        directory.put_vm(Arc::new(vm));
+    }
+    directory
+}
+
+/// A client's packet.
+#[derive(Debug, Clone)]
+pub(super) struct Packet(Vec<u8>);
+
+impl Packet {
+    /// A packet of `web1` with this message type, and no other options.
+    pub(super) fn new(message_type: u8) -> Self {
+        Self::bootp().option(53, &[message_type])
+    }
+
+    /// One without a message type.
+    pub(super) fn bootp() -> Self {
+        let mut bytes = vec![0; 240];
+        bytes[..4].copy_from_slice(&[1, 1, 6, 0]);
+        bytes[28..34].copy_from_slice(&web1().mac.bytes());
+        bytes[236..].copy_from_slice(&[99, 130, 83, 99]);
+        Self(bytes)
+    }
+
+    pub(super) fn xid(self, xid: u32) -> Self {
+        self.at(4, &xid.to_be_bytes())
+    }
+
+    pub(super) fn flags(self, flags: u16) -> Self {
+        self.at(10, &flags.to_be_bytes())
+    }
+
+    pub(super) fn ciaddr(self, address: Ipv4Addr) -> Self {
+        self.at(12, &address.octets())
+    }
+
+    pub(super) fn giaddr(self, address: Ipv4Addr) -> Self {
+        self.at(24, &address.octets())
+    }
+
+    pub(super) fn mac(self, mac: [u8; 6]) -> Self {
+        self.at(28, &mac)
+    }
+
+    /// Overwrites a part of the header.
+    pub(super) fn at(mut self, offset: usize, octets: &[u8]) -> Self {
+        self.0[offset..offset + octets.len()].copy_from_slice(octets);
+        self
+    }
+
+    /// Adds an option, in parts of 255 octets.
+    pub(super) fn option(mut self, code: u8, data: &[u8]) -> Self {
+        if data.is_empty() {
+            self.0.extend([code, 0]);
+        }
+        for part in data.chunks(255) {
+            self.0.extend([code, u8::try_from(part.len()).unwrap()]);
+            self.0.extend(part);
+        }
+        self
+    }
+
+    pub(super) fn bytes(mut self) -> Vec<u8> {
+        self.0.push(255);
+        self.0
+    }
+}

@@ -2,5 +2,7 @@
 
 pub mod config;
 pub mod dhcp;
+pub mod dns;
+pub mod export;
 pub mod model;
 pub mod registry;

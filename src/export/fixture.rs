@@ -1,0 +1,14 @@
+//! A small directory for the tests of this folder.
+
+use std::sync::Arc;
+
+use crate::model::{Directory, Vm, examples};
+
+/// One wide network without VMs.
+pub(super) fn lab() -> Directory {
+    Directory::of([examples::network("lab", "10.77.0.1/8")])
+}
+
+pub(super) fn vm(name: &str, address: &str) -> Arc<Vm> {
+    Arc::new(examples::vm(name, address))
+}

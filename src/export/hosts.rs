@@ -1,0 +1,61 @@
+//! The hosts file, hosts(5): every VM's address and names.
+
+use super::names;
+use crate::model::{Directory, Vm};
+
+/// All VMs, by address. It says nothing of the time or the revision: without a change of a VM it is the same text.
+pub fn hosts(directory: &Directory) -> String {
+    let mut vms: Vec<&Vm> = directory.vms().map(AsRef::as_ref).collect();
+    vms.sort_unstable_by_key(|vm| vm.address);
+    let mut text = String::with_capacity(64 + 48 * vms.len());
+    text.push_str("# Written by seedbed from its registry: changes made here are lost.\n");
+    for vm in vms {
+        text.push_str(&hosts_of(directory, vm));
+    }
+    text
+}
+
+/// One VM's line, such as `10.77.0.10  web1.lab web1`.
+pub fn hosts_of(directory: &Directory, vm: &Vm) -> String {
+    match names(directory, vm) {
+        (Some(full), short) => format!("{}  {full} {short}\n", vm.address),
+        (None, short) => format!("{}  {short}\n", vm.address),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::fixture::{lab, vm};
+
+    #[test]
+    fn every_vm_has_a_line_in_the_order_of_addresses() {
+        let mut directory = lab();
+        directory.put_vm(vm("web2", "10.77.0.100"));
+        directory.put_vm(vm("web1", "10.77.0.20"));
+        directory.put_vm(vm("zeta", "10.77.0.3"));
+        let text = hosts(&directory);
+        let lines: Vec<_> = text.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "10.77.0.3  zeta.lab zeta",
+                "10.77.0.20  web1.lab web1",
+                "10.77.0.100  web2.lab web2"
+            ]
+        );
+        assert!(text.starts_with('#') && text.ends_with('\n'));
+    }
+
+    #[test]
+    fn fifty_thousand_vms_are_all_in_it() {
+        let mut directory = lab();
+        for n in 0..50_000_u32 {
+            let address = std::net::Ipv4Addr::from_bits(0x0a4e_0000 + n).to_string();
+            directory.put_vm(vm(&format!("vm{n}"), &address));
+        }
+        let text = hosts(&directory);
+        assert_eq!(text.lines().count(), 50_001);
+        assert!(text.ends_with("10.78.195.79  vm49999.lab vm49999\n"));
+    }
+}

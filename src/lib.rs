@@ -4,5 +4,7 @@ pub mod config;
 pub mod dhcp;
 pub mod dns;
 pub mod export;
+pub mod metadata;
 pub mod model;
 pub mod registry;
+pub mod seed;

@@ -1,0 +1,212 @@
+//! Who is asking: the VM that is registered at the source address on that network, when the neighbour entry agrees.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::Neighbour;
+use crate::model::{Directory, Hosting, MacAddress, Network, NetworkName, Vm, VmName, mac};
+
+/// Where a request came from, and whose that is.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The network whose socket accepted it.
+    pub network: Arc<Network>,
+    /// Its source address.
+    pub source: Ipv4Addr,
+    /// The VM that is there.
+    pub vm: Result<Arc<Vm>, Stranger>,
+}
+
+/// Why a caller is served nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stranger {
+    /// No VM of this network has the address.
+    #[error("{address} is not the address of a registered VM on network {network}")]
+    Unregistered {
+        /// The source address.
+        address: Ipv4Addr,
+        /// The network it spoke on.
+        network: NetworkName,
+    },
+    /// The kernel has no neighbour entry for the address (any more), so nothing confirms it. It has one again after the next
+    /// packet.
+    #[error("{address} is {vm}'s address, but the kernel has no neighbour entry that confirms it: ask again")]
+    Unconfirmed {
+        /// The source address.
+        address: Ipv4Addr,
+        /// Who is registered there.
+        vm: VmName,
+    },
+    /// Someone else speaks from the address.
+    #[error("{address} is {vm}'s address and belongs to {}, but {} speaks from it", mac::text(*registered), mac::text(*seen))]
+    Impostor {
+        /// The source address.
+        address: Ipv4Addr,
+        /// Who is registered there.
+        vm: VmName,
+        /// The hardware address it is registered with.
+        registered: MacAddress,
+        /// The hardware address that speaks.
+        seen: MacAddress,
+    },
+    /// The right hardware address speaks, but not through the VM's own tap: a VM we run has a permanent entry while it runs.
+    #[error(
+        "{address} is {vm}'s address, and {vm} does not run under Seedbed's guard now: someone else may have taken its addresses"
+    )]
+    Unguarded {
+        /// The source address.
+        address: Ipv4Addr,
+        /// Who is registered there.
+        vm: VmName,
+    },
+}
+
+/// Finds the VM behind a source address of a network.
+///
+/// Both must agree: the address is registered on this network, and the kernel's neighbour entry for it is the VM's hardware
+/// address. A guest that takes another's address is refused, and what it asks for is not served.
+///
+/// Of a VM that Seedbed runs, the entry must be permanent: it is made when the VM's tap is guarded and removed when it
+/// stops, and while it is there the packet filter lets nobody else use the VM's addresses. Without it any unguarded port
+/// (an external VM, an enslaved network card) could take both and read the documents of a VM that is stopped. An external
+/// VM has no tap of ours; what confirms it is its hardware address alone.
+pub fn identify(
+    directory: &Directory,
+    network: &Network,
+    source: Ipv4Addr,
+    neighbour: Option<Neighbour>,
+) -> Result<Arc<Vm>, Stranger> {
+    let vm = directory
+        .vm_at(source)
+        .filter(|vm| vm.network == network.name)
+        .ok_or_else(|| Stranger::Unregistered {
+            address: source,
+            network: network.name.clone(),
+        })?;
+    let (address, name) = (source, || vm.name.clone());
+    match neighbour {
+        None => Err(Stranger::Unconfirmed { address, vm: name() }),
+        Some(entry) if entry.mac != vm.mac => Err(Stranger::Impostor {
+            address,
+            vm: name(),
+            registered: vm.mac,
+            seen: entry.mac,
+        }),
+        Some(entry) => match vm.hosting {
+            Hosting::Managed(_) if !entry.permanent => Err(Stranger::Unguarded { address, vm: name() }),
+            Hosting::Managed(_) | Hosting::External => Ok(Arc::clone(vm)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::examples;
+    use crate::seed::tests::{network, vm};
+
+    fn directory() -> (Directory, Network) {
+        let network = network("10.77.0.1/24");
+        let mut directory = Directory::of([network.clone()]);
+        directory.put_vm(Arc::new(managed("web1", "10.77.0.5")));
+        directory.put_vm(Arc::new(managed("web2", "10.77.0.6")));
+        directory.put_vm(Arc::new(vm("db1", "10.77.0.7")));
+        (directory, network)
+    }
+
+    fn managed(name: &str, address: &str) -> Vm {
+        Vm {
+            hosting: Hosting::Managed(examples::machine()),
+            ..vm(name, address)
+        }
+    }
+
+    /// The entry of a VM whose tap is guarded.
+    fn permanent(mac: MacAddress) -> Neighbour {
+        Neighbour { mac, permanent: true }
+    }
+
+    /// An entry that the kernel learnt from ARP.
+    fn learnt(mac: MacAddress) -> Neighbour {
+        Neighbour {
+            mac,
+            permanent: false,
+        }
+    }
+
+    fn asked(source: &str, neighbour: Option<Neighbour>) -> Result<String, Stranger> {
+        let (directory, network) = directory();
+        identify(&directory, &network, source.parse().unwrap(), neighbour).map(|vm| vm.name.to_string())
+    }
+
+    #[test]
+    fn a_vm_is_known_by_its_address_and_its_neighbour_entry() {
+        let mac = vm("web1", "10.77.0.5").mac;
+        assert_eq!(asked("10.77.0.5", Some(permanent(mac))), Ok("web1".to_owned()));
+    }
+
+    #[test]
+    fn whoever_takes_both_addresses_of_a_vm_that_does_not_run_is_refused() {
+        let mac = vm("web1", "10.77.0.5").mac;
+        let refused = asked("10.77.0.5", Some(learnt(mac))).unwrap_err();
+        assert!(matches!(refused, Stranger::Unguarded { .. }), "{refused}");
+    }
+
+    #[test]
+    fn an_external_vm_is_known_by_its_hardware_address_however_it_was_learnt() {
+        let mac = vm("db1", "10.77.0.7").mac;
+        for entry in [learnt(mac), permanent(mac)] {
+            assert_eq!(asked("10.77.0.7", Some(entry)), Ok("db1".to_owned()));
+        }
+        let web2 = vm("web2", "10.77.0.6").mac;
+        let refused = asked("10.77.0.7", Some(learnt(web2))).unwrap_err();
+        assert!(matches!(refused, Stranger::Impostor { .. }), "{refused}");
+    }
+
+    #[test]
+    fn a_guest_that_takes_anothers_address_is_refused() {
+        let web2 = vm("web2", "10.77.0.6").mac;
+        for entry in [learnt(web2), permanent(web2)] {
+            let refused = asked("10.77.0.5", Some(entry)).unwrap_err();
+            assert!(matches!(refused, Stranger::Impostor { .. }), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_address_nothing_confirms_is_refused() {
+        assert!(matches!(
+            asked("10.77.0.5", None),
+            Err(Stranger::Unconfirmed { .. })
+        ));
+    }
+
+    #[test]
+    fn an_address_that_is_not_registered_is_refused() {
+        let mac = vm("web1", "10.77.0.5").mac;
+        for source in ["10.77.0.9", "10.77.0.1", "127.0.0.1"] {
+            assert!(
+                matches!(
+                    asked(source, Some(permanent(mac))),
+                    Err(Stranger::Unregistered { .. })
+                ),
+                "{source}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_vm_of_another_network_is_a_stranger_on_this_one() {
+        let (mut directory, network) = directory();
+        let mut elsewhere = vm("db2", "10.77.0.8");
+        elsewhere.network = "other".parse().unwrap();
+        let mac = elsewhere.mac;
+        directory.put_vm(Arc::new(elsewhere));
+        let found = identify(
+            &directory,
+            &network,
+            "10.77.0.8".parse().unwrap(),
+            Some(permanent(mac)),
+        );
+        assert!(matches!(found, Err(Stranger::Unregistered { .. })));
+    }
+}

@@ -1,0 +1,348 @@
+//! The metadata service's socket: hyper on port 80 of a bridge's own address, with a limit on everything a guest can stretch.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use super::Neighbours;
+use super::answer::{self, Response, Verdict};
+use super::caller::{Caller, Stranger, identify};
+use super::request::{Malformed, Method, Request, check_headers, check_host};
+use super::seats::{Seat, Seats};
+use crate::model::directory::Published;
+use crate::model::{BridgeName, Event, EventKind, Network};
+use crate::seed::Templates;
+
+/// A bound socket of one network, not serving yet.
+#[derive(Debug)]
+pub struct Server {
+    network: Arc<Network>,
+    listener: std::net::TcpListener,
+    address: SocketAddrV4,
+    limits: Limits,
+}
+
+/// What the service answers from, and who it tells what it saw.
+#[derive(Clone)]
+pub struct Backing {
+    /// The records.
+    pub directory: Arc<Published>,
+    /// The templates, compiled.
+    pub templates: Arc<Templates>,
+    /// The kernel's neighbour table.
+    pub neighbours: Arc<dyn Neighbours>,
+    /// Takes what VMs were seen doing.
+    pub events: mpsc::Sender<Event>,
+}
+
+impl fmt::Debug for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backing").finish_non_exhaustive()
+    }
+}
+
+/// Why the socket could not be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another program serves there.
+    #[error("can not serve metadata on {0}: another program listens there")]
+    Taken(SocketAddrV4),
+    /// The bridge does not have the address (yet).
+    #[error("can not serve metadata on {0}: this host does not have that address")]
+    NoAddress(SocketAddrV4),
+    /// Anything else.
+    #[error("can not serve metadata on {address}: {source}")]
+    Socket {
+        /// Where.
+        address: SocketAddrV4,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What one guest can take. A guest needs four connections of a few milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// For all header lines of a request, from the first byte the connection waits for.
+    header: Duration,
+    /// For body, lookup and rendering.
+    request: Duration,
+    /// From the start of a request to the start of the next: a guest that does not read its answer is cut.
+    connection: Duration,
+    /// Connections in all.
+    connections: usize,
+    /// Connections from one address.
+    per_source: usize,
+}
+
+const LIMITS: Limits = Limits {
+    header: Duration::from_secs(5),
+    request: Duration::from_secs(5),
+    connection: Duration::from_secs(30),
+    connections: 1_024,
+    per_source: 64,
+};
+const MAX_HEADERS: usize = 64;
+const MAX_HEADER_BYTES: usize = 16 << 10;
+const MAX_BODY: usize = 64 << 10;
+/// How long open connections may go on once the service is told to stop.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Connections that wait to be accepted: a thousand guests start at once.
+const BACKLOG: i32 = 1_024;
+
+/// Binds the metadata service of a network: port 80 of the gateway address, reachable by the bridge only.
+pub fn bind(network: &Network) -> Result<Server, BindError> {
+    let address = SocketAddrV4::new(network.subnet.gateway(), Network::METADATA_PORT);
+    bind_at(network, address, Some(&network.bridge))
+}
+
+/// Binds the metadata service of a network somewhere else; port 0 takes a free one. Without a bridge every interface of the
+/// host that leads to the address is served.
+pub fn bind_at(
+    network: &Network,
+    address: SocketAddrV4,
+    bridge: Option<&BridgeName>,
+) -> Result<Server, BindError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::Taken(address),
+        io::ErrorKind::AddrNotAvailable => BindError::NoAddress(address),
+        _ => BindError::Socket { address, source },
+    };
+    let listener = listen(address, bridge).map_err(failed)?;
+    let port = listener.local_addr().map_err(failed)?.port();
+    Ok(Server {
+        network: Arc::new(network.clone()),
+        listener,
+        address: SocketAddrV4::new(*address.ip(), port),
+        limits: LIMITS,
+    })
+}
+
+fn listen(address: SocketAddrV4, bridge: Option<&BridgeName>) -> io::Result<std::net::TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    // A restarted daemon must not wait for the old one's closed connections.
+    socket.set_reuse_address(true)?;
+    if let Some(bridge) = bridge {
+        socket.bind_device(Some(bridge.as_str().as_bytes()))?;
+    }
+    // A guest is one hop away. What a guest forwards for someone behind it (a container, a VPN) gets no answer.
+    socket.set_ttl_v4(1)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::V4(address).into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// What all connections of a server share.
+struct Shared {
+    network: Arc<Network>,
+    backing: Backing,
+    limits: Limits,
+}
+
+impl Server {
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddrV4 {
+        self.address
+    }
+
+    /// Serves until it is told to stop; then open requests are finished, within two seconds.
+    pub async fn serve(self, backing: Backing, stop: CancellationToken) -> io::Result<()> {
+        let listener = TcpListener::from_std(self.listener)?;
+        let seats = Seats::new(self.limits.connections, self.limits.per_source);
+        let shared = Arc::new(Shared {
+            network: self.network,
+            backing,
+            limits: self.limits,
+        });
+        info!(network = %shared.network.name, address = %self.address, "metadata service started");
+        let tasks = TaskTracker::new();
+        loop {
+            let (stream, source) = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = accept(&listener) => accepted,
+            };
+            let Some(seat) = seats.take(source) else {
+                debug!(ip = %source, "metadata connection closed: too many are open");
+                continue;
+            };
+            tasks.spawn(connection(Arc::clone(&shared), stream, seat, stop.clone()));
+        }
+        tasks.close();
+        tasks.wait().await;
+        Ok(())
+    }
+}
+
+/// The next connection. Errors (a full file table, a connection gone before it was accepted) are waited out.
+async fn accept(listener: &TcpListener) -> (TcpStream, Ipv4Addr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, SocketAddr::V4(peer))) => return (stream, *peer.ip()),
+            Ok((_, SocketAddr::V6(_))) => {}
+            Err(error) => {
+                warn!(%error, "can not accept metadata connections for a moment");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(shared: Arc<Shared>, stream: TcpStream, seat: Seat, stop: CancellationToken) {
+    let source = seat.source();
+    let limits = shared.limits;
+    let began = Notify::new();
+    let service = service_fn(|request| {
+        began.notify_one();
+        respond(&shared, source, request)
+    });
+    let mut http = http1::Builder::new();
+    // Without a timer hyper leaves the header time limit out.
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header);
+    http.max_headers(MAX_HEADERS).max_header_size(MAX_HEADER_BYTES);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut deadline = pin!(sleep(limits.connection));
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = serving.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(ip = %source, %error, "metadata connection ended early");
+                }
+                return;
+            }
+            () = deadline.as_mut() => return debug!(ip = %source, "metadata connection cut: too slow"),
+            () = began.notified(), if !stopping => deadline.as_mut().reset(Instant::now() + limits.connection),
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                serving.as_mut().graceful_shutdown();
+                deadline.as_mut().reset(Instant::now() + FAREWELL);
+            }
+        }
+    }
+}
+
+async fn respond(
+    shared: &Shared,
+    source: Ipv4Addr,
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+    let decided = timeout(shared.limits.request, decide(shared, source, request)).await;
+    let response = decided.unwrap_or_else(|_| answer::to_retry("the request took too long"));
+    let response = tell(&shared.backing.events, response);
+    trace(shared, source, &response);
+    Ok(sent(response))
+}
+
+async fn decide(shared: &Shared, source: Ipv4Addr, request: hyper::Request<Incoming>) -> Response {
+    let mut asked = match checked(&request, shared.network.subnet.gateway()) {
+        Ok(asked) => asked,
+        Err(malformed) => return answer::to_malformed(malformed),
+    };
+    let backing = &shared.backing;
+    let neighbour = backing.neighbours.entry_of(&shared.network.bridge, source).await;
+    // Taken after every wait: an answer is made from one revision, and that is the newest.
+    let directory = backing.directory.load_full();
+    let caller = Caller {
+        network: Arc::clone(&shared.network),
+        source,
+        vm: identify(&directory, &shared.network, source, neighbour),
+    };
+    if answer::wants_body(&caller, &asked) {
+        // What is announced as too large need not be waited for.
+        if request.body().size_hint().lower() > MAX_BODY as u64 {
+            return answer::to_oversized();
+        }
+        match Limited::new(request.into_body(), MAX_BODY).collect().await {
+            Ok(body) => asked.body = body.to_bytes().to_vec(),
+            Err(_) => return answer::to_oversized(),
+        }
+    }
+    answer::answer(&directory, &backing.templates, &caller, &asked)
+}
+
+fn checked(request: &hyper::Request<Incoming>, gateway: Ipv4Addr) -> Result<Request, Malformed> {
+    check_headers(request.headers().keys().map(HeaderName::as_str))?;
+    check_hosts(request.headers(), gateway)?;
+    if let Some(authority) = request.uri().authority() {
+        check_host(authority.as_str(), gateway)?;
+    }
+    Request::of(Method::named(request.method().as_str()), request.uri().path())
+}
+
+/// A Host may be missing: HTTP/1.0 has none, and busybox's wget is a guest too. Two of them are a trick.
+fn check_hosts(headers: &HeaderMap, gateway: Ipv4Addr) -> Result<(), Malformed> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let first = hosts.next().map(|host| host.to_str().unwrap_or_default());
+    if hosts.next().is_some() {
+        return Err(Malformed::Host);
+    }
+    first.map_or(Ok(()), |host| check_host(host, gateway))
+}
+
+/// Passes the event on without waiting. A phone home that nobody took is asked for again: a guest sends it once per life, and
+/// cloud-init tries ten times.
+fn tell(events: &mpsc::Sender<Event>, mut response: Response) -> Response {
+    let Some(event) = response.event.take() else {
+        return response;
+    };
+    let once = matches!(event.kind, EventKind::PhonedHome { .. });
+    match events.try_send(event) {
+        Ok(()) => response,
+        Err(_) if once => answer::to_retry("the service is busy"),
+        Err(error) => {
+            debug!(%error, "metadata event dropped");
+            response
+        }
+    }
+}
+
+fn trace(shared: &Shared, source: Ipv4Addr, response: &Response) {
+    let (network, ip, status) = (&shared.network.name, source, response.status);
+    match &response.verdict {
+        Verdict::Stranger(stranger @ (Stranger::Impostor { .. } | Stranger::Unguarded { .. })) => {
+            warn!(%network, %ip, "metadata refused: {stranger}");
+        }
+        Verdict::Failed(error) => warn!(%network, %ip, "can not make a seed: {error}"),
+        verdict => debug!(%network, %ip, status, ?verdict, "metadata request"),
+    }
+}
+
+fn sent(response: Response) -> hyper::Response<Full<Bytes>> {
+    let mut sent = hyper::Response::new(Full::new(Bytes::from_owner(response.body)));
+    *sent.status_mut() =
+        hyper::StatusCode::from_u16(response.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = sent.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(response.content_type),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Some((name, value)) = response.header {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    sent
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Facts: the flat set of values a template may use. It is the contract with whoever writes templates, so a name in here
+//! stays; `seed-templates/default.yaml` documents them all.
+
+use std::collections::BTreeMap;
+
+use minijinja::Value;
+
+use crate::model::{Image, Network, Vm, mac};
+
+/// Where udev puts the disk with the serial `swap`; the launcher gives the swap disk that serial.
+const SWAP_DEVICE: &str = "/dev/disk/by-id/virtio-swap";
+
+/// What is true of one VM, as templates see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The short host name, which is also the VM's name.
+    pub hostname: String,
+    /// The fully qualified name.
+    pub fqdn: String,
+    /// The network's DNS domain.
+    pub domain: String,
+    /// The domain that names without one are looked up in.
+    pub search: String,
+    /// The network's name.
+    pub network: String,
+    /// The VM's IPv4 address.
+    pub address: String,
+    /// The subnet's prefix length.
+    pub prefix: u8,
+    /// The default gateway.
+    pub gateway: String,
+    /// The name server; the gateway itself.
+    pub dns: String,
+    /// The VM's hardware address, lower case with colons.
+    pub mac: String,
+    /// The name cloud-init knows this life of the VM by.
+    pub instance_id: String,
+    /// The SSH public keys that may log in, one line each.
+    pub keys: Vec<String>,
+    /// The account that gets the keys; unknown for a VM that someone else runs.
+    pub default_user: Option<String>,
+    /// The swap disk's device, when the VM has one.
+    pub swap_device: Option<String>,
+    /// Where cloud-init's `phone_home` reports to.
+    pub phone_home_url: String,
+    /// Where the guest reads its seed.
+    pub seed_url: String,
+    /// Time servers.
+    pub ntp: Vec<String>,
+}
+
+/// The seed URL of every VM on a network. It says nothing about who asks: a guest is known by where it speaks from.
+///
+/// A literal address, plain http, a slash at the end and no `%`: anything else fails on some cloud-init between 20.4 and
+/// today (guest-contract §0).
+pub fn url(network: &Network) -> String {
+    format!("http://{}/nocloud/", network.subnet.gateway())
+}
+
+/// The SMBIOS serial number (type 1) that leads cloud-init to [`url`]: the one spelling every release understands.
+pub fn smbios_serial(network: &Network) -> String {
+    format!("ds=nocloud-net;s={}", url(network))
+}
+
+impl Facts {
+    /// The facts of a VM; `image` is the one its disk is a clone of.
+    pub fn of(vm: &Vm, network: &Network, image: Option<&Image>) -> Self {
+        let gateway = network.subnet.gateway().to_string();
+        let has_swap = vm.machine().is_some_and(|machine| machine.swap.0 > 0);
+        Self {
+            hostname: vm.name.to_string(),
+            fqdn: format!("{}.{}", vm.name, network.domain),
+            domain: network.domain.to_string(),
+            search: network.domain.to_string(),
+            network: network.name.to_string(),
+            address: vm.address.to_string(),
+            prefix: network.subnet.prefix(),
+            phone_home_url: format!("http://{gateway}/phone-home"),
+            dns: gateway.clone(),
+            gateway,
+            mac: mac::text(vm.mac),
+            instance_id: vm.instance_id().to_string(),
+            keys: vm.keys.iter().map(ToString::to_string).collect(),
+            default_user: image.map(|image| image.default_user.clone()),
+            swap_device: has_swap.then(|| SWAP_DEVICE.to_owned()),
+            seed_url: url(network),
+            ntp: network.ntp.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// The facts under the names templates use.
+    pub(super) fn context(&self) -> Value {
+        let text = |text: &str| Value::from(text);
+        let list = |list: &[String]| {
+            list.iter()
+                .map(|item| Value::from(item.as_str()))
+                .collect::<Value>()
+        };
+        let named = [
+            ("hostname", text(&self.hostname)),
+            ("fqdn", text(&self.fqdn)),
+            ("domain", text(&self.domain)),
+            ("search", text(&self.search)),
+            ("network", text(&self.network)),
+            ("address", text(&self.address)),
+            ("prefix", Value::from(self.prefix)),
+            ("gateway", text(&self.gateway)),
+            ("dns", text(&self.dns)),
+            ("mac", text(&self.mac)),
+            ("instance_id", text(&self.instance_id)),
+            ("keys", list(&self.keys)),
+            ("default_user", Value::from(self.default_user.as_deref())),
+            ("swap_device", Value::from(self.swap_device.as_deref())),
+            ("phone_home_url", text(&self.phone_home_url)),
+            ("seed_url", text(&self.seed_url)),
+            ("ntp", list(&self.ntp)),
+        ];
+        Value::from(BTreeMap::from(named))
+    }
+
+    /// Facts to try a template with: everything is there, and texts hold what breaks careless quoting.
+    pub(super) fn sample() -> Self {
+        Self {
+            hostname: "sample".to_owned(),
+            fqdn: "sample.lab".to_owned(),
+            domain: "lab".to_owned(),
+            search: "lab".to_owned(),
+            network: "lab".to_owned(),
+            address: "10.77.0.5".to_owned(),
+            prefix: 24,
+            gateway: "10.77.0.1".to_owned(),
+            dns: "10.77.0.1".to_owned(),
+            mac: "52:54:00:12:34:56".to_owned(),
+            instance_id: "00000000-0000-8000-8000-000000000000".to_owned(),
+            keys: vec!["ssh-ed25519 AAAA it's \"a: b\" # c".to_owned()],
+            default_user: Some("debian".to_owned()),
+            swap_device: Some(SWAP_DEVICE.to_owned()),
+            phone_home_url: "http://10.77.0.1/phone-home".to_owned(),
+            seed_url: "http://10.77.0.1/nocloud/".to_owned(),
+            ntp: vec!["10.77.0.1".to_owned()],
+        }
+    }
+
+    /// Facts to try a template with: everything that can be missing is.
+    pub(super) fn bare() -> Self {
+        Self {
+            keys: Vec::new(),
+            default_user: None,
+            swap_device: None,
+            ntp: Vec::new(),
+            ..Self::sample()
+        }
+    }
+}

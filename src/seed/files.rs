@@ -1,0 +1,187 @@
+//! Loading templates: those built into the binary, then the operator's own, which replace built-in ones of their name.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::render::{TemplateProblem, Templates};
+use crate::model::TemplateName;
+use crate::model::name::NameError;
+
+const BUILT_IN: [(&str, &str); 2] = [
+    ("default", include_str!("../../seed-templates/default.yaml")),
+    ("minimal", include_str!("../../seed-templates/minimal.yaml")),
+];
+
+/// A template is a page of text; a larger file is there by mistake.
+const MAX_TEMPLATE: usize = 256 << 10;
+
+/// Why the templates could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplatesError {
+    /// The directory or a file in it can not be read.
+    #[error("can not read {}: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file's name is no template's name.
+    #[error("can not use {} as a template: {source}", path.display())]
+    Name {
+        /// Which file.
+        path: PathBuf,
+        /// Why its stem is no name.
+        source: NameError,
+    },
+    /// The file is too large to be a template.
+    #[error("can not use {} as a template: it has {size} bytes; at most {MAX_TEMPLATE} are allowed", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// A template is broken.
+    #[error(transparent)]
+    Broken(#[from] TemplateProblem),
+}
+
+impl Templates {
+    /// Loads the built-in templates and those in the operator's directory: every file there that ends in `.yaml`.
+    ///
+    /// Each is rendered with sample facts, so that a broken template stops the start and not a guest's first boot.
+    pub fn load(operator_dir: Option<&Path>) -> Result<Self, TemplatesError> {
+        let mut templates = Self::none();
+        for (name, source) in BUILT_IN {
+            let name: TemplateName = name.parse().map_err(|source| TemplatesError::Name {
+                path: PathBuf::from(name),
+                source,
+            })?;
+            let origin = format!("built-in {name}");
+            templates.add(name, &origin, source.to_owned())?;
+        }
+        for path in operator_dir.map(template_files).transpose()?.unwrap_or_default() {
+            let name = name_of(&path)?;
+            templates.add(name, &path.display().to_string(), read(&path)?)?;
+        }
+        templates.prove()?;
+        Ok(templates)
+    }
+}
+
+/// The template files of a directory, sorted, so that the same one is complained about every time.
+fn template_files(directory: &Path) -> Result<Vec<PathBuf>, TemplatesError> {
+    let failed = |source| TemplatesError::Read {
+        path: directory.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension() == Some(OsStr::new("yaml")) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn name_of(path: &Path) -> Result<TemplateName, TemplatesError> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    stem.parse().map_err(|source| TemplatesError::Name {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read(path: &Path) -> Result<String, TemplatesError> {
+    let text = std::fs::read_to_string(path).map_err(|source| TemplatesError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    if text.len() > MAX_TEMPLATE {
+        return Err(TemplatesError::TooLarge {
+            path: path.to_owned(),
+            size: text.len(),
+        });
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(name: &str, source: &str) -> Result<Templates, String> {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(name), source).unwrap();
+        Templates::load(Some(directory.path())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_operators_template_replaces_the_built_in_one_of_its_name() {
+        let templates = loaded("default.yaml", "#cloud-config\ntimezone: UTC\n").unwrap();
+        let text = templates
+            .render(&"default".parse().unwrap(), &super::super::Facts::bare())
+            .unwrap();
+        assert_eq!(text, "#cloud-config\ntimezone: UTC\n");
+        assert!(templates.has(&"minimal".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_broken_template_is_refused_with_file_line_and_reason() {
+        for (source, line, says) in [
+            ("#cloud-config\nhostname: {{ hostnam }}\n", "line 2", "undefined"),
+            (
+                "#cloud-config\n\n{% if swap_device %}\n",
+                "line 3",
+                "unexpected end",
+            ),
+            (
+                "#cloud-config\n{% if keys %}x: {{ keys | upper }}\n{% endif %}\n",
+                "line 2",
+                "unknown filter",
+            ),
+            ("hostname: {{ hostname }}\n", "", "#cloud-config"),
+            ("#cloud-config\n- {{ hostname }}\n", "", "a list"),
+            (
+                "#cloud-config\nx: \"http://{{ gateway }}/\"\n",
+                "line 2",
+                "expected",
+            ),
+            ("#cloud-config\nx: '{{ keys[0] | safe }}'\n", "line 2", ""),
+        ] {
+            let error = loaded("site.yaml", source).unwrap_err();
+            assert!(error.contains("site.yaml"), "{error}");
+            assert!(
+                error.contains(line) && error.contains(says),
+                "{source:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_a_template_is_named() {
+        let error = loaded("My_Site.yaml", "#cloud-config\n").unwrap_err();
+        assert!(
+            error.contains("My_Site.yaml") && error.contains("RFC 1123"),
+            "{error}"
+        );
+        let error = loaded("large.yaml", &"#".repeat(MAX_TEMPLATE + 1)).unwrap_err();
+        assert!(error.contains("large.yaml"), "{error}");
+        let error = Templates::load(Some(Path::new("/nonexistent/templates"))).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/templates"), "{error}");
+    }
+
+    #[test]
+    fn other_files_beside_templates_are_left_alone() {
+        for name in ["README", "default.yaml~", ".hidden.yaml", "notes.txt"] {
+            assert!(loaded(name, "{{ not a template").is_ok(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The seed: the four `NoCloud` documents of one VM, made from its record and a template of `seed-templates/`.
+//!
+//! ```text
+//!   meta-data       ours: instance-id, hostname, keys           (render.rs; no template can break it)
+//!   user-data       the user's own bytes, untouched             (check.rs looked at them before the launch)
+//!   vendor-data     the VM's template, rendered with its Facts  (facts.rs, render.rs, files.rs)
+//!   network-config  always empty: DHCP carries the address      (guest-contract §1.4: served, it holds for one boot)
+//! ```
+//!
+//! cloud-init merges vendor-data and user-data itself, and the user's value wins per top-level key. The registered keys are
+//! in the meta-data, which it does not merge with anything, so no user-data can lose them.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use crate::model::{Image, Network, TemplateName, Vm, VmName};
+
+pub mod check;
+pub mod facts;
+pub mod files;
+pub mod render;
+
+pub use check::{UserDataProblem, check_user_data};
+pub use facts::{Facts, smbios_serial, url};
+pub use files::TemplatesError;
+pub use render::{TemplateProblem, Templates};
+
+/// One of the documents a guest reads under its seed URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Document {
+    /// Who the VM is.
+    MetaData,
+    /// What its user wants.
+    UserData,
+    /// What the operator wants.
+    VendorData,
+    /// Empty; there because cloud-init 24.3 and newer wait ten seconds for it when it is missing.
+    NetworkConfig,
+}
+
+impl Document {
+    /// All documents, in the order they are shown.
+    pub const ALL: [Self; 4] = [
+        Self::MetaData,
+        Self::UserData,
+        Self::VendorData,
+        Self::NetworkConfig,
+    ];
+
+    /// The name it is asked for by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MetaData => "meta-data",
+            Self::UserData => "user-data",
+            Self::VendorData => "vendor-data",
+            Self::NetworkConfig => "network-config",
+        }
+    }
+
+    /// The document of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|document| document.as_str() == name)
+    }
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The four documents of a VM, byte for byte as it is served them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seed {
+    /// Who the VM is.
+    pub meta_data: Arc<[u8]>,
+    /// What its user wants; empty when nothing was given.
+    pub user_data: Arc<[u8]>,
+    /// What the operator wants.
+    pub vendor_data: Arc<[u8]>,
+    /// Always empty.
+    pub network_config: Arc<[u8]>,
+}
+
+/// Why a seed could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SeedError {
+    /// The VM's template is not there.
+    #[error("{vm}: there is no template `{template}`; there are {known}")]
+    NoTemplate {
+        /// Whose seed it was.
+        vm: VmName,
+        /// The missing template.
+        template: TemplateName,
+        /// Those that exist.
+        known: String,
+    },
+    /// The VM's template failed on its facts.
+    #[error("{vm}: {problem}")]
+    Template {
+        /// Whose seed it was.
+        vm: VmName,
+        /// What failed, with file and line.
+        problem: TemplateProblem,
+    },
+}
+
+/// Makes one document of a VM. Only vendor-data depends on a template and can fail.
+pub fn document(
+    which: Document,
+    templates: &Templates,
+    vm: &Vm,
+    network: &Network,
+    image: Option<&Image>,
+) -> Result<Arc<[u8]>, SeedError> {
+    match which {
+        Document::MetaData => Ok(bytes(render::meta_data(&Facts::of(vm, network, image)))),
+        Document::UserData => Ok(vm.user_data.clone().unwrap_or_default()),
+        Document::VendorData => vendor_data(templates, vm, &Facts::of(vm, network, image)),
+        Document::NetworkConfig => Ok(Arc::default()),
+    }
+}
+
+/// Makes all documents of a VM.
+pub fn documents(
+    templates: &Templates,
+    vm: &Vm,
+    network: &Network,
+    image: Option<&Image>,
+) -> Result<Seed, SeedError> {
+    let made = |which| document(which, templates, vm, network, image);
+    Ok(Seed {
+        meta_data: made(Document::MetaData)?,
+        user_data: made(Document::UserData)?,
+        vendor_data: made(Document::VendorData)?,
+        network_config: made(Document::NetworkConfig)?,
+    })
+}
+
+fn vendor_data(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<Arc<[u8]>, SeedError> {
+    if !templates.has(&vm.template) {
+        return Err(SeedError::NoTemplate {
+            vm: vm.name.clone(),
+            template: vm.template.clone(),
+            known: templates
+                .names()
+                .map(TemplateName::as_str)
+                .collect::<Vec<_>>()
+                .join(", "),
+        });
+    }
+    let rendered = templates.render(&vm.template, facts);
+    rendered.map(bytes).map_err(|problem| SeedError::Template {
+        vm: vm.name.clone(),
+        problem,
+    })
+}
+
+fn bytes(text: String) -> Arc<[u8]> {
+    Arc::from(text.into_bytes())
+}
+
+impl Seed {
+    /// The document's bytes.
+    pub const fn get(&self, which: Document) -> &Arc<[u8]> {
+        match which {
+            Document::MetaData => &self.meta_data,
+            Document::UserData => &self.user_data,
+            Document::VendorData => &self.vendor_data,
+            Document::NetworkConfig => &self.network_config,
+        }
+    }
+
+    /// All documents for people to read, each under a line with its name and size.
+    pub fn render_text(&self) -> String {
+        let mut text = String::new();
+        for which in Document::ALL {
+            let body = self.get(which);
+            // Writing to a String can not fail.
+            let _infallible = writeln!(text, "=== {which} ({} bytes) ===", body.len());
+            text += &String::from_utf8_lossy(body);
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

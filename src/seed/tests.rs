@@ -1,0 +1,237 @@
+//! What a guest is served, byte for byte, and that nothing in a record can break it.
+
+use proptest::prelude::*;
+use serde_yaml::Value;
+
+use super::*;
+use crate::model::Hosting;
+use crate::model::examples::{self, KEY};
+
+pub(crate) fn network(subnet: &str) -> Network {
+    examples::network("lab", subnet)
+}
+
+pub(crate) fn vm(name: &str, address: &str) -> Vm {
+    Vm {
+        keys: vec![KEY.parse().unwrap()],
+        ..examples::vm(name, address)
+    }
+}
+
+fn with_swap(mut vm: Vm) -> Vm {
+    vm.hosting = Hosting::Managed(examples::machine());
+    vm
+}
+
+fn seed(vm: &Vm, network: &Network) -> Seed {
+    documents(&Templates::load(None).unwrap(), vm, network, None).unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+const PHONE_HOME: &str = r#"phone_home:
+  url: "http://10.77.0.1/phone-home"
+  post: [pub_key_rsa, pub_key_ecdsa, pub_key_ed25519, instance_id, hostname, fqdn]
+  tries: 10
+"#;
+const NAMES: &str = r#"#cloud-config
+hostname: "web1"
+fqdn: "web1.lab"
+prefer_fqdn_over_hostname: false
+manage_etc_hosts: true
+ssh_deletekeys: true
+"#;
+const SWAP: &str = r#"# The second disk is formatted already: it only has to be used.
+swap="/dev/disk/by-id/virtio-swap"
+if [ -b "$swap" ]; then
+    grep -qs "^$swap " /etc/fstab || echo "$swap none swap sw,nofail 0 0" >>/etc/fstab
+    swapon "$swap" 2>/dev/null
+fi
+"#;
+const RESOLVED: &str = r#"wanted=$(printf '[Resolve]\nDNS=%s\nDomains=%s' "10.77.0.1" "lab")
+"#;
+
+/// The parts of an archive by type, in order.
+fn parts(archive: &[u8]) -> Vec<(String, String)> {
+    let text = text(archive);
+    assert!(text.starts_with("#cloud-config-archive\n"), "{text}");
+    let field = |part: &Value, name: &str| part[name].as_str().unwrap().to_owned();
+    let parts = yaml(text);
+    let parts = parts.as_sequence().unwrap().iter();
+    parts
+        .map(|part| (field(part, "type"), field(part, "content")))
+        .collect()
+}
+
+#[test]
+fn a_vm_without_swap_is_served_exactly_this() {
+    let seed = seed(&vm("web1", "10.77.0.5"), &network("10.77.0.1/24"));
+    assert_eq!(
+        text(&seed.meta_data),
+        format!(
+            "instance-id: \"7573fe52-e13e-82a6-a9ae-40fb6a351c25\"\n\
+             local-hostname: \"web1.lab\"\n\
+             hostname: \"web1.lab\"\n\
+             public-keys:\n  - \"{KEY}\"\n"
+        )
+    );
+    let parts = parts(&seed.vendor_data);
+    assert_eq!(
+        parts[0],
+        ("text/cloud-config".to_owned(), format!("{NAMES}{PHONE_HOME}"))
+    );
+    assert_eq!((parts.len(), parts[1].0.as_str()), (2, "text/cloud-boothook"));
+    assert!(parts[1].1.starts_with("#!/bin/sh\n# systemd-networkd") && parts[1].1.contains(RESOLVED));
+    assert_eq!((seed.user_data.len(), seed.network_config.len()), (0, 0));
+}
+
+#[test]
+fn a_vm_with_a_swap_disk_and_time_servers_is_served_exactly_this() {
+    let mut network = network("10.77.0.1/24");
+    network.ntp = vec!["10.77.0.1".parse().unwrap(), "10.77.0.2".parse().unwrap()];
+    let seed = seed(&with_swap(vm("web1", "10.77.0.5")), &network);
+    let ntp = "ntp:\n  enabled: true\n  servers: [\"10.77.0.1\", \"10.77.0.2\"]\n";
+    let parts = parts(&seed.vendor_data);
+    assert_eq!(parts[0].1, format!("{NAMES}{ntp}{PHONE_HOME}"));
+    assert!(parts[1].1.starts_with(&format!("#!/bin/sh\n{SWAP}")) && parts[1].1.contains(RESOLVED));
+}
+
+#[test]
+fn the_boothook_is_a_sound_script() {
+    let seed = seed(&with_swap(vm("web1", "10.77.0.5")), &network("10.77.0.1/24"));
+    let script = parts(&seed.vendor_data).remove(1).1;
+    let checked = std::process::Command::new("sh")
+        .args(["-n", "-c", &script])
+        .output()
+        .unwrap();
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+}
+
+#[test]
+fn the_minimal_template_names_the_vm_and_calls_home() {
+    let mut vm = vm("web1", "10.77.0.5");
+    vm.template = "minimal".parse().unwrap();
+    let seed = seed(&vm, &network("10.77.0.1/24"));
+    assert_eq!(
+        text(&seed.vendor_data),
+        format!("#cloud-config\nhostname: \"web1\"\nfqdn: \"web1.lab\"\n{PHONE_HOME}")
+    );
+}
+
+#[test]
+fn a_users_user_data_is_served_byte_for_byte() {
+    let mut vm = vm("web1", "10.77.0.5");
+    vm.user_data = Some(Arc::from(&b"#!/bin/sh\r\n\xff\0"[..]));
+    assert_eq!(
+        &*seed(&vm, &network("10.77.0.1/24")).user_data,
+        b"#!/bin/sh\r\n\xff\0"
+    );
+}
+
+#[test]
+fn the_serial_is_the_spelling_every_cloud_init_reads() {
+    let network = network("10.77.0.1/24");
+    assert_eq!(
+        smbios_serial(&network),
+        "ds=nocloud-net;s=http://10.77.0.1/nocloud/"
+    );
+    assert_eq!(url(&network), "http://10.77.0.1/nocloud/");
+}
+
+#[test]
+fn a_missing_template_is_told_with_those_there_are() {
+    let mut vm = vm("web1", "10.77.0.5");
+    vm.template = "site".parse().unwrap();
+    let error = documents(
+        &Templates::load(None).unwrap(),
+        &vm,
+        &network("10.77.0.1/24"),
+        None,
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "web1: there is no template `site`; there are default, minimal"
+    );
+}
+
+#[test]
+fn every_fact_is_documented_in_the_default_template() {
+    let header = include_str!("../../seed-templates/default.yaml");
+    for name in Facts::sample().context().try_iter().unwrap() {
+        let line = format!("\n  {name} ");
+        assert!(header.contains(&line), "{name} is missing");
+    }
+}
+
+#[test]
+fn the_shown_seed_has_every_document_under_its_name() {
+    let shown = seed(&vm("web1", "10.77.0.5"), &network("10.77.0.1/24")).render_text();
+    let heads: Vec<_> = shown.lines().filter(|line| line.starts_with("=== ")).collect();
+    assert_eq!(heads.len(), 4);
+    assert!(heads[1].starts_with("=== user-data (0 bytes)"), "{heads:?}");
+}
+
+fn yaml(text: &str) -> Value {
+    serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn hostile_looking_values_stay_values() {
+    for hostile in [
+        "a\": b",
+        "'",
+        "{{ x }}",
+        "{% x %}",
+        "%",
+        "# c",
+        "- x",
+        "yes",
+        "0x10",
+        "\\",
+        "\u{2028}",
+        "\u{85}",
+        "\u{7f}",
+        "\u{feff}",
+        "\u{fffe}",
+        "\n",
+        "\0",
+        "\u{1f600}",
+        "null",
+        "!!binary x",
+        "&a",
+        "*a",
+        "",
+    ] {
+        let facts = Facts {
+            keys: vec![hostile.to_owned()],
+            fqdn: hostile.to_owned(),
+            ..Facts::sample()
+        };
+        let read = yaml(&render::meta_data(&facts));
+        assert_eq!(read["public-keys"][0].as_str(), Some(hostile));
+        assert_eq!(read["local-hostname"].as_str(), Some(hostile));
+        let vendor = Templates::load(None)
+            .unwrap()
+            .render(&"default".parse().unwrap(), &facts);
+        let settings = parts(vendor.unwrap().as_bytes()).remove(0).1;
+        assert_eq!(yaml(&settings)["fqdn"].as_str(), Some(hostile));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_back_as_it_was(text in any::<String>()) {
+        let quoted = render::quoted(&text);
+        let read = yaml(&quoted);
+        prop_assert_eq!(read.as_str(), Some(text.as_str()));
+        let json: String = serde_json::from_str(&quoted).unwrap();
+        prop_assert_eq!(json, text);
+    }
+}

@@ -4,6 +4,8 @@ pub mod config;
 pub mod dhcp;
 pub mod dns;
 pub mod export;
+pub mod image;
+pub mod machine;
 pub mod metadata;
 pub mod model;
 pub mod registry;

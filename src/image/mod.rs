@@ -1,0 +1,23 @@
+//! Base images and the disks that are cloned from them.
+//!
+//! ```text
+//!   a file the user names --inspect--> images/<name>/disk (read-only, hashed) <--backed by-- vms/<name>/disk.qcow2
+//!                                                                                            vms/<name>/swap.raw
+//! ```
+//!
+//! No QEMU tool takes part: our own reader decides what a file is before any QEMU sees it, and the few clusters of a
+//! clone are written directly, so a clone costs one write and one `fsync`.
+
+pub mod build;
+pub mod clone;
+mod error;
+pub(crate) mod files;
+pub mod format;
+pub mod inspect;
+pub mod store;
+
+pub use error::StoreError;
+pub use files::{FileError, SourceError};
+pub use format::Refused;
+pub use inspect::Qcow2Info;
+pub use store::{AddSource, Orphans, Store};

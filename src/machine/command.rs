@@ -1,0 +1,256 @@
+//! The QEMU command line of a VM: pure, and the same for the same VM, so that a guest sees the same hardware at every
+//! start.
+//!
+//! Works with QEMU 7.2 (Debian 12) and later. Disks are `-blockdev` nodes in JSON and nothing is probed, so that no path
+//! and no header can name another file; in `key=value` options a comma is doubled.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::Accel;
+use crate::model::image::{Boot, DiskFormat};
+use crate::model::{Image, Machine, Network, Places, Vm, VmName, mac};
+
+/// The number of the tap's file descriptor in QEMU.
+pub const TAP_FD: i32 = 3;
+
+/// What the host decides about a VM's QEMU.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// QEMU's binary, absolute.
+    pub qemu: &'a Path,
+    /// What executes the guest.
+    pub accel: Accel,
+    /// Where disks and sockets lie.
+    pub places: &'a Places,
+    /// The SMBIOS system serial number, which carries the seed URL (guest-contract §1.2).
+    pub smbios_serial: &'a str,
+}
+
+/// Why no command line can be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// QEMU's JSON takes only UTF-8, and no argument can hold a NUL.
+    #[error("{what} `{text}` can not be passed to QEMU: use a text of UTF-8 without control characters")]
+    Text {
+        /// What it is.
+        what: &'static str,
+        /// The text, escaped.
+        text: String,
+    },
+    /// The kernel takes 107 bytes (`unix(7)`).
+    #[error(
+        "socket path {0} is longer than the 107 bytes a Unix socket can have: choose a shorter run directory"
+    )]
+    SocketPath(String),
+}
+
+/// QEMU's arguments, its own path first. The devices' PCI addresses are fixed: the NIC keeps its name in the guest
+/// whatever else the VM has.
+pub fn argv(
+    vm: &Vm,
+    machine: &Machine,
+    image: &Image,
+    network: &Network,
+    settings: &Settings<'_>,
+) -> Result<Vec<String>, CommandError> {
+    let mut args = Args(vec![text("QEMU's path", settings.qemu)?]);
+    args.base(vm, machine, settings)?;
+    args.disk(vm, image, settings.places)?;
+    if machine.swap.0 > 0 {
+        args.swap(&vm.name, settings.places)?;
+    }
+    args.nic(vm, network);
+    args.pair("-object", "rng-builtin,id=rng0");
+    args.pair("-device", "virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5");
+    args.control(&vm.name, settings.places)?;
+    args.boot(image, settings.places)?;
+    Ok(args.0)
+}
+
+/// The accelerator that a command line names.
+pub(super) fn accel<'a>(args: impl IntoIterator<Item = &'a str>) -> Option<Accel> {
+    let mut args = args.into_iter();
+    args.find(|arg| *arg == "-accel")?;
+    match args.next()?.split(',').next()? {
+        "kvm" => Some(Accel::Kvm),
+        "tcg" => Some(Accel::Tcg),
+        _ => None,
+    }
+}
+
+const QMP_BEFORE: &str = "socket,id=qmp,path=";
+const SOCKET_AFTER: &str = ",server=on,wait=off";
+
+/// The path of the QMP socket, when `arg` is the argument by which [`argv`] names it. This is how a VM's process is
+/// recognised.
+pub(super) fn qmp_path(arg: &str) -> Option<String> {
+    let escaped = arg.strip_prefix(QMP_BEFORE)?.strip_suffix(SOCKET_AFTER)?;
+    Some(escaped.replace(",,", ","))
+}
+
+struct Args(Vec<String>);
+
+impl Args {
+    fn pair(&mut self, option: &str, value: impl Into<String>) {
+        self.0.extend([option.to_owned(), value.into()]);
+    }
+
+    fn base(&mut self, vm: &Vm, machine: &Machine, settings: &Settings<'_>) -> Result<(), CommandError> {
+        let (accel, cpu) = match settings.accel {
+            Accel::Kvm => ("kvm", "host"),
+            // Four levels of page tables: the translator walks them for every miss, and no small guest needs five.
+            Accel::Tcg => ("tcg,thread=multi", "max,la57=off"),
+        };
+        let cpus = machine.cpus;
+        self.pair("-name", format!("guest={}", vm.name));
+        self.pair("-uuid", vm.uuid.hyphenated().to_string());
+        self.0
+            .extend(["-no-user-config", "-nodefaults"].map(str::to_owned));
+        self.pair("-display", "none");
+        // No SATA and no SMBus: nothing is on them, and guests spend time finding that out.
+        self.pair("-machine", "q35,sata=off,smbus=off,vmport=off");
+        self.pair("-accel", accel);
+        self.pair("-cpu", cpu);
+        self.pair("-smp", format!("cpus={cpus},sockets=1,cores={cpus},threads=1"));
+        self.pair("-m", format!("size={}M", machine.memory.as_mib()));
+        self.pair("-rtc", "base=utc");
+        // An escaped guest can not start programs, gain rights, or use system calls of another age.
+        self.pair(
+            "-sandbox",
+            "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        );
+        let serial = comma_safe(checked("the SMBIOS serial number", settings.smbios_serial)?);
+        self.pair("-smbios", format!("type=1,serial={serial}"));
+        self.pair("-device", format!("vmgenid,guid={}", vm.uuid.hyphenated()));
+        Ok(())
+    }
+
+    fn disk(&mut self, vm: &Vm, image: &Image, places: &Places) -> Result<(), CommandError> {
+        let base = file("a disk's path", &places.image_disk(&image.name), true)?;
+        let backing = match image.format {
+            // Whatever the base's header says, it is not followed any further.
+            DiskFormat::Qcow2 => {
+                json!({"driver": "qcow2", "node-name": "base", "read-only": true, "file": base, "backing": null})
+            }
+            DiskFormat::Raw => json!({"driver": "raw", "node-name": "base", "read-only": true, "file": base}),
+        };
+        let disk = json!({
+            "driver": "qcow2", "node-name": "root", "discard": "unmap", "backing": backing,
+            "file": file("a disk's path", &places.disk(&vm.name), false)?,
+        });
+        self.pair("-blockdev", disk.to_string());
+        self.pair(
+            "-device",
+            "virtio-blk-pci,drive=root,serial=root,bootindex=1,bus=pcie.0,addr=0x3",
+        );
+        Ok(())
+    }
+
+    fn swap(&mut self, name: &VmName, places: &Places) -> Result<(), CommandError> {
+        let swap = json!({
+            "driver": "raw", "node-name": "swap", "discard": "unmap",
+            "file": file("a disk's path", &places.swap(name), false)?,
+        });
+        self.pair("-blockdev", swap.to_string());
+        self.pair(
+            "-device",
+            "virtio-blk-pci,drive=swap,serial=swap,bus=pcie.0,addr=0x4",
+        );
+        Ok(())
+    }
+
+    fn nic(&mut self, vm: &Vm, network: &Network) {
+        let mtu = network
+            .mtu
+            .map(|mtu| format!(",host_mtu={mtu}"))
+            .unwrap_or_default();
+        let mac = mac::text(vm.mac);
+        self.pair("-netdev", format!("tap,id=net0,fd={TAP_FD}"));
+        // Without its boot ROM, the firmware does not stop to offer a network boot.
+        self.pair(
+            "-device",
+            format!("virtio-net-pci,netdev=net0,mac={mac}{mtu},romfile=,bus=pcie.0,addr=0x2"),
+        );
+    }
+
+    fn control(&mut self, name: &VmName, places: &Places) -> Result<(), CommandError> {
+        let qmp = socket(&places.qmp(name))?;
+        self.pair("-chardev", format!("{QMP_BEFORE}{qmp}{SOCKET_AFTER}"));
+        self.pair("-mon", "chardev=qmp,mode=control");
+        let serial = socket(&places.serial(name))?;
+        let log = comma_safe(&text("a log's path", &places.console_log(name))?);
+        self.pair(
+            "-chardev",
+            format!("socket,id=serial0,path={serial}{SOCKET_AFTER},logfile={log},logappend=off"),
+        );
+        self.pair("-serial", "chardev:serial0");
+        Ok(())
+    }
+
+    fn boot(&mut self, image: &Image, places: &Places) -> Result<(), CommandError> {
+        match &image.boot {
+            Boot::Disk => self.pair("-boot", "strict=on"),
+            Boot::Kernel { initrd, cmdline } => {
+                self.pair(
+                    "-kernel",
+                    text("a kernel's path", &places.image_kernel(&image.name))?,
+                );
+                if *initrd {
+                    self.pair(
+                        "-initrd",
+                        text("an initrd's path", &places.image_initrd(&image.name))?,
+                    );
+                }
+                self.pair("-append", checked("the kernel command line", cmdline)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn file(what: &'static str, path: &Path, read_only: bool) -> Result<Value, CommandError> {
+    let filename = text(what, path)?;
+    Ok(if read_only {
+        json!({"driver": "file", "filename": filename, "read-only": true})
+    } else {
+        json!({"driver": "file", "filename": filename, "discard": "unmap"})
+    })
+}
+
+fn socket(path: &Path) -> Result<String, CommandError> {
+    const LONGEST: usize = 107;
+    let text = text("a socket's path", path)?;
+    if text.len() > LONGEST {
+        Err(CommandError::SocketPath(text))
+    } else {
+        Ok(comma_safe(&text))
+    }
+}
+
+fn text(what: &'static str, path: &Path) -> Result<String, CommandError> {
+    let refused = || CommandError::Text {
+        what,
+        text: path.display().to_string().escape_debug().to_string(),
+    };
+    let text = path.to_str().ok_or_else(refused)?;
+    checked(what, text).map(str::to_owned)
+}
+
+fn checked<'a>(what: &'static str, text: &'a str) -> Result<&'a str, CommandError> {
+    if text.chars().any(char::is_control) {
+        let text = text.escape_debug().to_string();
+        Err(CommandError::Text { what, text })
+    } else {
+        Ok(text)
+    }
+}
+
+/// A value for `key=value,key=value`: QEMU reads two commas as one of the text.
+fn comma_safe(text: &str) -> String {
+    text.replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests;

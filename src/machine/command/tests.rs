@@ -1,0 +1,154 @@
+//! Tests of `command.rs`.
+
+use super::*;
+use crate::machine::examples;
+use crate::model::Bytes;
+
+fn settings<'a>(places: &'a Places, smbios_serial: &'a str) -> Settings<'a> {
+    Settings {
+        qemu: Path::new("/usr/bin/qemu-system-x86_64"),
+        accel: Accel::Tcg,
+        places,
+        smbios_serial,
+    }
+}
+
+/// The command line as people read it: one option a line.
+fn lines(image: &Image, mtu: Option<u16>, settings: &Settings<'_>) -> Result<String, CommandError> {
+    let (vm, machine) = examples::vm();
+    let args = argv(&vm, &machine, image, &examples::network(mtu), settings)?;
+    let text = args.iter().fold(String::new(), |text, arg| {
+        let gap = if arg.starts_with('-') { "\n" } else { " " };
+        text + gap + arg
+    });
+    Ok(text.trim_start().to_owned())
+}
+
+#[test]
+fn the_command_line_of_a_vm_that_boots_from_its_disk() {
+    let places = Places::new("/var/lib/seedbed", "/run/seedbed");
+    let settings = settings(&places, "ds=nocloud-net;s=http://10.77.0.1/web1/");
+    let image = examples::image(DiskFormat::Qcow2, Boot::Disk);
+    insta::assert_snapshot!(lines(&image, None, &settings).unwrap(), @r#"
+    /usr/bin/qemu-system-x86_64
+    -name guest=web1
+    -uuid 7573fe52-e13e-82a6-a9ae-40fb6a351c25
+    -no-user-config
+    -nodefaults
+    -display none
+    -machine q35,sata=off,smbus=off,vmport=off
+    -accel tcg,thread=multi
+    -cpu max,la57=off
+    -smp cpus=2,sockets=1,cores=2,threads=1
+    -m size=512M
+    -rtc base=utc
+    -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+    -smbios type=1,serial=ds=nocloud-net;s=http://10.77.0.1/web1/
+    -device vmgenid,guid=7573fe52-e13e-82a6-a9ae-40fb6a351c25
+    -blockdev {"backing":{"backing":null,"driver":"qcow2","file":{"driver":"file","filename":"/var/lib/seedbed/images/debian-12/disk","read-only":true},"node-name":"base","read-only":true},"discard":"unmap","driver":"qcow2","file":{"discard":"unmap","driver":"file","filename":"/var/lib/seedbed/vms/web1/disk.qcow2"},"node-name":"root"}
+    -device virtio-blk-pci,drive=root,serial=root,bootindex=1,bus=pcie.0,addr=0x3
+    -blockdev {"discard":"unmap","driver":"raw","file":{"discard":"unmap","driver":"file","filename":"/var/lib/seedbed/vms/web1/swap.raw"},"node-name":"swap"}
+    -device virtio-blk-pci,drive=swap,serial=swap,bus=pcie.0,addr=0x4
+    -netdev tap,id=net0,fd=3
+    -device virtio-net-pci,netdev=net0,mac=52:54:ce:9b:49:d4,romfile=,bus=pcie.0,addr=0x2
+    -object rng-builtin,id=rng0
+    -device virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5
+    -chardev socket,id=qmp,path=/run/seedbed/vms/web1/qmp,server=on,wait=off
+    -mon chardev=qmp,mode=control
+    -chardev socket,id=serial0,path=/run/seedbed/vms/web1/serial,server=on,wait=off,logfile=/var/lib/seedbed/vms/web1/console.log,logappend=off
+    -serial chardev:serial0
+    -boot strict=on
+    "#);
+}
+
+#[test]
+fn a_kernel_beside_a_raw_disk_is_loaded_by_qemu_and_the_mtu_is_the_networks() {
+    let places = Places::new("/var/lib/seedbed", "/run/seedbed");
+    let cmdline = "root=/dev/vda1 console=ttyS0,115200".to_owned();
+    let image = examples::image(
+        DiskFormat::Raw,
+        Boot::Kernel {
+            initrd: true,
+            cmdline,
+        },
+    );
+    let kvm = Settings {
+        accel: Accel::Kvm,
+        ..settings(&places, "x")
+    };
+    let text = lines(&image, Some(1400), &kvm).unwrap();
+    for part in [
+        "\n-accel kvm\n-cpu host\n",
+        r#""backing":{"driver":"raw","file":{"driver":"file","filename":"/var/lib/seedbed/images/debian-12/disk","read-only":true},"node-name":"base","read-only":true}"#,
+        "\n-kernel /var/lib/seedbed/images/debian-12/kernel\n-initrd /var/lib/seedbed/images/debian-12/initrd\n",
+        "\n-append root=/dev/vda1 console=ttyS0,115200",
+        ",host_mtu=1400,",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert!(!text.contains("strict=on"));
+}
+
+#[test]
+fn a_vm_without_swap_has_no_swap_disk() {
+    let places = Places::new("/s", "/r");
+    let (vm, mut machine) = examples::vm();
+    machine.swap = Bytes(0);
+    let image = examples::image(DiskFormat::Raw, Boot::Disk);
+    let args = argv(
+        &vm,
+        &machine,
+        &image,
+        &examples::network(None),
+        &settings(&places, "x"),
+    )
+    .unwrap();
+    assert!(!args.iter().any(|arg| arg.contains("swap")), "{args:?}");
+}
+
+#[test]
+fn commas_and_quotes_in_paths_stay_what_they_are() {
+    let places = Places::new("/a,\"b", "/r,\"n");
+    let image = examples::image(DiskFormat::Raw, Boot::Disk);
+    let text = lines(&image, None, &settings(&places, "a,b")).unwrap();
+    for part in [
+        r#""filename":"/a,\"b/vms/web1/disk.qcow2""#,
+        r#"path=/r,,"n/vms/web1/qmp,server"#,
+        r#"logfile=/a,,"b/vms/web1/console.log,"#,
+        "serial=a,,b",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[test]
+fn the_argument_a_process_is_recognised_by_leads_back_to_its_socket() {
+    let places = Places::new("/s", "/r,n");
+    let (vm, machine) = examples::vm();
+    let image = examples::image(DiskFormat::Raw, Boot::Disk);
+    let args = argv(
+        &vm,
+        &machine,
+        &image,
+        &examples::network(None),
+        &settings(&places, "x"),
+    )
+    .unwrap();
+    let paths: Vec<_> = args.iter().filter_map(|arg| qmp_path(arg)).collect();
+    assert_eq!(paths, ["/r,n/vms/web1/qmp"]);
+    assert_eq!(accel(args.iter().map(String::as_str)), Some(Accel::Tcg));
+}
+
+#[test]
+fn what_qemu_can_not_be_told_is_refused() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let image = examples::image(DiskFormat::Raw, Boot::Disk);
+    let good = Places::new("/s", "/r");
+    let refused = |places: &Places, serial: &str| lines(&image, None, &settings(places, serial)).unwrap_err();
+    assert!(matches!(refused(&good, "a\0b"), CommandError::Text { .. }));
+    assert!(matches!(refused(&good, "a\nb"), CommandError::Text { .. }));
+    let bytes = Places::new(std::ffi::OsStr::from_bytes(b"/s\xff"), "/r");
+    assert!(matches!(refused(&bytes, "x"), CommandError::Text { .. }));
+    let long = Places::new("/s", format!("/{}", "r".repeat(100)));
+    assert!(matches!(refused(&long, "x"), CommandError::SocketPath(_)));
+}

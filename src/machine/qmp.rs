@@ -1,0 +1,261 @@
+//! QEMU's control connection: a small QMP client.
+//!
+//! A machine has one control socket, and QEMU talks to one client at a time: whoever connects does its errand and leaves.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::message::{self, Garbled, Message, QmpEvent};
+
+/// How long QEMU may take for an answer. A host that starts twenty VMs on two processors makes it wait for seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest line that is read.
+const LINE: usize = 1 << 20;
+
+/// How many events are kept for whoever asks; older ones give way.
+const EVENTS: usize = 64;
+
+/// Why QEMU could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum QmpError {
+    /// No connection, or it broke.
+    #[error("QEMU's control socket {}: {source}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Someone else listens there.
+    #[error("control socket {} belongs to user {found}, not to this VM's user {expected}: it is not spoken to", path.display())]
+    Stranger {
+        /// The socket.
+        path: PathBuf,
+        /// Who should listen.
+        expected: u32,
+        /// Who does.
+        found: u32,
+    },
+    /// No answer in time.
+    #[error("QEMU did not answer `{0}` within {PATIENCE:?}")]
+    Silent(&'static str),
+    /// A command was refused.
+    #[error("QEMU refused `{command}`: {why}")]
+    Refused {
+        /// The command.
+        command: &'static str,
+        /// QEMU's reason, escaped.
+        why: String,
+    },
+    /// It said something that is not QMP.
+    #[error(transparent)]
+    Garbled(#[from] Garbled),
+    /// A line without an end.
+    #[error("QEMU sent a line of more than {LINE} bytes")]
+    Endless,
+}
+
+/// A connection on which commands can be given.
+#[derive(Debug)]
+pub struct Qmp {
+    path: PathBuf,
+    stream: BufReader<UnixStream>,
+    /// The line that is being read: kept here, so that a cancelled read loses nothing.
+    line: Vec<u8>,
+    last_id: u64,
+    events: VecDeque<QmpEvent>,
+}
+
+impl Qmp {
+    /// Connects to the machine whose QEMU runs as `uid`, and leaves negotiation mode. Waits while another client is
+    /// connected.
+    pub async fn connect(path: &Path, uid: u32) -> Result<Self, QmpError> {
+        let stream = UnixStream::connect(path).await.map_err(broken(path))?;
+        // The directory is QEMU's to write: a guest that took its QEMU over could put another service's socket there.
+        let found = stream.peer_cred().map_err(broken(path))?.uid();
+        if found != uid {
+            return Err(QmpError::Stranger {
+                path: path.to_owned(),
+                expected: uid,
+                found,
+            });
+        }
+        let mut qmp = Self {
+            path: path.to_owned(),
+            stream: BufReader::new(stream),
+            line: Vec::new(),
+            last_id: 0,
+            events: VecDeque::new(),
+        };
+        let greeted = async {
+            while qmp.next().await? != Message::Greeting {}
+            Ok::<_, QmpError>(())
+        };
+        timeout(PATIENCE, greeted)
+            .await
+            .map_err(|_| QmpError::Silent("connect"))??;
+        qmp.execute("qmp_capabilities").await?;
+        Ok(qmp)
+    }
+
+    /// Gives a command without arguments, and returns its answer.
+    pub async fn execute(&mut self, command: &'static str) -> Result<Value, QmpError> {
+        timeout(PATIENCE, self.ask(command))
+            .await
+            .map_err(|_| QmpError::Silent(command))?
+    }
+
+    /// The machine's state in QEMU's words: `running`, `paused`, `io-error`, ...
+    pub async fn status(&mut self) -> Result<String, QmpError> {
+        let answer = self.execute("query-status").await?;
+        let status = answer.get("status").and_then(Value::as_str).unwrap_or("unknown");
+        Ok(status.chars().filter(char::is_ascii_graphic).take(40).collect())
+    }
+
+    /// The next event, waiting for it as long as it takes.
+    pub async fn event(&mut self) -> Result<QmpEvent, QmpError> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            let message = self.next().await?;
+            self.keep(message);
+        }
+    }
+
+    async fn ask(&mut self, command: &'static str) -> Result<Value, QmpError> {
+        self.last_id += 1;
+        let asked = self.last_id;
+        let line = message::command(command, asked);
+        let written = self.stream.get_mut().write_all(line.as_bytes()).await;
+        written.map_err(broken(&self.path))?;
+        loop {
+            match self.next().await? {
+                Message::Return { id, value } if id == asked => return Ok(value),
+                Message::Error { id, why } if id.is_none_or(|id| id == asked) => {
+                    return Err(QmpError::Refused { command, why });
+                }
+                // Events come between, and so may the answer to a command that was given up.
+                other => self.keep(other),
+            }
+        }
+    }
+
+    fn keep(&mut self, message: Message) {
+        if let Message::Event(event) = message {
+            if self.events.len() == EVENTS {
+                self.events.pop_front();
+            }
+            self.events.push_back(event);
+        }
+    }
+
+    /// Reads one line. Cancelling it loses nothing.
+    async fn next(&mut self) -> Result<Message, QmpError> {
+        loop {
+            let available = self.stream.fill_buf().await.map_err(broken(&self.path))?;
+            if available.is_empty() {
+                return Err(broken(&self.path)(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let end = available.iter().position(|byte| *byte == b'\n');
+            let (taken, used) = match end.and_then(|end| available.get(..end)) {
+                Some(line) => (line, line.len() + 1),
+                None => (available, available.len()),
+            };
+            if self.line.len() + taken.len() > LINE {
+                return Err(QmpError::Endless);
+            }
+            self.line.extend_from_slice(taken);
+            self.stream.consume(used);
+            if end.is_some() {
+                let line = std::mem::take(&mut self.line);
+                return Ok(Message::parse(&line)?);
+            }
+        }
+    }
+}
+
+fn broken(path: &Path) -> impl Fn(io::Error) -> QmpError + '_ {
+    move |source| QmpError::Socket {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::UnixListener;
+
+    fn me() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    /// A QEMU that says `script` to whoever connects, whatever it is asked, and keeps the connection open.
+    async fn against(script: &'static [u8]) -> (Result<Qmp, QmpError>, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("qmp");
+        let listener = UnixListener::bind(&path).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(script).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        (Qmp::connect(&path, me()).await, directory)
+    }
+
+    const HELLO: &str = "{\"QMP\":{}}\n{\"return\":{},\"id\":1}\n";
+
+    #[tokio::test]
+    async fn events_before_an_answer_are_kept_in_order_for_later() {
+        let script =
+            b"{\"QMP\":{}}\n{\"event\":\"RESUME\"}\n{\"return\":{},\"id\":1}\r\n{\"event\":\"STOP\"}\n\
+            {\"return\":{\"status\":\"paused\"},\"id\":2}\n";
+        let (qmp, _directory) = against(script).await;
+        let mut qmp = qmp.unwrap();
+        assert_eq!(qmp.status().await.unwrap(), "paused");
+        assert_eq!(qmp.event().await.unwrap(), QmpEvent::Resumed);
+        assert_eq!(qmp.event().await.unwrap(), QmpEvent::Stopped);
+    }
+
+    #[tokio::test]
+    async fn a_refused_command_says_why() {
+        let script =
+            format!("{HELLO}{{\"id\":2,\"error\":{{\"class\":\"GenericError\",\"desc\":\"not now\"}}}}\n");
+        let (qmp, _directory) = against(script.leak().as_bytes()).await;
+        let error = qmp.unwrap().execute("quit").await.unwrap_err().to_string();
+        assert_eq!(error, "QEMU refused `quit`: GenericError: not now");
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_another_command_is_not_taken_for_ours() {
+        let script = format!("{HELLO}{{\"id\":7,\"return\":1}}\n{{\"id\":2,\"return\":2}}\n");
+        let (qmp, _directory) = against(script.leak().as_bytes()).await;
+        assert_eq!(qmp.unwrap().execute("query-status").await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn nonsense_and_endless_lines_end_the_connection() {
+        let (qmp, _directory) = against(b"SSH-2.0-OpenSSH\n").await;
+        assert!(matches!(qmp, Err(QmpError::Garbled(_))), "{qmp:?}");
+        let (qmp, _directory) = against(vec![b'a'; LINE + 1].leak()).await;
+        assert!(matches!(qmp, Err(QmpError::Endless)), "{qmp:?}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_of_another_user_is_not_spoken_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("qmp");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let qmp = Qmp::connect(&path, me() + 1).await;
+        assert!(matches!(qmp, Err(QmpError::Stranger { .. })), "{qmp:?}");
+    }
+}

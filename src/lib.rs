@@ -4,6 +4,7 @@ pub mod config;
 pub mod dhcp;
 pub mod dns;
 pub mod export;
+pub mod host;
 pub mod image;
 pub mod machine;
 pub mod metadata;

@@ -1,0 +1,16 @@
+//! The admin API: the closed vocabulary that the command line and the daemon share.
+//!
+//! One request is one `POST /v1` over the Unix socket, with a [`Request`] as its JSON body. The reply is a stream of
+//! [`Frame`]s, one JSON document a line: any number of [`Frame::Progress`], then exactly one [`Frame::Answer`] or
+//! [`Frame::Refusal`]. Nothing in here is a stored form, and `model` types never appear on the wire.
+
+pub mod client;
+mod reply;
+mod request;
+pub mod serve;
+mod socket;
+
+pub use reply::{Answer, Fault, Frame, ImageInfo, ProgressLine, Refusal, VmInfo};
+pub use request::{
+    AddImage, AddVms, DeleteVms, ImportRow, LaunchVms, Request, Rung, Select, SetVms, StopVms, View, WaitFor,
+};

@@ -1,0 +1,225 @@
+//! What comes back: progress, then an answer or a refusal.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One line of a reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Frame {
+    /// The work goes on.
+    Progress(ProgressLine),
+    /// It is done.
+    Answer(Answer),
+    /// It was not done.
+    Refusal(Refusal),
+}
+
+/// What is being done right now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressLine {
+    /// The VM or image it is about.
+    pub subject: String,
+    /// What is being done, or the rung that was reached: `cloning`, `starting`, `dhcp`, `ready`.
+    pub stage: String,
+}
+
+/// How a request ended well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Who is there.
+    Hello {
+        /// The daemon's version.
+        version: String,
+        /// Its process id.
+        pid: u32,
+    },
+    /// VMs as they are now.
+    Vms(Vec<VmInfo>),
+    /// Images as they are now.
+    Images(Vec<ImageInfo>),
+    /// A text to print as it is.
+    Text(String),
+    /// One sentence that says what was done.
+    Done(String),
+}
+
+/// A VM as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmInfo {
+    /// Its name.
+    pub name: String,
+    /// Its fully qualified name.
+    pub fqdn: String,
+    /// `running`, `stopped`, `starting`, `stopping`, `failed` or `external`.
+    pub state: String,
+    /// The highest rung of its current boot: `started`, `dhcp`, `metadata`, `ready`; `None` when it does not run.
+    pub step: Option<String>,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// Its address.
+    pub ip: Ipv4Addr,
+    /// Its hardware address.
+    pub mac: String,
+    /// Its network.
+    pub network: String,
+    /// Its SMBIOS UUID and instance-id.
+    pub uuid: String,
+    /// Its tap.
+    pub tap: String,
+    /// Its image; `None` for an external VM.
+    pub image: Option<String>,
+    /// Virtual CPUs.
+    pub cpus: Option<u16>,
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Root disk in bytes.
+    pub disk: Option<u64>,
+    /// Swap disk in bytes.
+    pub swap: Option<u64>,
+    /// The account that gets the keys.
+    pub default_user: Option<String>,
+    /// The keys that may log in.
+    pub keys: Vec<String>,
+    /// Its template.
+    pub template: String,
+    /// The seed URL it is given.
+    pub seed_url: String,
+    /// When it was registered, RFC 3339.
+    pub created: String,
+    /// How long ago that was, in seconds.
+    pub age_seconds: u64,
+    /// QEMU's process id.
+    pub pid: Option<u32>,
+    /// `kvm` or `tcg`, while it runs.
+    pub accel: Option<String>,
+    /// Its SSH host keys, once it told them.
+    pub host_keys: Vec<String>,
+    /// Its serial socket, for `console`.
+    pub serial: Option<PathBuf>,
+    /// Its serial log, for `log`.
+    pub console_log: Option<PathBuf>,
+    /// The generated `known_hosts` file, for `ssh`.
+    pub known_hosts: PathBuf,
+}
+
+/// An image as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageInfo {
+    /// Its name.
+    pub name: String,
+    /// `qcow2` or `raw`.
+    pub format: String,
+    /// SHA-256 of its disk file.
+    pub sha256: String,
+    /// The size a guest sees, in bytes.
+    pub virtual_size: u64,
+    /// The file's size, in bytes.
+    pub file_size: u64,
+    /// `disk` or `kernel`.
+    pub boot: String,
+    /// The account that gets the keys.
+    pub default_user: String,
+    /// The VMs that are clones of it.
+    pub used_by: Vec<String>,
+    /// When it was added, RFC 3339.
+    pub created: String,
+    /// How long ago that was, in seconds.
+    pub age_seconds: u64,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// What is wrong and where, in one sentence.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// Whose fault a refusal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// What was asked can not be done as things are.
+    Request,
+    /// Something asked for by name does not exist.
+    NotFound,
+    /// Only root may do it.
+    Permission,
+    /// A deadline passed.
+    Timeout,
+    /// The host lacks something, or something on it failed.
+    Host,
+    /// Ours.
+    Internal,
+}
+
+impl Refusal {
+    /// A refusal of what was asked.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::Request,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// A refusal because something does not exist.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::NotFound,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// A refusal because only root may do it.
+    pub fn permission(message: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::Permission,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// A refusal because a deadline passed.
+    pub fn timeout(message: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::Timeout,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// A bug of ours.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::Internal,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// A failure of the host.
+    pub fn host(message: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::Host,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// The same refusal with a word on what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}

@@ -1,0 +1,229 @@
+//! What a client may ask for.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What a client may ask for. Names are patterns (`web[1-20]`) wherever several make sense.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case")]
+pub enum Request {
+    /// Asks who is there; answered by [`super::Answer::Hello`].
+    Hello,
+    /// Registers VMs, clones their disks and starts them; answered by [`super::Answer::Vms`].
+    Launch(LaunchVms),
+    /// Registers VMs that someone else runs; answered by [`super::Answer::Vms`].
+    Add(AddVms),
+    /// Registers many VMs at once, all or none; answered by [`super::Answer::Done`].
+    Import {
+        /// What to register.
+        rows: Vec<ImportRow>,
+        /// The network of all of them; the only one when not given.
+        #[serde(default)]
+        network: Option<String>,
+    },
+    /// Changes VMs; answered by [`super::Answer::Vms`].
+    Set(SetVms),
+    /// Shows VMs, all when `names` is empty; answered by [`super::Answer::Vms`].
+    List {
+        /// Which.
+        names: Vec<String>,
+    },
+    /// Starts VMs that are not running; answered by [`super::Answer::Vms`].
+    Start(Select),
+    /// Powers VMs off: ACPI first, then by force; answered by [`super::Answer::Vms`].
+    Stop(StopVms),
+    /// Stops and starts VMs; answered by [`super::Answer::Vms`].
+    Restart(StopVms),
+    /// Deletes VMs and their disks; answered by [`super::Answer::Done`].
+    Delete(DeleteVms),
+    /// Waits until VMs reach a rung; answered by [`super::Answer::Vms`], or refused as soon as one failed.
+    Wait(WaitFor),
+    /// Shows the exact bytes of one view of a VM; answered by [`super::Answer::Text`].
+    Render {
+        /// Whose.
+        name: String,
+        /// Which view.
+        view: View,
+    },
+    /// Shows the generated hosts file; answered by [`super::Answer::Text`].
+    Hosts,
+    /// Adds a base image; answered by [`super::Answer::Images`].
+    ImageAdd(AddImage),
+    /// Shows images, all when `names` is empty; answered by [`super::Answer::Images`].
+    ImageList {
+        /// Which.
+        names: Vec<String>,
+    },
+    /// Deletes an image that no VM is a clone of; answered by [`super::Answer::Done`].
+    ImageDelete {
+        /// Which.
+        name: String,
+    },
+}
+
+/// Which VMs: patterns, or all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Select {
+    /// Names and ranges.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// All managed VMs instead.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// VMs to register, clone and start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchVms {
+    /// How they are registered.
+    #[serde(flatten)]
+    pub register: AddVms,
+    /// The base image.
+    pub image: String,
+    /// Virtual CPUs; the daemon's default when not given.
+    pub cpus: Option<u16>,
+    /// Memory, such as `512M`.
+    pub memory: Option<String>,
+    /// Size of the root disk, such as `10G`; the image's own when not given.
+    pub disk: Option<String>,
+    /// Size of the swap disk; `0` for none.
+    pub swap: Option<String>,
+    /// Whether to wait until they are ready, and how long at most.
+    pub wait_seconds: Option<u64>,
+}
+
+/// VMs to register.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddVms {
+    /// Names and ranges.
+    pub names: Vec<String>,
+    /// The address of the only VM; chosen from the pool when not given.
+    pub ip: Option<String>,
+    /// The hardware address of the only VM; derived from the name when not given.
+    pub mac: Option<String>,
+    /// SSH public keys, one line each.
+    pub keys: Vec<String>,
+    /// The user's own user-data, byte for byte: it may be compressed.
+    pub user_data: Option<Vec<u8>>,
+    /// The seed template; `default` when not given.
+    pub template: Option<String>,
+    /// The network; the only one when not given.
+    pub network: Option<String>,
+}
+
+/// One line of a roster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRow {
+    /// Where it stands, for messages: the line number in the file.
+    pub line: u64,
+    /// The VM's name.
+    pub name: String,
+    /// Its hardware address; derived when not given.
+    pub mac: Option<String>,
+    /// Its address; chosen when not given.
+    pub ip: Option<String>,
+}
+
+/// What to change of VMs; what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetVms {
+    /// Names and ranges.
+    pub names: Vec<String>,
+    /// A new address, for one VM.
+    pub ip: Option<String>,
+    /// A new hardware address, for one VM.
+    pub mac: Option<String>,
+    /// Virtual CPUs, from the next start on.
+    pub cpus: Option<u16>,
+    /// Memory, from the next start on.
+    pub memory: Option<String>,
+    /// The whole new set of keys.
+    pub keys: Option<Vec<String>>,
+    /// New user-data; empty for none.
+    pub user_data: Option<Vec<u8>>,
+    /// Another template.
+    pub template: Option<String>,
+}
+
+/// VMs to stop or restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopVms {
+    /// Which.
+    #[serde(flatten)]
+    pub select: Select,
+    /// Power off at once instead of asking the guest.
+    pub force: bool,
+    /// How long the guest may take before it is powered off, in seconds.
+    pub deadline_seconds: u64,
+}
+
+/// VMs to delete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteVms {
+    /// Which.
+    #[serde(flatten)]
+    pub select: Select,
+    /// Also those that run: power them off first.
+    pub force: bool,
+}
+
+/// What to wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitFor {
+    /// Names and ranges.
+    pub names: Vec<String>,
+    /// The rung.
+    pub rung: Rung,
+    /// How long at most, in seconds.
+    pub timeout_seconds: u64,
+}
+
+/// What can be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rung {
+    /// QEMU runs.
+    Started,
+    /// It was sent a DHCPACK.
+    Dhcp,
+    /// It fetched its meta-data.
+    Metadata,
+    /// It is ready.
+    Ready,
+    /// It does not run.
+    Stopped,
+}
+
+/// One way to look at a VM's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum View {
+    /// The four `NoCloud` documents.
+    Nocloud,
+    /// The DHCP answer.
+    Dhcp,
+    /// Its lines of the hosts file.
+    Hosts,
+    /// The QEMU command line.
+    Qemu,
+}
+
+/// A base image to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddImage {
+    /// Its name.
+    pub name: String,
+    /// The disk file, absolute; copied into the store.
+    pub file: PathBuf,
+    /// `qcow2` or `raw`; never guessed.
+    pub format: String,
+    /// A kernel for direct boot, absolute.
+    pub kernel: Option<PathBuf>,
+    /// An initrd for direct boot, absolute.
+    pub initrd: Option<PathBuf>,
+    /// The kernel's command line.
+    pub cmdline: Option<String>,
+    /// The account that gets the keys.
+    pub default_user: String,
+}

@@ -1,0 +1,28 @@
+//! Named steps at which a test can kill the daemon, to prove that a kill anywhere leaves nothing half-done.
+//!
+//! Compiled into debug builds only; a release daemon has no such switch.
+
+/// The steps of a launch and a start, in order.
+#[cfg(debug_assertions)]
+pub(super) const STEPS: [&str; 7] = [
+    "registered",
+    "cloned",
+    "tap",
+    "guarded",
+    "spawned",
+    "running",
+    "launched",
+];
+
+/// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step.
+#[cfg(debug_assertions)]
+pub(super) fn reach(step: &str) {
+    debug_assert!(STEPS.contains(&step), "unknown failpoint {step}");
+    if std::env::var_os("SEEDBED_FAILPOINT").is_some_and(|wanted| wanted == step) {
+        std::process::abort();
+    }
+}
+
+/// Nothing: a release daemon can not be told to fail.
+#[cfg(not(debug_assertions))]
+pub(super) const fn reach(_step: &str) {}

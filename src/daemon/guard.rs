@@ -1,0 +1,142 @@
+//! The firewall set of the running VMs: our nftables tables, rewritten whole whenever a VM comes or goes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::Daemon;
+
+use crate::host::ruleset::{Guarded, Segment, text};
+use crate::host::{Host, HostError, nft};
+use crate::model::directory::Published;
+use crate::model::{TapName, Vm, VmState};
+
+/// Who is guarded now, and the only writer of our tables.
+#[derive(Debug)]
+pub(super) struct Guard {
+    directory: Arc<Published>,
+    host: Host,
+    guarded: Mutex<BTreeMap<TapName, Guarded>>,
+}
+
+impl Guard {
+    /// Nobody is guarded yet.
+    pub(super) fn new(directory: Arc<Published>, host: Host) -> Self {
+        Self {
+            directory,
+            host,
+            guarded: Mutex::default(),
+        }
+    }
+
+    /// Loads the tables as they should be now.
+    pub(super) async fn load(&self) -> Result<(), HostError> {
+        let guarded = self.guarded.lock().await;
+        self.apply(&guarded).await
+    }
+
+    /// Guards a VM's tap; done before the tap is on the bridge, so that no frame ever passes unguarded.
+    pub(super) async fn add(&self, vm: &Vm) -> Result<(), HostError> {
+        self.add_all([vm]).await
+    }
+
+    /// Guards the taps of several VMs in one transaction: the tables of an earlier daemon are replaced by tables that know
+    /// all of them, and none is unguarded in between.
+    pub(super) async fn add_all(&self, vms: impl IntoIterator<Item = &Vm>) -> Result<(), HostError> {
+        let mut guarded = self.guarded.lock().await;
+        let mut more = guarded.clone();
+        more.extend(vms.into_iter().map(|vm| (vm.tap.clone(), rule_of(vm))));
+        self.apply(&more).await?;
+        *guarded = more;
+        Ok(())
+    }
+
+    /// Takes a VM's rules away; done after its QEMU is gone.
+    pub(super) async fn remove(&self, tap: &TapName) -> Result<(), HostError> {
+        let mut guarded = self.guarded.lock().await;
+        if guarded.remove(tap).is_none() {
+            return Ok(());
+        }
+        self.apply(&guarded).await
+    }
+
+    async fn apply(&self, guarded: &BTreeMap<TapName, Guarded>) -> Result<(), HostError> {
+        let directory = self.directory.load();
+        let mut segments = Vec::new();
+        for network in directory.networks() {
+            segments.push(Segment::of(
+                network,
+                self.host.mac_of_bridge(&network.bridge).await?,
+            ));
+        }
+        let guarded: Vec<_> = guarded.values().cloned().collect();
+        nft::load(&text(&guarded, &segments)).await
+    }
+}
+
+fn rule_of(vm: &Vm) -> Guarded {
+    Guarded {
+        tap: vm.tap.clone(),
+        mac: vm.mac,
+        address: vm.address,
+    }
+}
+
+/// How often it is checked that what guards the guests is there.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Puts back what other programs take away: our tables when someone flushes the whole ruleset, as other firewalls do
+/// when they start, and the neighbour entries of running VMs, which the kernel drops when their bridge is taken down.
+pub(super) async fn watch(daemon: Arc<Daemon>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        if let Err(error) = restore_tables(&daemon).await {
+            tracing::error!("Seedbed's firewall tables are gone and can not be put back: {error}.");
+        }
+        let directory = daemon.directory();
+        for vm in directory
+            .vms()
+            .filter(|vm| matches!(daemon.status.seen(vm).state, VmState::Running { .. }))
+        {
+            if let Err(error) = restore_neighbour(&daemon, vm).await {
+                tracing::error!(vm = %vm.name, "the neighbour entry of {} can not be put back: {error}.", vm.name);
+            }
+        }
+    }
+}
+
+async fn restore_tables(daemon: &Daemon) -> Result<(), HostError> {
+    if nft::is_loaded().await? {
+        return Ok(());
+    }
+    daemon.guard.load().await?;
+    tracing::warn!("someone removed Seedbed's firewall tables: they are back.");
+    Ok(())
+}
+
+async fn restore_neighbour(daemon: &Daemon, vm: &Vm) -> Result<(), HostError> {
+    let directory = daemon.directory();
+    let Some(network) = directory.network(&vm.network) else {
+        return Ok(());
+    };
+    let entry = daemon.host.neighbour(&network.bridge, vm.address).await?;
+    if entry.is_some_and(|entry| entry.permanent) {
+        return Ok(());
+    }
+    daemon
+        .host
+        .set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
+        .await?;
+    if !daemon.status.seen(vm).is_up() {
+        // It ended meanwhile: what its follower took away stays away.
+        return daemon.host.remove_neighbour(&network.bridge, vm.address).await;
+    }
+    tracing::warn!(vm = %vm.name, "the neighbour entry of {} was gone: it is back.", vm.name);
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! The door: each request to the function that carries it out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Daemon, images, info, launch, machines, register, render, selection, several, waiting};
+use crate::control::serve::{Handle, ProgressSink};
+use crate::control::{Answer, Refusal, Request, StopVms};
+use crate::export;
+use crate::model::Vm;
+
+/// The daemon as the admin API sees it.
+#[derive(Debug)]
+pub(super) struct Door(pub(super) Arc<Daemon>);
+
+#[async_trait]
+impl Handle for Door {
+    async fn handle(&self, request: Request, progress: ProgressSink) -> Result<Answer, Refusal> {
+        let daemon = &self.0;
+        match request {
+            Request::Hello => Ok(Answer::Hello {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+            }),
+            Request::Launch(request) => Ok(vms(daemon, &launch::launch(daemon, request, progress).await?)),
+            Request::Add(request) => Ok(vms(daemon, &register::add(daemon, request).await?)),
+            Request::Import { rows, network } => register::import(daemon, rows, network.as_ref())
+                .await
+                .map(Answer::Done),
+            Request::Set(request) => Ok(vms(daemon, &register::set(daemon, request).await?)),
+            Request::List { names } => Ok(vms(daemon, &selection::vms_or_all(&daemon.directory(), &names)?)),
+            Request::Start(select) => {
+                let chosen = selection::selected(&daemon.directory(), &select)?;
+                let starts = chosen.iter().map(|vm| {
+                    if !daemon.status.seen(vm).is_up() {
+                        progress.line(vm.name.as_str(), "starting");
+                    }
+                    machines::start(daemon, vm)
+                });
+                finished(daemon, &chosen, futures_util::future::join_all(starts).await)
+            }
+            Request::Stop(request) => stop(daemon, &request, &progress).await,
+            Request::Restart(request) => restart(daemon, &request, &progress).await,
+            Request::Delete(request) => register::delete(daemon, request).await.map(Answer::Done),
+            Request::Wait(request) => {
+                let chosen = selection::vms(&daemon.directory(), &request.names)?;
+                let timeout = Duration::from_secs(request.timeout_seconds);
+                waiting::wait_for(daemon, &chosen, request.rung, timeout, &progress).await?;
+                Ok(vms(daemon, &several::current(daemon, &chosen)))
+            }
+            Request::Render { name, view } => render::render(daemon, &name, view).map(Answer::Text),
+            Request::Hosts => Ok(Answer::Text(export::hosts(&daemon.directory()))),
+            Request::ImageAdd(request) => {
+                let image = images::add(daemon, request, progress).await?;
+                Ok(Answer::Images(vec![info::image(daemon, &image)]))
+            }
+            Request::ImageList { names } => {
+                let chosen = images::images_or_all(&daemon.directory(), &names)?;
+                Ok(Answer::Images(
+                    chosen.iter().map(|image| info::image(daemon, image)).collect(),
+                ))
+            }
+            Request::ImageDelete { name } => images::delete(daemon, &name).await.map(Answer::Done),
+        }
+    }
+}
+
+async fn stop(daemon: &Arc<Daemon>, request: &StopVms, progress: &ProgressSink) -> Result<Answer, Refusal> {
+    let chosen = selection::selected(&daemon.directory(), &request.select)?;
+    let deadline = Duration::from_secs(request.deadline_seconds);
+    let stops = chosen.iter().map(|vm| {
+        progress.line(vm.name.as_str(), "stopping");
+        machines::stop(daemon, vm, request.force, deadline)
+    });
+    finished(daemon, &chosen, futures_util::future::join_all(stops).await)
+}
+
+async fn restart(
+    daemon: &Arc<Daemon>,
+    request: &StopVms,
+    progress: &ProgressSink,
+) -> Result<Answer, Refusal> {
+    let chosen = selection::selected(&daemon.directory(), &request.select)?;
+    let deadline = Duration::from_secs(request.deadline_seconds);
+    let restarts = chosen.iter().map(|vm| {
+        progress.line(vm.name.as_str(), "restarting");
+        machines::restart(daemon, vm, request.force, deadline)
+    });
+    finished(daemon, &chosen, futures_util::future::join_all(restarts).await)
+}
+
+fn finished(
+    daemon: &Daemon,
+    chosen: &[Arc<Vm>],
+    results: Vec<Result<(), Refusal>>,
+) -> Result<Answer, Refusal> {
+    let refusals = results.into_iter().filter_map(Result::err).collect();
+    several::combined(refusals, chosen.len()).map_or_else(|| Ok(vms(daemon, chosen)), Err)
+}
+
+fn vms(daemon: &Daemon, vms: &[Arc<Vm>]) -> Answer {
+    Answer::Vms(vms.iter().map(|vm| info::vm(daemon, vm)).collect())
+}

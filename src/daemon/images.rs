@@ -1,0 +1,145 @@
+//! Requests about base images.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Daemon, selection};
+use crate::control::serve::ProgressSink;
+use crate::control::{AddImage, Refusal};
+use crate::image::AddSource;
+use crate::model::image::DiskFormat;
+use crate::model::{Bytes, Directory, Image, ImageName};
+use crate::registry::Change;
+
+/// Copies a disk file into the store, hashed and read-only, and registers it.
+pub(super) async fn add(
+    daemon: &Arc<Daemon>,
+    request: AddImage,
+    progress: ProgressSink,
+) -> Result<Arc<Image>, Refusal> {
+    let source = source(&request)?;
+    if daemon.directory().image(&source.name).is_some() {
+        return Err(
+            Refusal::request(format!("there is an image `{}` already", source.name)).hint(format!(
+                "choose another name, or delete it first: seedbed image delete {}",
+                source.name
+            )),
+        );
+    }
+    let (store, now, name) = (daemon.store.clone(), daemon.clock.now(), source.name.clone());
+    let told = move |done: u64, total: u64| {
+        // One line for each tenth: it is copied by the mebibyte, which nobody wants to read.
+        let tenth = |bytes: u64| bytes.saturating_mul(10) / total.max(1);
+        if tenth(done) != tenth(done.saturating_sub(1 << 20)) {
+            progress.line(
+                name.as_str(),
+                format!("importing, {} % of {}", tenth(done) * 10, Bytes(total)),
+            );
+        }
+    };
+    let image = tokio::task::spawn_blocking(move || store.add(&source, now, told)).await??;
+    let name = image.name.clone();
+    if let Err(error) = daemon.commit(Change::PutImage(image)).await {
+        remove_files(daemon, &name).await?;
+        return Err(error.into());
+    }
+    daemon
+        .directory()
+        .image(&name)
+        .cloned()
+        .ok_or_else(|| Refusal::not_found(format!("image `{name}` was deleted meanwhile")))
+}
+
+fn source(request: &AddImage) -> Result<AddSource, Refusal> {
+    let format = match request.format.as_str() {
+        "qcow2" => DiskFormat::Qcow2,
+        "raw" => DiskFormat::Raw,
+        other => {
+            return Err(Refusal::request(format!(
+                "`{}` is not a disk format: say qcow2 or raw",
+                other.escape_debug()
+            )));
+        }
+    };
+    for path in [
+        Some(&request.file),
+        request.kernel.as_ref(),
+        request.initrd.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        absolute(path)?;
+    }
+    if request.kernel.is_none() && (request.initrd.is_some() || request.cmdline.is_some()) {
+        return Err(Refusal::request(
+            "an initrd or a kernel command line needs a kernel: give --kernel too",
+        ));
+    }
+    account(&request.default_user)?;
+    Ok(AddSource {
+        name: selection::parse(&request.name)?,
+        file: request.file.clone(),
+        format,
+        kernel: request.kernel.clone(),
+        initrd: request.initrd.clone(),
+        cmdline: request.cmdline.clone(),
+        default_user: request.default_user.clone(),
+    })
+}
+
+/// A login name as `useradd(8)` takes it: it goes into the seed and to ssh.
+fn account(name: &str) -> Result<(), Refusal> {
+    let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let rest = name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
+    if first && rest && name.len() <= 32 {
+        return Ok(());
+    }
+    Err(Refusal::request(format!("`{}` is not a login name", name.escape_debug()))
+        .hint("use lower-case letters, digits, `_` and `-`, starting with a letter; Debian's images have `debian`"))
+}
+
+fn absolute(path: &Path) -> Result<(), Refusal> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    Err(
+        Refusal::request(format!("{} is not an absolute path", path.display()))
+            .hint("the daemon runs elsewhere: give the whole path, from / on"),
+    )
+}
+
+/// The images of a list request: those named, or all.
+pub(super) fn images_or_all(directory: &Directory, names: &[String]) -> Result<Vec<Arc<Image>>, Refusal> {
+    if names.is_empty() {
+        return Ok(directory.images().cloned().collect());
+    }
+    names
+        .iter()
+        .map(|name| {
+            let name: ImageName = selection::parse(name)?;
+            directory.image(&name).cloned().ok_or_else(|| {
+                Refusal::not_found(format!("there is no image `{name}`"))
+                    .hint("`seedbed image list` shows the images")
+            })
+        })
+        .collect()
+}
+
+/// Deletes an image that no VM is a clone of.
+pub(super) async fn delete(daemon: &Arc<Daemon>, name: &str) -> Result<String, Refusal> {
+    let images = images_or_all(&daemon.directory(), &[name.to_owned()])?;
+    for image in images {
+        daemon.commit(Change::RemoveImage(image.name.clone())).await?;
+        remove_files(daemon, &image.name).await?;
+    }
+    Ok(format!("image {name} is deleted"))
+}
+
+async fn remove_files(daemon: &Daemon, name: &ImageName) -> Result<(), Refusal> {
+    let (store, owned) = (daemon.store.clone(), name.clone());
+    tokio::task::spawn_blocking(move || store.remove(&owned)).await??;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Records and states as the control vocabulary shows them.
+
+use super::Daemon;
+use crate::control::{ImageInfo, VmInfo};
+use crate::model::image::Boot;
+use crate::model::{BootStep, Image, SshKey, Timestamp, Vm, VmState, mac};
+use crate::seed;
+
+/// A VM as it is shown.
+pub(super) fn vm(daemon: &Daemon, vm: &Vm) -> VmInfo {
+    let directory = daemon.directory();
+    let network = directory.network(&vm.network);
+    let machine = vm.machine();
+    let image = machine.and_then(|machine| directory.image(&machine.image));
+    let seen = daemon.status.seen(vm);
+    let places = &daemon.config.places;
+    let (state, failure, pid) = state_words(&seen.state);
+    VmInfo {
+        name: vm.name.to_string(),
+        fqdn: network.map_or_else(
+            || vm.name.to_string(),
+            |network| format!("{}.{}", vm.name, network.domain),
+        ),
+        state: state.to_owned(),
+        step: seen
+            .progress
+            .map(|progress| BootStep::as_str(progress.step).to_owned()),
+        failure,
+        ip: vm.address,
+        mac: mac::text(vm.mac),
+        network: vm.network.to_string(),
+        uuid: vm.uuid.to_string(),
+        tap: vm.tap.to_string(),
+        image: machine.map(|machine| machine.image.to_string()),
+        cpus: machine.map(|machine| machine.cpus),
+        memory: machine.map(|machine| machine.memory.0),
+        disk: machine.map(|machine| machine.disk.0),
+        swap: machine.map(|machine| machine.swap.0),
+        default_user: image.map(|image| image.default_user.clone()),
+        keys: vm.keys.iter().map(ToString::to_string).collect(),
+        template: vm.template.to_string(),
+        seed_url: network.map_or_else(String::new, |network| seed::url(network)),
+        created: rfc3339(vm.created),
+        age_seconds: vm.created.age(daemon.clock.now()).as_secs(),
+        pid,
+        accel: seen.accel.map(|accel| accel.as_str().to_owned()),
+        host_keys: vm
+            .first_boot
+            .iter()
+            .flat_map(|boot| boot.host_keys.iter().map(SshKey::to_string))
+            .collect(),
+        serial: seen.is_up().then(|| places.serial(&vm.name)),
+        console_log: machine.map(|_| places.console_log(&vm.name)),
+        known_hosts: places.known_hosts(),
+    }
+}
+
+fn state_words(state: &VmState) -> (&'static str, Option<String>, Option<u32>) {
+    match state {
+        VmState::External => ("external", None, None),
+        VmState::Stopped => ("stopped", None, None),
+        VmState::Starting => ("starting", None, None),
+        VmState::Running { pid } => ("running", None, Some(*pid)),
+        VmState::Stopping { pid } => ("stopping", None, Some(*pid)),
+        VmState::Failed { why } => ("failed", Some(why.clone()), None),
+    }
+}
+
+/// An image as it is shown.
+pub(super) fn image(daemon: &Daemon, image: &Image) -> ImageInfo {
+    let directory = daemon.directory();
+    ImageInfo {
+        name: image.name.to_string(),
+        format: image.format.as_str().to_owned(),
+        sha256: image.sha256.clone(),
+        virtual_size: image.virtual_size.0,
+        file_size: image.file_size.0,
+        boot: match image.boot {
+            Boot::Disk => "disk".to_owned(),
+            Boot::Kernel { .. } => "kernel".to_owned(),
+        },
+        default_user: image.default_user.clone(),
+        used_by: directory
+            .clones_of(&image.name)
+            .map(|vm| vm.name.to_string())
+            .collect(),
+        created: rfc3339(image.created),
+        age_seconds: image.created.age(daemon.clock.now()).as_secs(),
+    }
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    let seconds = i64::try_from(at.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| at.0.to_string(), |time| time.to_string())
+}

@@ -1,0 +1,140 @@
+//! Launch: register, clone, start, all or nothing for each VM.
+//!
+//! ```text
+//!   Register (phase Launching) -> clone disks -> start QEMU -> Launched
+//!        \_____________ a failure undoes what was done, newest first _____________/
+//! ```
+//!
+//! A daemon that is killed on the way leaves a record in phase Launching; [`super::recover`] undoes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::{Daemon, failpoint, machines, register, selection, several, waiting};
+use crate::control::serve::ProgressSink;
+use crate::control::{LaunchVms, Refusal, Rung};
+use crate::model::{Bytes, Hosting, Machine, Phase, Vm};
+use crate::registry::Change;
+
+/// Launches VMs; returns them as they are registered.
+pub(super) async fn launch(
+    daemon: &Arc<Daemon>,
+    request: LaunchVms,
+    progress: ProgressSink,
+) -> Result<Vec<Arc<Vm>>, Refusal> {
+    let hosting = Hosting::Managed(shape(daemon, &request)?);
+    let vms = register::planned(daemon, &request.register, &hosting).await?;
+    let committed = daemon.commit(Change::Register { vms }).await?;
+    failpoint::reach("registered");
+    daemon.exported(committed.revision).await;
+
+    let mut starts = JoinSet::new();
+    for vm in &committed.vms {
+        let (daemon, vm, progress) = (Arc::clone(daemon), Arc::clone(vm), progress.clone());
+        starts.spawn(async move { launch_one(&daemon, &vm, &progress).await });
+    }
+    let mut refusals = Vec::new();
+    while let Some(ended) = starts.join_next().await {
+        match ended {
+            Ok(launched) => refusals.extend(launched.err()),
+            Err(panic) => refusals.push(Refusal::internal(format!("a launch ended early: {panic}"))),
+        }
+    }
+    if let Some(refusal) = several::combined(refusals, committed.vms.len()) {
+        return Err(refusal);
+    }
+    let vms = several::current(daemon, &committed.vms);
+    if let Some(seconds) = request.wait_seconds {
+        let ready = waiting::wait_for(daemon, &vms, Rung::Ready, Duration::from_secs(seconds), &progress);
+        // The VMs are launched: only the waiting ends when the one who waits goes away.
+        tokio::select! {
+            waited = ready => waited?,
+            () = progress.gone() => {
+                return Err(Refusal::host("the daemon stops; the VMs go on, but nobody waits for them any more"));
+            }
+        }
+    }
+    Ok(several::current(daemon, &vms))
+}
+
+fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
+    let defaults = &daemon.config.defaults;
+    let mut machine = Machine {
+        image: selection::parse(&request.image)?,
+        cpus: request.cpus.unwrap_or(defaults.cpus),
+        memory: selection::size(request.memory.as_ref(), defaults.memory)?,
+        disk: Bytes(0),
+        swap: selection::size(request.swap.as_ref(), defaults.swap)?,
+        phase: Phase::Launching,
+    };
+    let image = machines::image_of(daemon, &machine)?;
+    machine.disk = selection::size(request.disk.as_ref(), image.virtual_size)?;
+    if machine.disk < image.virtual_size {
+        return Err(Refusal::request(format!(
+            "a disk of {} is smaller than image {}, which has {}",
+            machine.disk, image.name, image.virtual_size
+        ))
+        .hint("leave --disk out to get the image's own size"));
+    }
+    if (1..Bytes::mib(1).0).contains(&machine.swap.0) {
+        return Err(
+            Refusal::request(format!("a swap disk of {} is too small", machine.swap))
+                .hint("give a size such as 512M, or 0 for none"),
+        );
+    }
+    selection::check_size(machine.cpus, machine.memory)?;
+    Ok(machine)
+}
+
+async fn launch_one(daemon: &Arc<Daemon>, vm: &Arc<Vm>, progress: &ProgressSink) -> Result<(), Refusal> {
+    let _held = daemon.lock(vm).await;
+    let vm = daemon.still(vm)?;
+    let result = make_and_start(daemon, &vm, progress).await;
+    if result.is_err() {
+        undo(daemon, &vm).await;
+    }
+    result
+}
+
+async fn make_and_start(daemon: &Arc<Daemon>, vm: &Arc<Vm>, progress: &ProgressSink) -> Result<(), Refusal> {
+    let machine = machines::machine_of(vm)?;
+    let image = machines::image_of(daemon, machine)?;
+    progress.line(vm.name.as_str(), "cloning");
+    let store = daemon.store.clone();
+    let (owner, machine, base) = (Arc::clone(vm), machine.clone(), Arc::clone(&image));
+    tokio::task::spawn_blocking(move || store.make_disks(&owner, &machine, &base))
+        .await?
+        .map_err(|error| Refusal::host(format!("{} could not be cloned: {error}", vm.name)))?;
+    failpoint::reach("cloned");
+    progress.line(vm.name.as_str(), "starting");
+    machines::start_locked(daemon, vm).await?;
+    daemon
+        .commit(Change::Launched {
+            name: vm.name.clone(),
+        })
+        .await?;
+    failpoint::reach("launched");
+    Ok(())
+}
+
+/// Takes a launch back: process, disks, record, by someone who holds the VM's lock.
+///
+/// A QEMU that can not be ended keeps its disks, its rules and its record: the next start of the daemon tries again.
+pub(super) async fn undo(daemon: &Arc<Daemon>, vm: &Arc<Vm>) {
+    if let Err(refusal) = machines::stop_locked(daemon, vm, true, Duration::ZERO).await {
+        tracing::error!(vm = %vm.name, "the launch of {} can not be undone: {refusal}.", vm.name);
+        return;
+    }
+    machines::remove_disks(daemon, vm).await;
+    if let Err(error) = daemon
+        .commit(Change::Delete {
+            names: vec![vm.name.clone()],
+        })
+        .await
+    {
+        tracing::error!(vm = %vm.name, "while undoing the launch of {}: {error}.", vm.name);
+    }
+    daemon.forget(&vm.name);
+}

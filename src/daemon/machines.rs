@@ -1,0 +1,257 @@
+//! Starts and stops VMs: tap, rules and neighbour entry first, then QEMU; undone in reverse when a step fails.
+//!
+//! The tap is not persistent. Its only lasting owner is QEMU, so whoever is killed, in whatever order, the tap goes
+//! with the process that used it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Daemon, failpoint, rungs};
+use crate::control::Refusal;
+use crate::host::tap::Tap;
+use crate::machine::{self, Accel, Launch, LifeEvent, Running, Settings, process};
+use crate::model::{Image, Machine, Network, Vm, VmName, VmState, identity};
+use crate::seed;
+
+/// Starts a VM that is not running.
+pub(super) async fn start(daemon: &Arc<Daemon>, vm: &Vm) -> Result<(), Refusal> {
+    let _held = daemon.lock(vm).await;
+    start_locked(daemon, &daemon.still(vm)?).await
+}
+
+/// Stops a running VM: asks it by ACPI, and powers it off when the deadline has passed or `force` is given.
+pub(super) async fn stop(
+    daemon: &Arc<Daemon>,
+    vm: &Vm,
+    force: bool,
+    deadline: Duration,
+) -> Result<(), Refusal> {
+    let _held = daemon.lock(vm).await;
+    stop_locked(daemon, &daemon.still(vm)?, force, deadline).await
+}
+
+/// Stops a VM if it runs, and starts it.
+pub(super) async fn restart(
+    daemon: &Arc<Daemon>,
+    vm: &Vm,
+    force: bool,
+    deadline: Duration,
+) -> Result<(), Refusal> {
+    let _held = daemon.lock(vm).await;
+    let vm = daemon.still(vm)?;
+    stop_locked(daemon, &vm, force, deadline).await?;
+    start_locked(daemon, &vm).await
+}
+
+/// The machine of a VM, or a refusal for one that someone else runs.
+pub(super) fn machine_of(vm: &Vm) -> Result<&Machine, Refusal> {
+    vm.machine().ok_or_else(|| {
+        Refusal::request(format!(
+            "{} is run by someone else: it was registered with `seedbed add`",
+            vm.name
+        ))
+        .hint("start and stop it where it runs; Seedbed only serves it")
+    })
+}
+
+/// [`start`], by someone who holds the VM's lock.
+pub(super) async fn start_locked(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<(), Refusal> {
+    machine_of(vm)?;
+    if runs_on(daemon, vm).await? {
+        return Ok(());
+    }
+    let _slot = daemon.starting.acquire().await;
+    daemon.status.live(&vm.name, &LifeEvent::StartAsked);
+    match bring_up(daemon, vm).await {
+        Ok(running) => {
+            follow(daemon, vm, running);
+            failpoint::reach("running");
+            Ok(())
+        }
+        Err(refusal) => {
+            clear_away(daemon, vm).await;
+            daemon.status.live(
+                &vm.name,
+                &LifeEvent::StartFailed {
+                    why: refusal.message.clone(),
+                },
+            );
+            Err(refusal)
+        }
+    }
+}
+
+/// Whether a VM runs and goes on running. One that has just ended is waited for: what it had on the host is cleared away
+/// before it is started again.
+async fn runs_on(daemon: &Daemon, vm: &Vm) -> Result<bool, Refusal> {
+    let seen = daemon.status.seen(vm);
+    if !seen.is_up() {
+        return Ok(false);
+    }
+    let found = process::find(&daemon.config.places, vm).await?;
+    match (found, seen.state) {
+        (Some(found), VmState::Stopping { .. }) => Err(Refusal::request(format!(
+            "{} is being powered off (QEMU process {})",
+            vm.name, found.pid
+        ))
+        .hint(format!(
+            "wait for it with `seedbed wait {} --for stopped`",
+            vm.name
+        ))),
+        (Some(_), _) => Ok(true),
+        (None, _) => {
+            down(daemon, vm).await;
+            Ok(false)
+        }
+    }
+}
+
+/// Waits until a VM whose QEMU has ended is cleared away.
+async fn down(daemon: &Daemon, vm: &Vm) {
+    let mut bell = daemon.status.bell();
+    while daemon.status.seen(vm).is_up() {
+        if bell.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Puts everything in place and starts QEMU. What it leaves behind on failure is what [`clear_away`] removes.
+async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal> {
+    let machine = machine_of(vm)?;
+    let network = daemon.network_of(vm)?;
+    let image = image_of(daemon, machine)?;
+    daemon.store.verify(&image)?;
+
+    let tap = Tap::create(&vm.tap)?;
+    failpoint::reach("tap");
+    daemon.guard.add(vm).await?;
+    let host = &daemon.host;
+    host.set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
+        .await?;
+    host.attach(&vm.tap, &network.bridge).await?;
+    failpoint::reach("guarded");
+
+    rungs::forget(daemon, &vm.name);
+    daemon.status.power_on(&vm.name, daemon.accel, daemon.clock.now());
+    let launch = Launch {
+        argv: argv(daemon, vm, machine, &image, &network)?,
+        vm,
+        places: &daemon.config.places,
+        uid: identity::uid(vm.address),
+        gid: group(daemon.accel, vm),
+        tap: tap.into_fd(),
+    };
+    let running = machine::spawn(launch)
+        .await
+        .map_err(|error| Refusal::host(format!("{} did not start: {error}", vm.name)))?;
+    failpoint::reach("spawned");
+    Ok(running)
+}
+
+/// The QEMU command line of a VM, as it would be started now.
+pub(super) fn argv(
+    daemon: &Daemon,
+    vm: &Vm,
+    machine: &Machine,
+    image: &Image,
+    network: &Network,
+) -> Result<Vec<String>, Refusal> {
+    let settings = Settings {
+        qemu: &daemon.config.qemu,
+        accel: daemon.accel,
+        places: &daemon.config.places,
+        smbios_serial: &seed::smbios_serial(network),
+    };
+    Ok(machine::argv(vm, machine, image, network, &settings)?)
+}
+
+/// The image of a machine, or a refusal that says what to do.
+pub(super) fn image_of(daemon: &Daemon, machine: &Machine) -> Result<Arc<Image>, Refusal> {
+    daemon.directory().image(&machine.image).cloned().ok_or_else(|| {
+        Refusal::not_found(format!("there is no image `{}`", machine.image))
+            .hint("`seedbed image list` shows the images; `seedbed image build debian-12 --suite bookworm` makes one")
+    })
+}
+
+/// Follows a running QEMU to its end in a task of its own.
+pub(super) fn follow(daemon: &Arc<Daemon>, vm: &Arc<Vm>, running: Running) {
+    daemon
+        .status
+        .live(&vm.name, &LifeEvent::Ready { pid: running.pid });
+    let (daemon, vm) = (Arc::clone(daemon), Arc::clone(vm));
+    tokio::spawn(async move {
+        let ended = running.watch().await;
+        clear_away(&daemon, &vm).await;
+        let state = daemon.status.live(&vm.name, &ended.into());
+        if let VmState::Failed { why } = state {
+            tracing::error!(vm = %vm.name, "{} failed: {why}.", vm.name);
+        } else {
+            tracing::info!(vm = %vm.name, "{} is stopped.", vm.name);
+        }
+    });
+}
+
+/// Removes what a running VM has on the host. Goes on after an error: each step is worth doing without the others.
+async fn clear_away(daemon: &Daemon, vm: &Vm) {
+    if let Err(error) = daemon.guard.remove(&vm.tap).await {
+        tracing::warn!(vm = %vm.name, "could not take the rules of {} away: {error}.", vm.name);
+    }
+    if let Ok(network) = daemon.network_of(vm)
+        && let Err(error) = daemon.host.remove_neighbour(&network.bridge, vm.address).await
+    {
+        tracing::warn!(vm = %vm.name, "could not remove the neighbour entry of {}: {error}.", vm.name);
+    }
+    remove_sockets(daemon, &vm.name);
+}
+
+/// Removes a VM's socket directory.
+pub(super) fn remove_sockets(daemon: &Daemon, vm: &VmName) {
+    if let Err(error) = machine::supervise::forget(&daemon.config.places, vm) {
+        tracing::warn!(%vm, "could not remove the sockets of {vm}: {error}.");
+    }
+}
+
+/// [`stop`], by someone who holds the VM's lock.
+pub(super) async fn stop_locked(
+    daemon: &Arc<Daemon>,
+    vm: &Arc<Vm>,
+    force: bool,
+    deadline: Duration,
+) -> Result<(), Refusal> {
+    machine_of(vm)?;
+    if !daemon.status.seen(vm).is_up() {
+        return Ok(());
+    }
+    daemon.status.live(&vm.name, &LifeEvent::StopAsked);
+    machine::power_off(&daemon.config.places, vm, force, deadline)
+        .await
+        .map_err(|error| Refusal::host(format!("{} could not be stopped: {error}", vm.name)))?;
+    // The follower clears away what the VM had on the host; only then is it stopped.
+    down(daemon, vm).await;
+    Ok(())
+}
+
+/// Removes a VM's disks and logs.
+pub(super) async fn remove_disks(daemon: &Daemon, vm: &Vm) {
+    let (store, name) = (daemon.store.clone(), vm.name.clone());
+    let removed = tokio::task::spawn_blocking(move || store.remove_disks(&name)).await;
+    match removed {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            tracing::error!(vm = %vm.name, "could not remove the disks of {}: {error}.", vm.name);
+        }
+        Err(error) => tracing::error!(vm = %vm.name, "could not remove the disks of {}: {error}.", vm.name),
+    }
+}
+
+/// The group a QEMU process runs in: the one that may open `/dev/kvm` where it is used, else the VM's own.
+fn group(accel: Accel, vm: &Vm) -> u32 {
+    use std::os::unix::fs::MetadataExt as _;
+    match accel {
+        Accel::Kvm => {
+            std::fs::metadata("/dev/kvm").map_or_else(|_| identity::uid(vm.address), |meta| meta.gid())
+        }
+        Accel::Tcg => identity::uid(vm.address),
+    }
+}

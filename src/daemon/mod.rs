@@ -1,0 +1,189 @@
+//! The daemon: everything below is put together here, and nowhere else.
+//!
+//! ```text
+//!   control socket -> handle -> registry -> directory -> dhcp, dns, metadata, exports
+//!                        |                                   | events
+//!                        v                                   v
+//!                     machines (taps, rules, QEMU)        observe -> status (states and rungs) -> wait
+//! ```
+//!
+//! [`run`] reads like the life of the process: check, open, bind, recover, serve, drain.
+
+mod exports;
+mod failpoint;
+mod faults;
+mod guard;
+mod handle;
+mod images;
+mod info;
+mod launch;
+mod machines;
+mod observe;
+mod recover;
+mod register;
+mod render;
+mod rungs;
+mod selection;
+mod services;
+mod several;
+mod status;
+mod waiting;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedMutexGuard, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::control::{self, Refusal};
+use crate::host::Host;
+use crate::image::Store;
+use crate::machine::Accel;
+use crate::model::{Clock, Directory, Network, Revision, Vm, VmName};
+use crate::registry::{Change, CommitError, Committed, Registry};
+use crate::seed::Templates;
+
+use guard::Guard;
+use status::Status;
+
+/// How long the services may take to finish what they are answering when the daemon is told to stop.
+const DRAIN: Duration = Duration::from_secs(3);
+/// Events that may wait to be looked at; beyond it they are dropped and a later one tells the same.
+const EVENTS: usize = 65_536;
+
+/// What every request handler works with.
+#[derive(Debug)]
+pub struct Daemon {
+    config: Config,
+    clock: Clock,
+    registry: Registry,
+    host: Host,
+    store: Store,
+    templates: Arc<Templates>,
+    status: Arc<Status>,
+    guard: Guard,
+    accel: Accel,
+    written: exports::Written,
+    /// One lock per VM: two requests never start, stop or delete the same VM at once.
+    locks: Mutex<HashMap<VmName, Arc<tokio::sync::Mutex<()>>>>,
+    /// How many QEMU processes may be starting at once.
+    starting: Semaphore,
+}
+
+impl Daemon {
+    fn directory(&self) -> Arc<Directory> {
+        self.registry.published().load_full()
+    }
+
+    fn network_of(&self, vm: &Vm) -> Result<Arc<Network>, Refusal> {
+        self.directory().network(&vm.network).cloned().ok_or_else(|| {
+            Refusal::request(format!(
+                "{} is on network {}, which is not in the configuration",
+                vm.name, vm.network
+            ))
+            .hint("put the network back into the configuration and restart the daemon")
+        })
+    }
+
+    async fn commit(&self, change: Change) -> Result<Committed, CommitError> {
+        self.registry.commit(change).await
+    }
+
+    /// Waits until the generated files hold this revision, so that a command's effect is there when it returns.
+    async fn exported(&self, revision: Revision) {
+        let mut written = self.written.clone();
+        let caught_up = written.wait_for(|written| *written >= revision);
+        if tokio::time::timeout(DRAIN, caught_up).await.is_err() {
+            tracing::warn!("the generated files are behind revision {}.", revision.0);
+        }
+    }
+
+    /// A VM was deleted: nothing is known of it any more.
+    fn forget(&self, vm: &VmName) {
+        self.status.forget(vm);
+        rungs::forget(self, vm);
+    }
+
+    /// Waits until nobody else starts, stops, changes or deletes this VM.
+    async fn lock(&self, vm: &Vm) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(locks.entry(vm.name.clone()).or_default())
+        };
+        lock.lock_owned().await
+    }
+
+    /// Locks several VMs, always in the order of their names: two callers can not wait for each other.
+    async fn lock_all(&self, vms: &[Arc<Vm>]) -> Vec<OwnedMutexGuard<()>> {
+        let mut in_order: Vec<_> = vms.iter().collect();
+        in_order.sort_by(|one, other| one.name.cmp(&other.name));
+        let mut held = Vec::with_capacity(vms.len());
+        for vm in in_order {
+            held.push(self.lock(vm).await);
+        }
+        held
+    }
+
+    /// The VM as it is registered now: whoever waited for its lock may find that it was changed, or is another one.
+    fn still(&self, vm: &Vm) -> Result<Arc<Vm>, Refusal> {
+        let now = self
+            .directory()
+            .vm(&vm.name)
+            .filter(|now| now.created == vm.created)
+            .cloned();
+        now.ok_or_else(|| Refusal::not_found(format!("{} was deleted meanwhile", vm.name)))
+    }
+}
+
+/// Runs the daemon until it is told to stop. Running VMs are left alone when it ends.
+pub async fn run(config: Config) -> Result<(), Refusal> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(
+            Refusal::permission("the daemon makes bridges and taps, and so has to run as root")
+                .hint("sudo seedbed serve"),
+        );
+    }
+    services::directories(&config)?;
+    let registry = services::open_registry(&config)?;
+    let host = services::host(&config).await?;
+    let services = services::bind(&config.networks).await?;
+    let listener = control::serve::bind(&config.socket)?;
+
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let (written_tx, written) = watch::channel(Revision::default());
+    let (events_tx, events_rx) = mpsc::channel(EVENTS);
+    let daemon = Arc::new(services::daemon(config, registry, host, written)?);
+
+    services.spawn(&daemon, &events_tx, &tasks, &stop);
+    drop(events_tx);
+    tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
+    tasks.spawn(observe::knock(Arc::clone(&daemon), stop.clone()));
+    tasks.spawn(guard::watch(Arc::clone(&daemon), stop.clone()));
+    tasks.spawn(exports::keep(
+        daemon.config.places.clone(),
+        daemon.registry.published(),
+        daemon.registry.watch(),
+        written_tx,
+        stop.clone(),
+    ));
+    recover::recover(&daemon).await?;
+    tasks.spawn(control::serve::serve(
+        listener,
+        Arc::new(handle::Door(Arc::clone(&daemon))),
+        stop.clone(),
+    ));
+    services::announce(&daemon.config);
+
+    services::told_to_stop().await;
+    tracing::info!("stopping; running VMs go on.");
+    stop.cancel();
+    tasks.close();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!("some connections did not finish within {} s.", DRAIN.as_secs());
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Turns what the services saw into rungs, keeps what a first boot told, and knocks on SSH ports of later boots.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Daemon, rungs};
+use crate::model::{BootStep, Event, EventKind, FirstBoot, SshKey, Vm, VmState};
+use crate::registry::Change;
+
+/// How often the SSH ports of VMs that are not ready yet are tried, and how long one try may take.
+const KNOCK_EVERY: Duration = Duration::from_secs(1);
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Takes events in until the services are gone.
+pub(super) async fn events(daemon: Arc<Daemon>, mut events: mpsc::Receiver<Event>) {
+    while let Some(event) = events.recv().await {
+        take(&daemon, event).await;
+    }
+}
+
+async fn take(daemon: &Daemon, event: Event) {
+    let Some(vm) = daemon.directory().vm(&event.vm).cloned() else {
+        return;
+    };
+    // DHCP knows a guest by its MAC alone: who speaks as a VM of ours that does not run is somebody else.
+    if vm.machine().is_some() && !daemon.status.seen(&vm).is_up() {
+        return;
+    }
+    if matches!(event.kind, EventKind::Declined) {
+        tracing::warn!(vm = %vm.name, ip = %vm.address, "{} declined {}: another host on the bridge answers for it.", vm.name, vm.address);
+    }
+    // The host keys are kept before `ready` is shown: whoever waited for it may log in with strict checking at once.
+    if let EventKind::PhonedHome { host_keys } = &event.kind {
+        remember_first_boot(daemon, &vm, host_keys).await;
+    }
+    let known = vm.first_boot.is_some();
+    if let Some(progress) = daemon.status.observe(&event, known, daemon.clock.now()) {
+        rungs::keep(daemon, &vm.name, progress.step);
+        tracing::info!(vm = %vm.name, step = %progress.step, "{} reached {}.", vm.name, progress.step);
+    }
+}
+
+async fn remember_first_boot(daemon: &Daemon, vm: &Vm, host_keys: &[SshKey]) {
+    if vm
+        .first_boot
+        .as_ref()
+        .is_some_and(|known| known.host_keys == host_keys)
+    {
+        return;
+    }
+    let first_boot = FirstBoot {
+        at: daemon.clock.now(),
+        host_keys: host_keys.to_vec(),
+    };
+    if let Err(error) = daemon
+        .commit(Change::FirstBoot {
+            name: vm.name.clone(),
+            first_boot,
+        })
+        .await
+    {
+        tracing::error!(vm = %vm.name, "could not keep the host keys of {}: {error}.", vm.name);
+    }
+}
+
+/// Tries the SSH ports of VMs whose later boot is not known to be ready, until it is told to stop.
+pub(super) async fn knock(daemon: Arc<Daemon>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(KNOCK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => knock_once(&daemon).await,
+        }
+    }
+}
+
+async fn knock_once(daemon: &Arc<Daemon>) {
+    let mut tries = JoinSet::new();
+    for vm in daemon.directory().vms().filter(|vm| waits_for_ssh(daemon, vm)) {
+        let (daemon, vm) = (Arc::clone(daemon), Arc::clone(vm));
+        tries.spawn(async move {
+            if answers(&vm).await {
+                take(
+                    &daemon,
+                    Event {
+                        vm: vm.name.clone(),
+                        kind: EventKind::SshAnswered,
+                    },
+                )
+                .await;
+            }
+        });
+    }
+    while tries.join_next().await.is_some() {}
+}
+
+fn waits_for_ssh(daemon: &Daemon, vm: &Vm) -> bool {
+    if vm.first_boot.is_none() {
+        return false;
+    }
+    let seen = daemon.status.seen(vm);
+    let up = match seen.state {
+        VmState::Running { .. } => true,
+        VmState::External => seen.progress.is_some(),
+        VmState::Stopped | VmState::Starting | VmState::Stopping { .. } | VmState::Failed { .. } => false,
+    };
+    up && !seen.reached(BootStep::Ready)
+}
+
+/// Whether an SSH server greets at the VM's address (RFC 4253 §4.2).
+async fn answers(vm: &Vm) -> bool {
+    let greeting = async {
+        let mut stream = TcpStream::connect((vm.address, 22)).await.ok()?;
+        let mut start = [0; 4];
+        stream.read_exact(&mut start).await.ok()?;
+        Some(&start == b"SSH-")
+    };
+    matches!(
+        tokio::time::timeout(KNOCK_TIMEOUT, greeting).await,
+        Ok(Some(true))
+    )
+}

@@ -1,0 +1,135 @@
+//! What a daemon does first: finds the VMs that run, and undoes whatever a killed daemon left half-done.
+//!
+//! Everything is derived by looking: processes by their own command line and user, disks by their record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{Daemon, launch, machines, rungs};
+use crate::control::Refusal;
+use crate::machine::{self, Found, LifeEvent, process};
+use crate::model::{Phase, Vm, VmName};
+
+/// How long the kernel may take to end a killed process.
+const KILL: Duration = Duration::from_secs(10);
+
+/// Brings the host and the registry together.
+pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
+    let found = process::all(&daemon.config.places).await?;
+    let (mut running, mut strays) = (Vec::new(), Vec::new());
+    for found in found {
+        let vm = found
+            .vm
+            .parse::<VmName>()
+            .ok()
+            .and_then(|name| daemon.directory().vm(&name).cloned());
+        match vm {
+            Some(vm) => running.push((vm, found)),
+            None => strays.push(found),
+        }
+    }
+    end(strays).await;
+    adopt(daemon, running).await?;
+    resume(daemon);
+    for vm in daemon.directory().vms() {
+        if vm
+            .machine()
+            .is_some_and(|machine| machine.phase == Phase::Launching)
+        {
+            tracing::warn!(vm = %vm.name, "the launch of {} was cut short: undoing it.", vm.name);
+            launch::undo(daemon, vm).await;
+        }
+    }
+    sweep(daemon).await
+}
+
+/// Ends QEMU processes on our sockets whose VM is not registered any more.
+async fn end(strays: Vec<Found>) {
+    for stray in strays {
+        tracing::warn!(vm = %stray.vm, pid = stray.pid, "ending QEMU {} of `{}`, which is not registered.", stray.pid, stray.vm);
+        let ended = match stray.process.kill() {
+            Ok(()) => timeout(KILL, stray.process.wait())
+                .await
+                .unwrap_or_else(|late| Err(late.into())),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::error!(vm = %stray.vm, pid = stray.pid, "QEMU {} could not be ended: {error}.", stray.pid);
+        }
+    }
+}
+
+/// Takes the VMs that run under our care again, as if this daemon had started them.
+async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(), Refusal> {
+    let guarded = found.iter().map(|(vm, _)| &**vm);
+    daemon.guard.add_all(guarded).await?;
+    for (vm, found) in found {
+        let network = daemon.network_of(&vm)?;
+        daemon
+            .host
+            .set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
+            .await?;
+        let running = machine::adopt(&daemon.config.places, &vm, found);
+        daemon.status.live(&vm.name, &LifeEvent::StartAsked);
+        daemon
+            .status
+            .power_on(&vm.name, running.accel, daemon.clock.now());
+        tracing::info!(vm = %vm.name, pid = running.pid, "found {} running.", vm.name);
+        machines::follow(daemon, &vm, running);
+    }
+    Ok(())
+}
+
+/// Puts VMs back on the rungs they were seen on: those that run, and those that someone else runs.
+fn resume(daemon: &Daemon) {
+    for vm in daemon.directory().vms() {
+        let alive = vm.machine().is_none() || daemon.status.seen(vm).is_up();
+        if let Some(step) = rungs::kept(daemon, &vm.name).filter(|_| alive) {
+            daemon.status.resume(&vm.name, step, daemon.clock.now());
+        }
+    }
+}
+
+/// Removes disks and images that belong to nobody, drafts that were never finished, and sockets nobody listens at.
+async fn sweep(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
+    let (store, directory) = (daemon.store.clone(), daemon.directory());
+    let swept = tokio::task::spawn_blocking(move || {
+        store.sweep()?;
+        let orphans = store.orphans(&directory)?;
+        for image in &orphans.images {
+            store.remove(image)?;
+        }
+        for vm in &orphans.vms {
+            store.remove_disks(vm)?;
+        }
+        Ok::<_, crate::image::StoreError>(orphans)
+    });
+    let orphans = swept.await??;
+    for vm in &orphans.vms {
+        tracing::warn!(%vm, "removed the disks of {vm}, which is not registered.");
+    }
+    for image in &orphans.images {
+        tracing::warn!(%image, "removed the files of image {image}, which is not registered.");
+    }
+    stale_sockets(daemon)
+}
+
+/// Removes the socket directories of VMs that do not run.
+fn stale_sockets(daemon: &Daemon) -> Result<(), Refusal> {
+    let folder = daemon.config.places.sockets();
+    let entries = std::fs::read_dir(&folder)
+        .map_err(|error| Refusal::host(format!("{}: {error}", folder.display())))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<VmName>().ok());
+    for name in names {
+        let running = daemon
+            .directory()
+            .vm(&name)
+            .is_some_and(|vm| daemon.status.seen(vm).is_up());
+        if !running {
+            machines::remove_sockets(daemon, &name);
+        }
+    }
+    Ok(())
+}

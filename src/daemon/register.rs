@@ -1,0 +1,226 @@
+//! Requests that only change records: add, import, set, delete.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Daemon, machines, selection, several};
+use crate::control::{AddVms, DeleteVms, ImportRow, Refusal, SetVms};
+use crate::model::{Hosting, Vm};
+use crate::registry::{Change, CommitError, Edit, NewVm};
+
+/// Registers VMs that someone else runs.
+pub(super) async fn add(daemon: &Arc<Daemon>, request: AddVms) -> Result<Vec<Arc<Vm>>, Refusal> {
+    let vms = planned(daemon, &request, &Hosting::External).await?;
+    let committed = daemon.commit(Change::Register { vms }).await?;
+    daemon.exported(committed.revision).await;
+    Ok(committed.vms)
+}
+
+/// What is to be registered, checked as far as it can be without changing anything.
+pub(super) async fn planned(
+    daemon: &Daemon,
+    request: &AddVms,
+    hosting: &Hosting,
+) -> Result<Vec<NewVm>, Refusal> {
+    let directory = daemon.directory();
+    let names = selection::names(&request.names)?;
+    let single = [("--ip", request.ip.is_some()), ("--mac", request.mac.is_some())];
+    selection::only_one(&names, &single)?;
+    let (mac, address) = (
+        selection::hardware(request.mac.as_ref())?,
+        selection::address(request.ip.as_ref())?,
+    );
+    selection::no_bridges(daemon, mac.as_slice()).await?;
+    let network = selection::network(&directory, request.network.as_ref())?;
+    let keys = selection::keys(&request.keys)?;
+    let template = selection::template(daemon, request.template.as_ref())?;
+    let user_data = selection::user_data(request.user_data.as_ref())?;
+    let new = |name| NewVm {
+        name,
+        network: network.clone(),
+        mac,
+        address,
+        keys: keys.clone(),
+        template: template.clone(),
+        user_data: user_data.clone(),
+        hosting: hosting.clone(),
+    };
+    Ok(names.into_iter().map(new).collect())
+}
+
+/// The most problems of a roster that are told at once.
+const PROBLEMS_TOLD: usize = 20;
+
+/// Registers a roster, all lines or none; every line with a problem is named.
+pub(super) async fn import(
+    daemon: &Arc<Daemon>,
+    rows: Vec<ImportRow>,
+    network: Option<&String>,
+) -> Result<String, Refusal> {
+    let network = selection::network(&daemon.directory(), network)?;
+    let template = selection::template(daemon, None)?;
+    let mut problems = Vec::new();
+    let mut vms = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match imported(row) {
+            Ok(vm) => vms.push(NewVm {
+                network: network.clone(),
+                template: template.clone(),
+                ..vm
+            }),
+            Err(refusal) => problems.push(format!("line {}: {}", row.line, refusal.message)),
+        }
+    }
+    if !problems.is_empty() {
+        let hidden = problems.len().saturating_sub(PROBLEMS_TOLD);
+        problems.truncate(PROBLEMS_TOLD);
+        let more = if hidden > 0 {
+            format!("\n... and {hidden} more")
+        } else {
+            String::new()
+        };
+        return Err(Refusal::request(format!(
+            "nothing was registered:\n{}{more}",
+            problems.join("\n")
+        )));
+    }
+    let macs: Vec<_> = vms.iter().filter_map(|vm| vm.mac).collect();
+    selection::no_bridges(daemon, &macs).await?;
+    let count = vms.len();
+    let committed = daemon.commit(Change::Register { vms }).await.map_err(|error| {
+        let about = match &error {
+            CommitError::Refused(refusal) => refusal.about().cloned(),
+            CommitError::Failed { .. } | CommitError::Closed { .. } => None,
+        };
+        // Of a name that is listed twice, the second line is the one too many.
+        let line = about
+            .and_then(|name| rows.iter().rev().find(|row| row.name == name.as_str()))
+            .map(|row| row.line);
+        let refusal = Refusal::from(error);
+        let at = line.map_or_else(String::new, |line| format!("line {line}: "));
+        Refusal {
+            message: format!("nothing was registered: {at}{}", refusal.message),
+            ..refusal
+        }
+    })?;
+    daemon.exported(committed.revision).await;
+    Ok(match count {
+        1 => "1 VM imported".to_owned(),
+        _ => format!("{count} VMs imported"),
+    })
+}
+
+fn imported(row: &ImportRow) -> Result<NewVm, Refusal> {
+    Ok(NewVm {
+        name: selection::parse(&row.name)?,
+        network: None,
+        mac: selection::hardware(row.mac.as_ref())?,
+        address: selection::address(row.ip.as_ref())?,
+        keys: Vec::new(),
+        template: selection::parse("default")?,
+        user_data: None,
+        hosting: Hosting::External,
+    })
+}
+
+/// Changes VMs, all or none.
+pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<Arc<Vm>>, Refusal> {
+    let vms = selection::vms(&daemon.directory(), &request.names)?;
+    let names: Vec<_> = vms.iter().map(|vm| vm.name.clone()).collect();
+    selection::only_one(
+        &names,
+        &[("--ip", request.ip.is_some()), ("--mac", request.mac.is_some())],
+    )?;
+    let edit = Edit {
+        address: selection::address(request.ip.as_ref())?,
+        mac: selection::hardware(request.mac.as_ref())?,
+        cpus: request.cpus,
+        memory: selection::parse_opt(request.memory.as_ref())?,
+        keys: request.keys.as_deref().map(selection::keys).transpose()?,
+        user_data: request
+            .user_data
+            .as_ref()
+            .map(|text| selection::user_data(Some(text)))
+            .transpose()?,
+        template: request
+            .template
+            .as_ref()
+            .map(|name| selection::template(daemon, Some(name)))
+            .transpose()?,
+    };
+    selection::no_bridges(daemon, edit.mac.as_slice()).await?;
+    let _held = daemon.lock_all(&vms).await;
+    for vm in &vms {
+        let vm = daemon.still(vm)?;
+        changeable(daemon, &vm, &edit)?;
+    }
+    let committed = daemon.commit(Change::Update { names, edit }).await?;
+    daemon.exported(committed.revision).await;
+    Ok(several::current(daemon, &vms))
+}
+
+fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
+    let shape = edit.cpus.is_some() || edit.memory.is_some();
+    match vm.machine() {
+        None if shape => Err(Refusal::request(format!(
+            "{} is run by someone else: change its size there",
+            vm.name
+        ))),
+        None => Ok(()),
+        Some(machine) => {
+            selection::check_size(
+                edit.cpus.unwrap_or(machine.cpus),
+                edit.memory.unwrap_or(machine.memory),
+            )?;
+            if (edit.address.is_some() || edit.mac.is_some()) && daemon.status.seen(vm).is_up() {
+                // Its tap's rules and its neighbour entry are made from both at start.
+                return Err(Refusal::request(format!(
+                    "{} is running: its address and MAC can be changed only while it is stopped",
+                    vm.name
+                ))
+                .hint(format!("seedbed stop {}", vm.name)));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Deletes VMs and their disks; their addresses are free at once.
+pub(super) async fn delete(daemon: &Arc<Daemon>, request: DeleteVms) -> Result<String, Refusal> {
+    let vms = selection::selected(&daemon.directory(), &request.select)?;
+    let running: Vec<_> = vms
+        .iter()
+        .filter(|vm| daemon.status.seen(vm).is_up())
+        .map(|vm| vm.name.to_string())
+        .collect();
+    if !request.force && !running.is_empty() {
+        return Err(Refusal::request(format!("still running: {}", running.join(", ")))
+            .hint("stop it first, or delete it with --force"));
+    }
+    let _held = daemon.lock_all(&vms).await;
+    let vms = several::current(daemon, &vms);
+    let stops = vms
+        .iter()
+        .filter(|vm| vm.machine().is_some())
+        .map(|vm| machines::stop_locked(daemon, vm, true, Duration::ZERO));
+    let refusals: Vec<_> = futures_util::future::join_all(stops)
+        .await
+        .into_iter()
+        .filter_map(Result::err)
+        .collect();
+    if let Some(refusal) = several::combined(refusals, vms.len()) {
+        return Err(refusal);
+    }
+    // The record first: from here on the addresses are free, and disks without a record are swept at the next start.
+    let names: Vec<_> = vms.iter().map(|vm| vm.name.clone()).collect();
+    let committed = daemon.commit(Change::Delete { names }).await?;
+    for vm in &vms {
+        machines::remove_disks(daemon, vm).await;
+        daemon.forget(&vm.name);
+    }
+    daemon.exported(committed.revision).await;
+    Ok(match vms.as_slice() {
+        [vm] => format!("{} is deleted; {} is free", vm.name, vm.address),
+        _ => format!("{} VMs are deleted", vms.len()),
+    })
+}

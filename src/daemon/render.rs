@@ -1,0 +1,82 @@
+//! `render` and `hosts`: the exact bytes of a view, before anything boots.
+
+use std::sync::Arc;
+
+use super::{Daemon, machines, selection};
+use crate::control::{Refusal, View};
+use crate::model::Vm;
+use crate::{dhcp, export, seed};
+
+/// One view of a VM as text.
+pub(super) fn render(daemon: &Daemon, name: &str, view: View) -> Result<String, Refusal> {
+    let vm = match selection::vms(&daemon.directory(), &[name.to_owned()])?.as_slice() {
+        [vm] => Arc::clone(vm),
+        several => {
+            return Err(Refusal::request(format!(
+                "render shows one VM, and `{name}` stands for {}",
+                several.len()
+            )));
+        }
+    };
+    match view {
+        View::Nocloud => nocloud(daemon, &vm),
+        View::Dhcp => Ok(dhcp::render(&*daemon.network_of(&vm)?, &vm)),
+        View::Hosts => Ok(export::hosts_of(&daemon.directory(), &vm)),
+        View::Qemu => qemu(daemon, &vm),
+    }
+}
+
+fn nocloud(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+    let directory = daemon.directory();
+    let image = vm.machine().and_then(|machine| directory.image(&machine.image));
+    let network = daemon.network_of(vm)?;
+    let seed = seed::documents(&daemon.templates, vm, &network, image.map(|image| &**image))?;
+    Ok(seed.render_text())
+}
+
+fn qemu(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+    let machine = machines::machine_of(vm)?;
+    let image = machines::image_of(daemon, machine)?;
+    let argv = machines::argv(daemon, vm, machine, &image, &*daemon.network_of(vm)?)?;
+    Ok(shell(&argv))
+}
+
+/// An argument list as a shell would take it, one option a line.
+fn shell(argv: &[String]) -> String {
+    let mut text = String::new();
+    for (index, word) in argv.iter().enumerate() {
+        let option = index > 0 && word.starts_with('-');
+        text.push_str(if option {
+            " \\\n  "
+        } else if index > 0 {
+            " "
+        } else {
+            ""
+        });
+        text.push_str(&quoted(word));
+    }
+    text.push('\n');
+    text
+}
+
+fn quoted(word: &str) -> String {
+    let plain = word
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(&b));
+    if plain && !word.is_empty() {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_can_be_pasted_into_a_shell() {
+        let argv = ["qemu", "-name", "it's", "-m", "512M"].map(str::to_owned);
+        assert_eq!(shell(&argv), "qemu \\\n  -name 'it'\\''s' \\\n  -m 512M\n");
+    }
+}

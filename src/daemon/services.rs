@@ -1,0 +1,253 @@
+//! What the daemon opens at start: directories, registry, bridges, and the guest-facing sockets, each with an error that
+//! names who is in the way.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Daemon;
+use super::guard::Guard;
+use super::status::Status;
+use crate::config::{AccelChoice, Config};
+use crate::control::Refusal;
+use crate::host::accel::{self, KvmState};
+use crate::host::ports::{Protocol, owner};
+use crate::host::{Host, doctor, sysctl};
+use crate::image::Store;
+use crate::machine::Accel;
+use crate::model::{BridgeName, Clock, Event, Network, Revision};
+use crate::registry::Registry;
+use crate::seed::Templates;
+use crate::{dhcp, dns, metadata};
+
+/// Makes the directories everything lies in. QEMU runs as a user of its own and has to pass through them to its files.
+pub(super) fn directories(config: &Config) -> Result<(), Refusal> {
+    let places = &config.places;
+    for path in [places.state(), places.run(), &places.sockets(), &places.rungs()] {
+        make_directory(path).map_err(|error| Refusal::host(format!("{}: {error}", path.display())))?;
+        if !path.metadata().is_ok_and(|meta| meta.mode() & 0o001 != 0) {
+            let path = path.display();
+            return Err(Refusal::host(format!(
+                "QEMU, which runs as a user of its own, can not pass through {path}"
+            ))
+            .hint(format!("chmod o+x {path}")));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a directory that is missing; one that is there is its owner's, and stays as it is.
+fn make_directory(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
+}
+
+/// Opens the registry.
+pub(super) fn open_registry(config: &Config) -> Result<Registry, Refusal> {
+    Ok(Registry::open(
+        &config.places.registry(),
+        config.networks.clone(),
+        Clock,
+    )?)
+}
+
+/// Makes the bridges, and what guests need of the host.
+pub(super) async fn host(config: &Config) -> Result<Host, Refusal> {
+    let host = Host::open()?;
+    for network in &config.networks {
+        host.ensure_bridge(network).await?;
+    }
+    for network in &config.networks {
+        for finding in doctor::check(&host, network).await {
+            tracing::warn!(network = %network.name, "{}; to mend it: {}", finding.problem, finding.remedy);
+        }
+    }
+    if config.networks.iter().any(|network| network.nat) {
+        let changed = sysctl::enable_forwarding()?;
+        if changed {
+            tracing::info!("switched IPv4 forwarding on, for the networks with `nat: true`.");
+        }
+    }
+    Ok(host)
+}
+
+/// The guest-facing sockets of one network, bound but not served yet.
+#[derive(Debug)]
+pub(super) struct Bound {
+    dhcp: dhcp::Socket,
+    dns: dns::Server,
+    metadata: metadata::serve::Server,
+}
+
+/// The sockets of all networks.
+#[derive(Debug)]
+pub(super) struct Services(Vec<Bound>);
+
+/// Binds DHCP, DNS and metadata on every network's bridge.
+pub(super) async fn bind(networks: &[Network]) -> Result<Services, Refusal> {
+    let mut bound = Vec::new();
+    for network in networks {
+        bound.push(Bound {
+            dhcp: dhcp::Socket::bind(network).map_err(|error| taken(network, Protocol::Udp, 67, &error))?,
+            dns: dns::bind(network)
+                .await
+                .map_err(|error| taken(network, Protocol::Udp, 53, &error))?,
+            metadata: metadata::serve::bind(network)
+                .map_err(|error| taken(network, Protocol::Tcp, Network::METADATA_PORT, &error))?,
+        });
+    }
+    Ok(Services(bound))
+}
+
+/// Says who holds the port, where that can be found out.
+fn taken(network: &Network, protocol: Protocol, port: u16, error: &dyn std::error::Error) -> Refusal {
+    let gateway = network.subnet.gateway();
+    let holder =
+        owner(protocol, port, gateway).or_else(|| owner(Protocol::Tcp, port, gateway).filter(|_| port == 53));
+    match holder {
+        Some(owner) => Refusal::host(format!(
+            "port {port} of {} ({gateway}) is taken by {} (pid {})",
+            network.bridge, owner.name, owner.pid
+        ))
+        .hint(owner.stop_hint()),
+        None => Refusal::host(error.to_string()),
+    }
+}
+
+impl Services {
+    /// Serves everything until `stop`.
+    pub(super) fn spawn(
+        self,
+        daemon: &Arc<Daemon>,
+        events: &mpsc::Sender<Event>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let directory = daemon.registry.published();
+        let neighbours: Arc<dyn metadata::Neighbours> = Arc::new(Kernel(Arc::clone(daemon)));
+        for bound in self.0 {
+            tasks.spawn(
+                bound
+                    .dhcp
+                    .serve(Arc::clone(&directory), events.clone(), stop.clone()),
+            );
+            tasks.spawn(bound.dns.serve(Arc::clone(&directory), stop.clone()));
+            let backing = metadata::serve::Backing {
+                directory: Arc::clone(&directory),
+                templates: Arc::clone(&daemon.templates),
+                neighbours: Arc::clone(&neighbours),
+                events: events.clone(),
+            };
+            let (server, stop) = (bound.metadata, stop.clone());
+            tasks.spawn(async move {
+                if let Err(error) = server.serve(backing, stop).await {
+                    tracing::error!("the metadata service ended: {error}.");
+                }
+            });
+        }
+    }
+}
+
+/// The kernel's neighbour table, as the metadata service asks it.
+struct Kernel(Arc<Daemon>);
+
+#[async_trait::async_trait]
+impl metadata::Neighbours for Kernel {
+    async fn entry_of(
+        &self,
+        bridge: &BridgeName,
+        address: std::net::Ipv4Addr,
+    ) -> Option<metadata::Neighbour> {
+        let entry = self.0.host.neighbour(bridge, address).await.ok().flatten()?;
+        Some(metadata::Neighbour {
+            mac: entry.mac,
+            permanent: entry.permanent,
+        })
+    }
+}
+
+/// Puts the daemon together.
+pub(super) fn daemon(
+    config: Config,
+    registry: Registry,
+    host: Host,
+    written: watch::Receiver<Revision>,
+) -> Result<Daemon, Refusal> {
+    let templates = Templates::load(config.templates_dir.as_deref())?;
+    let parallel = std::thread::available_parallelism().map_or(2, usize::from) * 2;
+    Ok(Daemon {
+        accel: accel(config.accel)?,
+        clock: Clock,
+        guard: Guard::new(registry.published(), host.clone()),
+        host,
+        locks: std::sync::Mutex::default(),
+        registry,
+        starting: Semaphore::new(parallel),
+        status: Arc::new(Status::default()),
+        store: Store::open(config.places.clone())?,
+        templates: Arc::new(templates),
+        written,
+        config,
+    })
+}
+
+fn accel(choice: AccelChoice) -> Result<Accel, Refusal> {
+    match (choice, accel::probe()) {
+        (AccelChoice::Tcg, _) => Ok(Accel::Tcg),
+        (AccelChoice::Auto | AccelChoice::Kvm, KvmState::Usable { .. }) => Ok(Accel::Kvm),
+        (AccelChoice::Kvm, KvmState::Unusable { why }) => Err(Refusal::host(format!(
+            "the configuration asks for KVM, but {why}"
+        ))
+        .hint("set accel: auto, or fix KVM")),
+        (AccelChoice::Auto, KvmState::Unusable { why }) => {
+            tracing::warn!("VMs run in software (TCG), about ten times slower than KVM: {why}.");
+            Ok(Accel::Tcg)
+        }
+    }
+}
+
+/// Says where everything is, once it is.
+pub(super) fn announce(config: &Config) {
+    for network in &config.networks {
+        tracing::info!(
+            network = %network.name,
+            "serving {} on {}: DHCP, DNS and metadata at {}.",
+            network.subnet, network.bridge, network.subnet.gateway()
+        );
+    }
+    tracing::info!("ready; commands come in at {}.", config.socket.display());
+    notify_ready();
+}
+
+/// Tells systemd that the service is up (`sd_notify(3)`), where it asked to be told.
+fn notify_ready() {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let told =
+        std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.send_to(b"READY=1", path));
+    if let Err(error) = told {
+        tracing::warn!("could not tell systemd that the daemon is ready: {error}.");
+    }
+}
+
+/// Returns when the process is asked to end.
+pub(super) async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("no signal handler could be set: the daemon can only be killed.");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

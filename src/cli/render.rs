@@ -1,0 +1,48 @@
+//! `seedbed render`: what a VM would be told, before anything boots.
+
+use super::context::Context;
+use super::failure::Failure;
+use super::terminal::Terminal;
+use crate::control::{self, Request};
+
+/// Show exactly what a VM is told
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  seedbed render web1 --as nocloud\n  seedbed render web1 --as qemu")]
+pub(super) struct Args {
+    /// The VM
+    name: String,
+    /// Which view of it
+    #[arg(long = "as", value_enum, value_name = "VIEW")]
+    view: View,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum View {
+    /// The four cloud-init documents it fetches over HTTP
+    Nocloud,
+    /// The DHCP answer
+    Dhcp,
+    /// Its lines of the hosts file
+    Hosts,
+    /// The QEMU command line
+    Qemu,
+}
+
+impl From<View> for control::View {
+    fn from(view: View) -> Self {
+        match view {
+            View::Nocloud => Self::Nocloud,
+            View::Dhcp => Self::Dhcp,
+            View::Hosts => Self::Hosts,
+            View::Qemu => Self::Qemu,
+        }
+    }
+}
+
+pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
+    let text = context.text(&Request::Render {
+        name: args.name,
+        view: args.view.into(),
+    })?;
+    terminal.answer(&text)
+}

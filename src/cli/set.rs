@@ -1,0 +1,60 @@
+//! `seedbed set`: changes VMs.
+
+use std::path::PathBuf;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::terminal::Terminal;
+use super::{input, keys};
+use crate::control::{Request, SetVms};
+
+/// Change VMs
+///
+/// What is not given stays as it is. CPUs and memory count from the next start on, the rest from the next request of
+/// the guest on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  seedbed set web1 --ip 10.77.0.30\n  seedbed set web[1-20] --memory 2G")]
+#[command(override_usage = "seedbed set [OPTIONS] <NAME>...")]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
+    .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template"]))]
+pub(super) struct Args {
+    /// Names and ranges: web1, web[1-20], db[1-3,7]
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+    /// A new address, for one VM
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<String>,
+    /// A new hardware address, for one VM
+    #[arg(long)]
+    mac: Option<String>,
+    /// Virtual CPUs
+    #[arg(long, short, value_name = "COUNT")]
+    cpus: Option<u16>,
+    /// Memory, such as 512M or 2G
+    #[arg(long, short, value_name = "SIZE")]
+    memory: Option<String>,
+    /// SSH key that may log in, or a file of such; replaces all it had
+    #[arg(long, value_name = "FILE|KEY")]
+    key: Vec<String>,
+    /// Your own cloud-init user-data; - for standard input, an empty file for none
+    #[arg(long, value_name = "FILE")]
+    user_data: Option<PathBuf>,
+    /// The seed template
+    #[arg(long, value_name = "NAME")]
+    template: Option<String>,
+}
+
+pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
+    let keys = keys::given(&args.key)?;
+    let vms = context.vms(&Request::Set(SetVms {
+        names: args.names,
+        ip: args.ip,
+        mac: args.mac,
+        cpus: args.cpus,
+        memory: args.memory,
+        keys: (!keys.is_empty()).then_some(keys),
+        user_data: input::user_data(args.user_data.as_deref())?,
+        template: args.template,
+    }))?;
+    terminal.vm_sentences(&vms)
+}

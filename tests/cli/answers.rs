@@ -1,0 +1,208 @@
+//! What commands print: tables, sheets, sentences, JSON, YAML, and progress beside it.
+
+use seedbed::control::{Answer, DeleteVms, Request, Rung, Select, StopVms, View, WaitFor};
+
+use crate::fake::{Fake, image, vm};
+
+fn zoo() -> Fake {
+    let mut booting = vm("web2", 12);
+    booting.step = Some("dhcp".to_owned());
+    let mut stopped = vm("db1", 13);
+    stopped.state = "stopped".to_owned();
+    stopped.step = None;
+    let mut failed = vm("db2", 14);
+    failed.state = "failed".to_owned();
+    failed.step = None;
+    failed.failure = Some("QEMU ended with code 1".to_owned());
+    let mut external = vm("nas", 20);
+    external.state = "external".to_owned();
+    external.step = None;
+    external.image = None;
+    Fake::with_vms(vec![vm("web1", 11), booting, stopped, failed, external])
+}
+
+#[test]
+fn a_list_is_a_plain_table() {
+    insta::assert_snapshot!("list", zoo().run(&["list"]).answer());
+}
+
+#[test]
+fn an_empty_list_is_its_header() {
+    let fake = Fake::with_vms(Vec::new());
+    assert_eq!(
+        fake.run(&["ls"]).answer().trim_end(),
+        "NAME   STATE   IP   MAC   IMAGE   AGE"
+    );
+}
+
+#[test]
+fn json_and_yaml_hold_all_that_is_known() {
+    let known = vec![vm("web1", 11)];
+    let fake = Fake::with_vms(known.clone());
+    for verb in [&["list"][..], &["show", "web1"], &["start", "web1"]] {
+        let json = fake.run(&[verb, &["--format", "json"]].concat()).answer();
+        assert_eq!(
+            serde_json::from_str::<Vec<seedbed::control::VmInfo>>(&json).unwrap(),
+            known
+        );
+        let yaml = fake.run(&[verb, &["--format", "yaml"]].concat()).answer();
+        assert_eq!(
+            serde_yaml::from_str::<Vec<seedbed::control::VmInfo>>(&yaml).unwrap(),
+            known
+        );
+    }
+}
+
+#[test]
+fn a_sheet_shows_one_thing_a_line() {
+    let mut fresh = vm("nas", 20);
+    fresh.image = None;
+    fresh.memory = None;
+    fresh.host_keys.clear();
+    let fake = Fake::with_vms(vec![vm("web1", 11), fresh]);
+    insta::assert_snapshot!("show", fake.run(&["info", "web1", "nas"]).answer());
+}
+
+#[test]
+fn what_was_done_is_said_in_sentences() {
+    insta::assert_snapshot!("start", zoo().run(&["start", "--all"]).answer());
+}
+
+#[test]
+fn images_are_listed_and_shown() {
+    let fake = Fake::new(|_, _| Ok(Answer::Images(vec![image("debian-12")])));
+    insta::assert_snapshot!("image-list", fake.run(&["image", "list"]).answer());
+    insta::assert_snapshot!("image-show", fake.run(&["image", "show", "debian-12"]).answer());
+    let json = fake.run(&["image", "ls", "--format", "json"]).answer();
+    assert_eq!(
+        serde_json::from_str::<Vec<seedbed::control::ImageInfo>>(&json).unwrap(),
+        [image("debian-12")]
+    );
+}
+
+#[test]
+fn texts_are_printed_as_they_are() {
+    let fake = Fake::new(|_, _| Ok(Answer::Text("10.77.0.11 web1.lab web1\n".to_owned())));
+    assert_eq!(fake.run(&["hosts"]).answer(), "10.77.0.11 web1.lab web1\n");
+    let fake = Fake::new(|_, _| Ok(Answer::Text("no line end".to_owned())));
+    assert_eq!(
+        fake.run(&["render", "web1", "--as", "qemu"]).answer(),
+        "no line end\n"
+    );
+    let view = View::Qemu;
+    let name = "web1".to_owned();
+    assert_eq!(fake.request(), Request::Render { name, view });
+}
+
+#[test]
+fn progress_goes_to_stderr_and_the_answer_to_stdout() {
+    let climbing = || {
+        Fake::new(|_, progress| {
+            for rung in ["started", "dhcp", "metadata", "ready"] {
+                progress.line("web1", rung);
+            }
+            Ok(Answer::Vms(vec![vm("web1", 11)]))
+        })
+    };
+    let run = climbing().run(&["wait", "web1"]);
+    assert_eq!(
+        run.stderr,
+        "web1: started\nweb1: dhcp\nweb1: metadata\nweb1: ready\n"
+    );
+    assert_eq!(run.answer(), "web1 is ready at 10.77.0.11\n");
+    assert_eq!(climbing().run(&["wait", "web1", "--quiet"]).stderr, "");
+}
+
+#[test]
+fn flags_become_requests() {
+    let all = || Select {
+        names: Vec::new(),
+        all: true,
+    };
+    let names = || vec!["web[1-3]".to_owned(), "db1".to_owned()];
+    for (args, request) in [
+        (&["list", "web[1-3]", "db1"][..], Request::List { names: names() }),
+        (&["start", "--all"], Request::Start(all())),
+        (
+            &["stop", "web[1-3]", "db1"],
+            Request::Stop(StopVms {
+                select: Select {
+                    names: names(),
+                    all: false,
+                },
+                force: false,
+                deadline_seconds: 60,
+            }),
+        ),
+        (
+            &["restart", "--all", "--force", "--deadline", "2m"],
+            Request::Restart(StopVms {
+                select: all(),
+                force: true,
+                deadline_seconds: 120,
+            }),
+        ),
+        (
+            &["wait", "web[1-3]", "db1", "--for", "dhcp", "--timeout", "90"],
+            Request::Wait(WaitFor {
+                names: names(),
+                rung: Rung::Dhcp,
+                timeout_seconds: 90,
+            }),
+        ),
+    ] {
+        let fake = Fake::with_vms(Vec::new());
+        fake.run(args).answer();
+        assert_eq!(fake.request(), request, "{args:?}");
+    }
+}
+
+#[test]
+fn deleting_asks_nothing_and_says_what_was_done() {
+    let fake = Fake::new(|_, _| Ok(Answer::Done("deleted web1".to_owned())));
+    assert_eq!(fake.run(&["rm", "-f", "web1"]).answer(), "deleted web1\n");
+    let select = Select {
+        names: vec!["web1".to_owned()],
+        all: false,
+    };
+    assert_eq!(fake.request(), Request::Delete(DeleteVms { select, force: true }));
+}
+
+#[test]
+fn an_image_is_added_by_its_real_path_and_declared_format() {
+    let fake = Fake::new(|_, _| Ok(Answer::Images(vec![image("tiny")])));
+    let disk = fake.directory().join("disk.raw");
+    std::fs::write(&disk, "").unwrap();
+    fake.command(&["image", "add", "tiny", "disk.raw"])
+        .current_dir(fake.directory())
+        .output()
+        .unwrap();
+    match fake.request() {
+        Request::ImageAdd(add) => {
+            assert_eq!(
+                (add.file, add.format.as_str()),
+                (disk.canonicalize().unwrap(), "raw")
+            );
+            assert_eq!(add.default_user, "debian");
+        }
+        other => panic!("{other:?}"),
+    }
+    let missing = fake.run(&["image", "add", "x", "/nowhere/disk.raw"]);
+    assert_eq!(missing.code, 3, "{missing:#?}");
+    assert!(
+        missing.stderr.contains("can not find /nowhere/disk.raw"),
+        "{missing:#?}"
+    );
+}
+
+#[test]
+fn a_running_daemon_tells_its_version() {
+    let fake = Fake::new(|_, _| {
+        Ok(Answer::Hello {
+            version: "9.9".to_owned(),
+            pid: 12,
+        })
+    });
+    let answer = fake.run(&["version"]).answer();
+    assert!(answer.ends_with("\ndaemon 9.9 (process 12)\n"), "{answer}");
+}

@@ -1,0 +1,17 @@
+//! The command line, run as a user runs it: the real binary against a daemon that answers by script.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::assigning_clones,
+    reason = "a test that can not go on panics, and says where"
+)]
+
+mod answers;
+mod console;
+mod failures;
+mod fake;
+mod hostile;
+mod launch;
+mod login;
+mod roster;
+mod texts;

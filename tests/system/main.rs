@@ -1,0 +1,40 @@
+//! The real thing in namespaces: real daemon, real clients, real QEMU guests.
+//!
+//! Needs root, and the packages that `contrib/test` installs. Without root every test says so and passes, because Rust's
+//! test runner has no way to skip.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that can not go on fails, and says what it measured"
+)]
+
+mod first_boot;
+mod foreign_clients;
+mod guests;
+mod lab;
+mod lifecycle;
+mod nat;
+mod quickstart;
+mod recovery;
+mod refusals;
+mod twenty;
+
+/// Whether namespaces can be made here; says why a test is skipped when they can not, or fails where they have to be.
+fn root() -> bool {
+    let root = std::process::Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|id| id.stdout == b"0\n");
+    let required = std::env::var_os("SEEDBED_REQUIRE_ROOT").is_some();
+    assert!(
+        root || !required,
+        "this test needs root for namespaces, and contrib/test runs it as root"
+    );
+    if !root {
+        eprintln!("skipped: needs root for namespaces; run sudo contrib/test");
+    }
+    root
+}

@@ -1,0 +1,193 @@
+//! The daemon is killed at every step of a launch: after the next start the VM is there whole, or not at all.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::lab::{Lab, Run, eventually};
+use crate::{guests, root};
+
+/// The steps of `src/daemon/failpoint.rs`, and whether the VM is there after a kill behind it.
+const STEPS: [(&str, bool); 7] = [
+    ("registered", false),
+    ("cloned", false),
+    ("tap", false),
+    ("guarded", false),
+    ("spawned", false),
+    ("running", false),
+    ("launched", true),
+];
+
+#[test]
+fn a_daemon_killed_at_any_step_of_a_launch_leaves_all_or_nothing() {
+    if !root() {
+        return;
+    }
+    let mut lab = Lab::new();
+    guests::add_tiny(&lab, "tiny");
+    for (step, stays) in STEPS {
+        lab.stop_daemon();
+        lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
+        lab.wait_for_daemon();
+        let launch = [
+            "launch",
+            "web1",
+            "--image",
+            "tiny",
+            "--memory",
+            guests::MEMORY,
+            "--key",
+            guests::KEY,
+        ];
+        let cut_short = lab.seedbed(&launch);
+        assert_ne!(
+            cut_short.code, 0,
+            "the daemon was not killed at `{step}`: {cut_short}"
+        );
+        assert_eq!(
+            lab.daemon_ended(Duration::from_secs(10)),
+            None,
+            "the daemon ended by itself at `{step}`"
+        );
+
+        lab.start_daemon();
+        let there = lab.seedbed(&["show", "web1"]).code == 0;
+        assert_eq!(there, stays, "after a kill at `{step}`:\n{}", lab.daemon_log());
+        if stays {
+            lab.seedbed(&["wait", "web1", "--for", "dhcp", "--timeout", "120s"])
+                .ok();
+            lab.seedbed(&["delete", "web1", "--force"]).ok();
+        }
+        let left = (
+            lab.qemus(),
+            lab.taps(),
+            lab.listing("state/vms"),
+            lab.listing("run/vms"),
+        );
+        assert_eq!(
+            left,
+            (vec![], vec![], vec![], vec![]),
+            "a kill at `{step}` left something behind"
+        );
+        let hosts = lab.seedbed(&["hosts"]).ok();
+        assert!(!hosts.contains("web1"), "a kill at `{step}` left a name: {hosts}");
+    }
+}
+
+#[test]
+fn a_launch_whose_qemu_does_not_start_is_undone() {
+    if !root() {
+        return;
+    }
+    let mut lab = Lab::new();
+    guests::add_tiny(&lab, "tiny");
+    lab.stop_daemon();
+    let config = lab.path("config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\nqemu: /bin/false\n")).unwrap();
+    lab.start_daemon();
+    let launch = [
+        "launch",
+        "web[1-3]",
+        "--image",
+        "tiny",
+        "--memory",
+        guests::MEMORY,
+        "--key",
+        guests::KEY,
+    ];
+    lab.seedbed(&launch).refused(1, &["3 of 3 failed", "web1"]);
+    let left = (
+        lab.qemus(),
+        lab.taps(),
+        lab.listing("state/vms"),
+        lab.listing("run/vms"),
+    );
+    assert_eq!(left, (vec![], vec![], vec![], vec![]));
+    assert_eq!(lab.seedbed(&["list", "--format", "json"]).ok().trim(), "[]");
+}
+
+#[test]
+fn a_launch_and_a_delete_at_once_leave_a_whole_vm_or_none() {
+    if !root() {
+        return;
+    }
+    let lab = Lab::new();
+    guests::add_tiny(&lab, "tiny");
+    for round in 0..4 {
+        let launch = [
+            "launch",
+            "web1",
+            "--image",
+            "tiny",
+            "--memory",
+            guests::MEMORY,
+            "--key",
+            guests::KEY,
+        ];
+        let mut launch = lab
+            .command(&launch)
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Deleted as soon as it is registered, at whatever step the launch is then.
+        let deleted = eventually(Duration::from_secs(20), || {
+            lab.seedbed(&["delete", "web1", "--force"]).code == 0
+        });
+        launch.wait().unwrap();
+        assert!(deleted, "round {round}");
+        assert_eq!(lab.seedbed(&["list", "--format", "json"]).ok().trim(), "[]");
+        let left = (
+            lab.qemus(),
+            lab.taps(),
+            lab.listing("state/vms"),
+            lab.listing("run/vms"),
+        );
+        assert_eq!(left, (vec![], vec![], vec![], vec![]), "round {round}");
+    }
+}
+
+#[test]
+fn a_ready_guest_is_ready_after_a_daemon_restart_too() {
+    if !root() {
+        return;
+    }
+    let mut lab = Lab::new();
+    guests::add_tiny(&lab, "tiny");
+    let launch = [
+        "launch",
+        "web1",
+        "--image",
+        "tiny",
+        "--memory",
+        guests::MEMORY,
+        "--key",
+        guests::KEY,
+        "--wait=120",
+    ];
+    lab.seedbed(&launch).ok();
+    lab.kill_daemon();
+    lab.start_daemon();
+    // A tiny guest has no SSH server, and phones home only when it boots: what was seen has to be remembered.
+    lab.seedbed(&["wait", "web1", "--for", "ready", "--timeout", "3s"])
+        .ok();
+}
+
+#[test]
+fn firewall_tables_that_someone_flushes_come_back() {
+    if !root() {
+        return;
+    }
+    let lab = Lab::new();
+    let tables = || Run::of(&mut lab.inside(&["nft", "list", "tables"])).ok();
+    assert!(
+        tables().contains("bridge seedbed") && tables().contains("ip seedbed"),
+        "{}",
+        tables()
+    );
+    Run::of(&mut lab.inside(&["nft", "flush", "ruleset"])).ok();
+    let back = eventually(Duration::from_secs(20), || {
+        tables().contains("bridge seedbed") && tables().contains("ip seedbed")
+    });
+    assert!(back, "{}", lab.daemon_log());
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use crate::lab::{Lab, Run};
+use crate::lab::{Lab, Run, say};
 use crate::{guests, root};
 
 const NAMES: [&str; 2] = ["web1", "web2"];
@@ -55,10 +55,10 @@ impl Guests {
                 guests.lab.seedbed(&["log", "web1"]).stdout
             );
         }
-        println!(
+        say(&format!(
             "two Debian guests from launch to ready: {:.0} s",
             start.elapsed().as_secs_f64()
-        );
+        ));
         guests
     }
 
@@ -311,7 +311,9 @@ impl Upgrade {
     fn begun(guests: &Guests) -> Option<Self> {
         let running = guests.ssh("web2", "uname -r");
         let Some((kernel, package)) = newer_kernel(&running) else {
-            println!("skipped: the kernel upgrade; apt here has no kernel for bookworm newer than {running}");
+            say(&format!(
+                "skipped: the kernel upgrade; apt here has no kernel for bookworm newer than {running}"
+            ));
             return None;
         };
         let mut install = guests.ssh_command(
@@ -382,7 +384,7 @@ fn newer_kernel(running: &str) -> Option<(String, PathBuf)> {
         .next()
         .filter(|_| download.code == 0)
     else {
-        println!("{download}");
+        say(&download.to_string());
         return None;
     };
     let package = cache.join(format!("{name}.deb"));

@@ -191,3 +191,10 @@ fn an_image_build_whose_client_is_killed_leaves_nothing() {
     let client = build.client.id().to_string();
     build.ends_without_a_trace("-KILL", &client);
 }
+
+/// A launch of clones of the tiny guest that [`add_tiny`] added as `tiny`: names, and what else is wanted.
+pub(crate) fn launch(lab: &Lab, wanted: &[&str]) -> Command {
+    let mut command = lab.command(&["launch", "--image", "tiny", "--memory", MEMORY, "--key", KEY]);
+    command.args(wanted);
+    command
+}

@@ -4,6 +4,7 @@
 //! fails half-way. Nothing touches the interfaces of the machine that runs the tests.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -389,4 +390,10 @@ pub(crate) fn eventually(within: Duration, mut is_so: impl FnMut() -> bool) -> b
         )]
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Prints what a test measured or skipped, also where the test runner keeps the output of tests that pass to itself.
+pub(crate) fn say(text: &str) {
+    // Nobody reads it: no reason to fail.
+    writeln!(std::io::stderr(), "{text}").ok();
 }

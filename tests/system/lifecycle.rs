@@ -15,18 +15,7 @@ fn lab_with_web1() -> Lab {
 }
 
 fn launch(lab: &Lab, name: &str) {
-    lab.seedbed(&[
-        "launch",
-        name,
-        "--image",
-        "tiny",
-        "--memory",
-        guests::MEMORY,
-        "--key",
-        guests::KEY,
-        "--wait=120",
-    ])
-    .ok();
+    Run::of(&mut guests::launch(lab, &[name, "--wait=120"])).ok();
 }
 
 fn show(lab: &Lab, field: &str) -> serde_json::Value {

@@ -34,7 +34,7 @@ fn root() -> bool {
         "this test needs root for namespaces, and contrib/test runs it as root"
     );
     if !root {
-        eprintln!("skipped: needs root for namespaces; run sudo contrib/test");
+        lab::say("skipped: needs root for namespaces; run sudo contrib/test");
     }
     root
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, Run, SEEDBED};
+use crate::lab::{Lab, Run, SEEDBED, say};
 use crate::root;
 
 struct Sandbox {
@@ -72,7 +72,7 @@ fn the_main_job_is_one_command() {
     let before = interfaces();
     let sandbox = Sandbox::new("main");
     let said = sandbox.quickstart(&[]).ok();
-    println!("{said}");
+    say(&said);
     for part in [
         "I am web1.lab at 10.77.0.",
         "I am web2.lab at 10.77.0.",
@@ -93,7 +93,7 @@ fn the_main_job_is_one_command() {
     // Nothing is started that runs already.
     assert!(!second.stderr.contains("starting"), "{second}");
     let again = second.ok();
-    println!("a second run took {took:?}");
+    say(&format!("a second run took {took:?}"));
     assert!(
         again.contains("I am web1.lab") && took < Duration::from_secs(30),
         "{took:?}\n{again}"

@@ -28,17 +28,7 @@ fn a_daemon_killed_at_any_step_of_a_launch_leaves_all_or_nothing() {
         lab.stop_daemon();
         lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
         lab.wait_for_daemon();
-        let launch = [
-            "launch",
-            "web1",
-            "--image",
-            "tiny",
-            "--memory",
-            guests::MEMORY,
-            "--key",
-            guests::KEY,
-        ];
-        let cut_short = lab.seedbed(&launch);
+        let cut_short = Run::of(&mut guests::launch(&lab, &["web1"]));
         assert_ne!(
             cut_short.code, 0,
             "the daemon was not killed at `{step}`: {cut_short}"
@@ -85,17 +75,7 @@ fn a_launch_whose_qemu_does_not_start_is_undone() {
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("{text}\nqemu: /bin/false\n")).unwrap();
     lab.start_daemon();
-    let launch = [
-        "launch",
-        "web[1-3]",
-        "--image",
-        "tiny",
-        "--memory",
-        guests::MEMORY,
-        "--key",
-        guests::KEY,
-    ];
-    lab.seedbed(&launch).refused(1, &["3 of 3 failed", "web1"]);
+    Run::of(&mut guests::launch(&lab, &["web[1-3]"])).refused(1, &["3 of 3 failed", "web1"]);
     let left = (
         lab.qemus(),
         lab.taps(),
@@ -114,18 +94,7 @@ fn a_launch_and_a_delete_at_once_leave_a_whole_vm_or_none() {
     let lab = Lab::new();
     guests::add_tiny(&lab, "tiny");
     for round in 0..4 {
-        let launch = [
-            "launch",
-            "web1",
-            "--image",
-            "tiny",
-            "--memory",
-            guests::MEMORY,
-            "--key",
-            guests::KEY,
-        ];
-        let mut launch = lab
-            .command(&launch)
+        let mut launch = guests::launch(&lab, &["web1"])
             .stderr(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -154,18 +123,7 @@ fn a_ready_guest_is_ready_after_a_daemon_restart_too() {
     }
     let mut lab = Lab::new();
     guests::add_tiny(&lab, "tiny");
-    let launch = [
-        "launch",
-        "web1",
-        "--image",
-        "tiny",
-        "--memory",
-        guests::MEMORY,
-        "--key",
-        guests::KEY,
-        "--wait=120",
-    ];
-    lab.seedbed(&launch).ok();
+    Run::of(&mut guests::launch(&lab, &["web1", "--wait=120"])).ok();
     lab.kill_daemon();
     lab.start_daemon();
     // A tiny guest has no SSH server, and phones home only when it boots: what was seen has to be remembered.

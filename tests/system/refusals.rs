@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::lab::{Lab, Run, SEEDBED, eventually};
+use crate::lab::{Lab, Run, SEEDBED, eventually, say};
 use crate::{guests, root};
 
 const REFUSED: i32 = 1;
@@ -172,17 +172,7 @@ fn an_image_with_clones_stays() {
     }
     let lab = Lab::new();
     guests::add_tiny(&lab, "tiny");
-    lab.seedbed(&[
-        "launch",
-        "web1",
-        "--image",
-        "tiny",
-        "--key",
-        guests::KEY,
-        "--memory",
-        guests::MEMORY,
-    ])
-    .ok();
+    Run::of(&mut guests::launch(&lab, &["web1"])).ok();
     lab.seedbed(&["image", "delete", "tiny"])
         .refused(REFUSED, &["web1"]);
     lab.seedbed(&["delete", "web1"])
@@ -315,7 +305,7 @@ fn fifty_thousand_lines_are_imported_in_seconds_or_not_at_all() {
         took = start.elapsed();
         said.contains("50000")
     });
-    println!("imported 50,000 VMs in {took:?} (debug build)");
+    say(&format!("imported 50,000 VMs in {took:?} (debug build)"));
     assert!(done && took < Duration::from_secs(30), "{took:?}");
     assert!(
         lab.seedbed(&["hosts"])

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::lab::Lab;
+use crate::lab::{Lab, Run, say};
 use crate::{guests, root};
 
 #[test]
@@ -15,24 +15,15 @@ fn twenty_guests_are_one_command() {
     guests::add_tiny(&lab, "tiny");
     #[expect(clippy::disallowed_methods, reason = "the test measures")]
     let start = Instant::now();
-    let launch = [
-        "launch",
-        "vps[01-20]",
-        "--image",
-        "tiny",
-        "--memory",
-        guests::MEMORY,
-        "--swap",
-        "16M",
-        "--key",
-        guests::KEY,
-        "--wait=300",
-    ];
-    lab.seedbed(&launch).ok();
-    println!(
+    Run::of(&mut guests::launch(
+        &lab,
+        &["vps[01-20]", "--swap", "16M", "--wait=300"],
+    ))
+    .ok();
+    say(&format!(
         "twenty tiny guests from launch to ready: {:.1} s",
         start.elapsed().as_secs_f64()
-    );
+    ));
 
     let json = lab.seedbed(&["list", "--format", "json"]).ok();
     let vms: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();

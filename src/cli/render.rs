@@ -5,12 +5,13 @@ use super::failure::Failure;
 use super::terminal::Terminal;
 use crate::control::{self, Request};
 
-/// Show exactly what a VM is told
+/// Show exactly what VMs are told
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  seedbed render web1 --as nocloud\n  seedbed render web1 --as qemu")]
 pub(super) struct Args {
-    /// The VM
-    name: String,
+    /// Names and ranges: web1, web[1-20], db[1-3,7]
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
     /// Which view of it
     #[arg(long = "as", value_enum, value_name = "VIEW")]
     view: View,
@@ -41,7 +42,7 @@ impl From<View> for control::View {
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
     let text = context.text(&Request::Render {
-        name: args.name,
+        names: args.names,
         view: args.view.into(),
     })?;
     terminal.answer(&text)

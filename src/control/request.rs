@@ -39,10 +39,10 @@ pub enum Request {
     Delete(DeleteVms),
     /// Waits until VMs reach a rung; answered by [`super::Answer::Vms`], or refused as soon as one failed.
     Wait(WaitFor),
-    /// Shows the exact bytes of one view of a VM; answered by [`super::Answer::Text`].
+    /// Shows the exact bytes of one view of VMs, one after the other; answered by [`super::Answer::Text`].
     Render {
-        /// Whose.
-        name: String,
+        /// Whose: names and ranges.
+        names: Vec<String>,
         /// Which view.
         view: View,
     },

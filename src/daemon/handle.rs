@@ -50,7 +50,7 @@ impl Handle for Door {
                 waiting::wait_for(daemon, &chosen, request.rung, timeout, &progress).await?;
                 Ok(vms(daemon, &several::current(daemon, &chosen)))
             }
-            Request::Render { name, view } => render::render(daemon, &name, view).map(Answer::Text),
+            Request::Render { names, view } => render::render(daemon, &names, view).map(Answer::Text),
             Request::Hosts => Ok(Answer::Text(export::hosts(&daemon.directory()))),
             Request::ImageAdd(request) => {
                 let image = images::add(daemon, request, progress).await?;

@@ -7,22 +7,27 @@ use crate::control::{Refusal, View};
 use crate::model::Vm;
 use crate::{dhcp, export, seed};
 
-/// One view of a VM as text.
-pub(super) fn render(daemon: &Daemon, name: &str, view: View) -> Result<String, Refusal> {
-    let vm = match selection::vms(&daemon.directory(), &[name.to_owned()])?.as_slice() {
-        [vm] => Arc::clone(vm),
-        several => {
-            return Err(Refusal::request(format!(
-                "render shows one VM, and `{name}` stands for {}",
-                several.len()
-            )));
-        }
+/// One view of VMs as text, one after the other; of several, each under its name (a hosts line has the name in it).
+pub(super) fn render(daemon: &Daemon, names: &[String], view: View) -> Result<String, Refusal> {
+    let vms = selection::vms(&daemon.directory(), names)?;
+    let headed = vms.len() > 1 && view != View::Hosts;
+    let text = |vm: &Arc<Vm>| {
+        let head = if headed {
+            format!("# {}\n", vm.name)
+        } else {
+            String::new()
+        };
+        one(daemon, vm, view).map(|text| head + &text)
     };
+    vms.iter().map(text).collect()
+}
+
+fn one(daemon: &Daemon, vm: &Vm, view: View) -> Result<String, Refusal> {
     match view {
-        View::Nocloud => nocloud(daemon, &vm),
-        View::Dhcp => Ok(dhcp::render(&*daemon.network_of(&vm)?, &vm)),
-        View::Hosts => Ok(export::hosts_of(&daemon.directory(), &vm)),
-        View::Qemu => qemu(daemon, &vm),
+        View::Nocloud => nocloud(daemon, vm),
+        View::Dhcp => Ok(dhcp::render(&*daemon.network_of(vm)?, vm)),
+        View::Hosts => Ok(export::hosts_of(&daemon.directory(), vm)),
+        View::Qemu => qemu(daemon, vm),
     }
 }
 

@@ -90,8 +90,8 @@ fn texts_are_printed_as_they_are() {
         "no line end\n"
     );
     let view = View::Qemu;
-    let name = "web1".to_owned();
-    assert_eq!(fake.request(), Request::Render { name, view });
+    let names = vec!["web1".to_owned()];
+    assert_eq!(fake.request(), Request::Render { names, view });
 }
 
 #[test]

@@ -289,6 +289,12 @@ fn render_shows_the_exact_bytes_before_anything_boots() {
     let ip = show(&lab, "ip").as_str().unwrap().to_owned();
     assert!(render("nocloud").contains("web1.lab"));
     assert!(render("hosts").contains(&ip));
+    lab.seedbed(&["add", "nas"]).ok();
+    let both = lab.seedbed(&["render", "web1", "nas", "--as", "nocloud"]).ok();
+    assert!(
+        both.starts_with("# web1\n") && both.contains("\n# nas\n"),
+        "{both}"
+    );
     assert!(render("dhcp").contains(&ip));
     let qemu = render("qemu");
     assert!(qemu.contains("ds=nocloud-net;s=http://10.77.0.1/"), "{qemu}");

@@ -8,7 +8,6 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::Daemon;
-
 use crate::host::ruleset::{Guarded, Segment, text};
 use crate::host::{Host, HostError, nft};
 use crate::model::directory::Published;

@@ -3,17 +3,11 @@
 //! Everything is derived by looking: processes by their own command line and user, disks by their record.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::timeout;
 
 use super::{Daemon, launch, machines, rungs};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
-
-/// How long the kernel may take to end a killed process.
-const KILL: Duration = Duration::from_secs(10);
 
 /// Brings the host and the registry together.
 pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
@@ -49,13 +43,7 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
 async fn end(strays: Vec<Found>) {
     for stray in strays {
         tracing::warn!(vm = %stray.vm, pid = stray.pid, "ending QEMU {} of `{}`, which is not registered.", stray.pid, stray.vm);
-        let ended = match stray.process.kill() {
-            Ok(()) => timeout(KILL, stray.process.wait())
-                .await
-                .unwrap_or_else(|late| Err(late.into())),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = ended {
+        if let Err(error) = stray.process.end().await {
             tracing::error!(vm = %stray.vm, pid = stray.pid, "QEMU {} could not be ended: {error}.", stray.pid);
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Daemon, machines, selection, several};
 use crate::control::{AddVms, DeleteVms, ImportRow, Refusal, SetVms};
-use crate::model::{Hosting, Vm};
+use crate::model::{Hosting, NetworkName, TemplateName, Vm};
 use crate::registry::{Change, CommitError, Edit, NewVm};
 
 /// Registers VMs that someone else runs.
@@ -62,12 +62,8 @@ pub(super) async fn import(
     let mut problems = Vec::new();
     let mut vms = Vec::with_capacity(rows.len());
     for row in &rows {
-        match imported(row) {
-            Ok(vm) => vms.push(NewVm {
-                network: network.clone(),
-                template: template.clone(),
-                ..vm
-            }),
+        match imported(row, network.as_ref(), &template) {
+            Ok(vm) => vms.push(vm),
             Err(refusal) => problems.push(format!("line {}: {}", row.line, refusal.message)),
         }
     }
@@ -110,14 +106,18 @@ pub(super) async fn import(
     })
 }
 
-fn imported(row: &ImportRow) -> Result<NewVm, Refusal> {
+fn imported(
+    row: &ImportRow,
+    network: Option<&NetworkName>,
+    template: &TemplateName,
+) -> Result<NewVm, Refusal> {
     Ok(NewVm {
         name: selection::parse(&row.name)?,
-        network: None,
+        network: network.cloned(),
         mac: selection::hardware(row.mac.as_ref())?,
         address: selection::address(row.ip.as_ref())?,
         keys: Vec::new(),
-        template: selection::parse("default")?,
+        template: template.clone(),
         user_data: None,
         hosting: Hosting::External,
     })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::process::{Found, find};
+use super::process::{Found, KILL, find};
 use super::qmp::{Qmp, QmpError};
 use crate::image::FileError;
 use crate::model::{Places, Vm};
@@ -56,9 +56,6 @@ const PRESS_AGAIN: Duration = Duration::from_secs(3);
 
 /// How long QEMU may take to write back what its disks still hold.
 const QUIT: Duration = Duration::from_secs(10);
-
-/// How long the kernel may take to end a killed process.
-const KILL: Duration = Duration::from_secs(10);
 
 /// Powers a VM off. Unless `force` is given, its guest is asked and has until `deadline` to follow.
 pub async fn power_off(

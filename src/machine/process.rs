@@ -8,16 +8,21 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::timeout;
 
 use super::{Accel, command};
 use crate::image::FileError;
 use crate::image::files::at;
 use crate::model::{Places, Vm, identity};
+
+/// How long the kernel may take to end a killed process.
+pub(super) const KILL: Duration = Duration::from_secs(10);
 
 /// A running QEMU of ours.
 #[derive(Debug)]
@@ -59,6 +64,14 @@ impl Process {
             Err(rustix::io::Errno::SRCH) => Ok(()),
             result => Ok(result?),
         }
+    }
+
+    /// Ends it at once and waits until the kernel has done so, for ten seconds at most.
+    pub async fn end(&self) -> io::Result<()> {
+        self.kill()?;
+        timeout(KILL, self.wait())
+            .await
+            .unwrap_or_else(|late| Err(late.into()))
     }
 
     /// Waits until it has ended.

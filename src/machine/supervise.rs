@@ -82,9 +82,6 @@ pub enum StartError {
 /// How long QEMU may take until it answers, on a host that starts many VMs at once.
 const READY: Duration = Duration::from_secs(60);
 
-/// How long the kernel may take to end a killed process.
-const KILL: Duration = Duration::from_secs(10);
-
 /// How soon an attempt to connect is repeated.
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -175,18 +172,10 @@ impl Unready {
     }
 }
 
-/// Kills a process and waits until the kernel has ended it, for ten seconds at most.
+/// Ends a process; what stands in the way is only logged, because nothing else can be done about it here.
 async fn end(process: &Process) {
-    let ended = async {
-        process.kill()?;
-        process.wait().await
-    };
-    match timeout(KILL, ended).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!("a QEMU could not be ended: {error}."),
-        Err(_) => {
-            tracing::error!("a QEMU was killed but does not end: look for a host disk that does not answer.");
-        }
+    if let Err(error) = process.end().await {
+        tracing::error!("a QEMU could not be ended (a host disk that does not answer?): {error}.");
     }
 }
 

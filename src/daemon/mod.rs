@@ -9,6 +9,7 @@
 //!
 //! [`run`] reads like the life of the process: check, open, bind, recover, serve, drain.
 
+mod custom;
 mod exports;
 mod failpoint;
 mod faults;
@@ -19,6 +20,7 @@ mod info;
 mod launch;
 mod machines;
 mod observe;
+mod records;
 mod recover;
 mod register;
 mod render;

@@ -5,9 +5,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::image::Image;
+use super::lease::Leases;
 use super::mac::MacAddress;
 use super::name::{ImageName, NetworkName, TapName, VmName};
 use super::network::Network;
+use super::record::DnsRecords;
 use super::vm::Vm;
 
 /// Counts the committed changes; every answer equals some revision.
@@ -24,6 +26,9 @@ pub struct Directory {
     by_mac: HashMap<MacAddress, Arc<Vm>>,
     by_address: HashMap<Ipv4Addr, Arc<Vm>>,
     by_tap: HashMap<TapName, Arc<Vm>>,
+    by_alias: HashMap<VmName, Arc<Vm>>,
+    leases: Arc<Leases>,
+    records: Arc<DnsRecords>,
 }
 
 impl Directory {
@@ -84,6 +89,31 @@ impl Directory {
         self.by_tap.get(tap)
     }
 
+    /// The VM that has that name as another of its own.
+    pub fn vm_aliased(&self, alias: &VmName) -> Option<&Arc<Vm>> {
+        self.by_alias.get(alias)
+    }
+
+    /// The dynamic leases.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// The dynamic leases, to be changed.
+    pub fn leases_mut(&mut self) -> &mut Leases {
+        Arc::make_mut(&mut self.leases)
+    }
+
+    /// The DNS records beside those of the VMs.
+    pub fn records(&self) -> &DnsRecords {
+        &self.records
+    }
+
+    /// The DNS records beside those of the VMs, to be changed.
+    pub fn records_mut(&mut self) -> &mut DnsRecords {
+        Arc::make_mut(&mut self.records)
+    }
+
     /// The images, by name.
     pub fn images(&self) -> impl ExactSizeIterator<Item = &Arc<Image>> {
         self.images.values()
@@ -106,6 +136,9 @@ impl Directory {
         self.by_mac.insert(vm.mac, Arc::clone(&vm));
         self.by_address.insert(vm.address, Arc::clone(&vm));
         self.by_tap.insert(vm.tap.clone(), Arc::clone(&vm));
+        for alias in vm.aliases() {
+            self.by_alias.insert(alias.clone(), Arc::clone(&vm));
+        }
         self.by_name.insert(vm.name.clone(), vm);
     }
 
@@ -115,6 +148,9 @@ impl Directory {
         self.by_mac.remove(&vm.mac);
         self.by_address.remove(&vm.address);
         self.by_tap.remove(&vm.tap);
+        for alias in vm.aliases() {
+            self.by_alias.remove(alias);
+        }
         Some(vm)
     }
 

@@ -1,8 +1,10 @@
 //! The embedded store: one redb file, owned by one daemon. redb's types stop here.
 //!
 //! ```text
-//!   vms     name -> VmV1 as JSON          meta    "schema"   -> 1
-//!   images  name -> ImageV1 as JSON               "revision" -> number of commits
+//!   vms      name -> VmV1 as JSON             meta  "schema"   -> 2
+//!   images   name -> ImageV1 as JSON                "revision" -> number of commits
+//!   leases   address -> LeaseV2 as JSON
+//!   records  network/owner -> RecordSetV2 as JSON
 //! ```
 
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -20,13 +22,17 @@ use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::change::Batch;
-use super::record::{ImageV1, SCHEMA, VmV1};
+use super::change::{Batch, RecordSet};
+use super::record::{self, ImageV1, LeaseV2, RecordSetV2, SCHEMA, VmV1};
 use super::store::{OpenError, Snapshot, Store, StoreError};
-use crate::model::{Image, Revision, Vm};
+use crate::model::{Image, Lease, Revision, Vm};
 
 const VMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("vms");
 const IMAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("images");
+/// Since schema 2.
+const LEASES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("leases");
+/// Since schema 2.
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// A redb file that holds a registry.
@@ -102,8 +108,21 @@ impl Embedded {
         let images = transaction.open_table(IMAGES).map_err(table)?;
         Ok(Snapshot {
             revision: Revision(number(&meta, "revision")?),
-            vms: records::<VmV1, Vm>(&vms, "VM", |vm| vm.name.as_str())?,
-            images: records::<ImageV1, Image>(&images, "image", |image| image.name.as_str())?,
+            vms: records::<VmV1, Vm, _>(&vms, "VM", |vm| vm.name.to_string())?,
+            images: records::<ImageV1, Image, _>(&images, "image", |image| image.name.to_string())?,
+            leases: match since_schema_2(transaction.open_table(LEASES))? {
+                Some(leases) => {
+                    records::<LeaseV2, Lease, _>(&leases, "lease", |lease| lease.address.to_string())?
+                }
+                None => Vec::new(),
+            },
+            records: match since_schema_2(transaction.open_table(RECORDS))? {
+                Some(sets) => records::<RecordSetV2, RecordSet, _>(&sets, "DNS name", record::key)?
+                    .into_iter()
+                    .map(Arc::unwrap_or_clone)
+                    .collect(),
+                None => Vec::new(),
+            },
         })
     }
 }
@@ -120,6 +139,14 @@ impl Store for Embedded {
         finish(&mut transaction)?;
         transaction.commit().map_err(wide)?;
         Ok(next)
+    }
+}
+
+/// A table that a registry of schema 1 does not have yet.
+fn since_schema_2<T>(opened: Result<T, TableError>) -> Result<Option<T>, StoreError> {
+    match opened {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => opened.map(Some).map_err(table),
     }
 }
 
@@ -152,6 +179,9 @@ fn write(transaction: &WriteTransaction, expected: Revision, batch: &Batch) -> R
     }
     let next = Revision(expected.0 + 1);
     meta.insert("revision", next.0).map_err(storage)?;
+    // An earlier release's registry becomes one of this schema by its first change: every schema 1 record is one of
+    // schema 2, but not the other way round, so that the earlier release must refuse it from now on.
+    meta.insert("schema", SCHEMA).map_err(storage)?;
     let mut vms = transaction.open_table(VMS).map_err(table)?;
     for name in &batch.removed_vms {
         vms.remove(name.as_str()).map_err(storage)?;
@@ -175,6 +205,29 @@ fn write(transaction: &WriteTransaction, expected: Revision, batch: &Batch) -> R
             )
             .map_err(storage)?;
     }
+    let mut leases = transaction.open_table(LEASES).map_err(table)?;
+    for address in &batch.removed_leases {
+        leases.remove(address.to_string().as_str()).map_err(storage)?;
+    }
+    for lease in &batch.put_leases {
+        leases
+            .insert(
+                lease.address.to_string().as_str(),
+                document(&LeaseV2::from(&**lease))?.as_slice(),
+            )
+            .map_err(storage)?;
+    }
+    let mut records = transaction.open_table(RECORDS).map_err(table)?;
+    for set in &batch.put_records {
+        let key = record::key(set);
+        if set.records.is_empty() {
+            records.remove(key.as_str()).map_err(storage)?;
+        } else {
+            records
+                .insert(key.as_str(), document(&RecordSetV2::from(set))?.as_slice())
+                .map_err(storage)?;
+        }
+    }
     Ok(next)
 }
 
@@ -190,14 +243,15 @@ fn number(meta: &impl ReadableTable<&'static str, u64>, key: &str) -> Result<u64
 }
 
 /// Reads a table of JSON documents; one that is no record is damage, and is named.
-fn records<Stored, Record>(
+fn records<Stored, Record, Name>(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     kind: &str,
-    name_of: impl Fn(&Record) -> &str,
+    name_of: impl Fn(&Record) -> Name,
 ) -> Result<Vec<Arc<Record>>, StoreError>
 where
     Stored: DeserializeOwned,
     Record: TryFrom<Stored, Error: std::fmt::Display>,
+    Name: AsRef<str>,
 {
     let mut all = Vec::new();
     for entry in table.iter().map_err(storage)? {
@@ -210,8 +264,11 @@ where
         };
         let stored: Stored = serde_json::from_slice(value.value()).map_err(|why| corrupt(&why))?;
         let record = Record::try_from(stored).map_err(|why| corrupt(&why))?;
-        if name_of(&record) != key.value() {
-            return Err(corrupt(&format_args!("it names itself {}", name_of(&record))));
+        if name_of(&record).as_ref() != key.value() {
+            return Err(corrupt(&format_args!(
+                "it names itself {}",
+                name_of(&record).as_ref()
+            )));
         }
         all.push(Arc::new(record));
     }

@@ -11,10 +11,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::model::image::{Boot, DiskFormat};
-use crate::model::{Bytes, FirstBoot, Hosting, Image, Machine, Phase, SshKey, Timestamp, Vm, mac};
+use crate::model::{Bytes, Custom, FirstBoot, Hosting, Image, Machine, Phase, SshKey, Timestamp, Vm, mac};
+
+mod network;
+
+pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};
 
 /// The schema that these forms are; stored beside them.
-pub(super) const SCHEMA: u64 = 1;
+pub(super) const SCHEMA: u64 = 2;
 
 /// Why a stored document is not a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +47,9 @@ pub(super) struct VmV1 {
     created: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_boot: Option<FirstBootV1>,
+    /// Since schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    custom: Option<CustomV2>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +115,7 @@ impl From<&Vm> for VmV1 {
             machine: vm.machine().map(MachineV1::from),
             created: vm.created.0,
             first_boot: vm.first_boot.as_ref().map(FirstBootV1::from),
+            custom: vm.custom.as_deref().map(CustomV2::from),
         }
     }
 }
@@ -132,6 +140,10 @@ impl TryFrom<VmV1> for Vm {
             },
             created: Timestamp(stored.created),
             first_boot: stored.first_boot.map(FirstBoot::try_from).transpose()?,
+            custom: match stored.custom {
+                Some(custom) => Custom::try_from(custom)?.boxed(),
+                None => None,
+            },
         })
     }
 }
@@ -271,7 +283,7 @@ fn octet(pair: &[u8]) -> Option<u8> {
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
-fn field<T: FromStr<Err: fmt::Display>>(name: &'static str, text: &str) -> Result<T, RecordError> {
+pub(super) fn field<T: FromStr<Err: fmt::Display>>(name: &'static str, text: &str) -> Result<T, RecordError> {
     text.parse().map_err(|why| error(name, &why))
 }
 
@@ -279,7 +291,7 @@ fn keys(name: &'static str, stored: &[String]) -> Result<Vec<SshKey>, RecordErro
     stored.iter().map(|key| field(name, key)).collect()
 }
 
-fn error(field: &'static str, why: &dyn fmt::Display) -> RecordError {
+pub(super) fn error(field: &'static str, why: &dyn fmt::Display) -> RecordError {
     RecordError {
         field,
         why: why.to_string(),

@@ -51,7 +51,10 @@ impl Handle for Door {
                 Ok(vms(daemon, &several::current(daemon, &chosen)))
             }
             Request::Render { names, view } => render::render(daemon, &names, view).map(Answer::Text),
-            Request::Hosts => Ok(Answer::Text(export::hosts(&daemon.directory()))),
+            Request::Hosts => {
+                let directory = daemon.directory();
+                Ok(Answer::Text(export::text(|out| export::hosts(&directory, out))))
+            }
             Request::ImageAdd(request) => {
                 let image = images::add(daemon, request, progress).await?;
                 Ok(Answer::Images(vec![info::image(daemon, &image)]))

@@ -62,7 +62,10 @@ impl Handle for Door {
             } => records::remove(daemon, network.as_ref(), (&owner, kind, value))
                 .await
                 .map(Answer::Done),
-            Request::Hosts => Ok(Answer::Text(export::hosts(&daemon.directory()))),
+            Request::Hosts => {
+                let directory = daemon.directory();
+                Ok(Answer::Text(export::text(|out| export::hosts(&directory, out))))
+            }
             Request::ImageAdd(request) => {
                 let image = images::add(daemon, request, progress).await?;
                 Ok(Answer::Images(vec![info::image(daemon, &image)]))

@@ -9,16 +9,20 @@
 //!
 //! [`run`] reads like the life of the process: check, open, bind, recover, serve, drain.
 
+mod adopt;
 mod custom;
+mod discovered;
 mod exports;
 mod failpoint;
 mod faults;
 mod guard;
 mod handle;
+mod hostnames;
 mod images;
 mod info;
 mod launch;
 mod machines;
+mod networks;
 mod observe;
 mod records;
 mod recover;
@@ -48,7 +52,9 @@ use crate::model::{Clock, Directory, Network, Revision, Vm, VmName};
 use crate::registry::{Change, CommitError, Committed, Registry};
 use crate::seed::Templates;
 
+use discovered::Discovered;
 use guard::Guard;
+use hostnames::Naming;
 use status::Status;
 
 /// How long the services may take to finish what they are answering when the daemon is told to stop.
@@ -69,6 +75,8 @@ pub struct Daemon {
     guard: Guard,
     accel: Accel,
     written: exports::Written,
+    discovered: Arc<Discovered>,
+    host_names: Naming,
     /// One lock per VM: two requests never start, stop or delete the same VM at once.
     locks: Mutex<HashMap<VmName, Arc<tokio::sync::Mutex<()>>>>,
     /// How many QEMU processes may be starting at once.
@@ -172,6 +180,14 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
         written_tx,
         stop.clone(),
     ));
+    tasks.spawn(exports::keep_networks(
+        daemon.config.places.clone(),
+        daemon.registry.published(),
+        daemon.registry.watch(),
+        stop.clone(),
+    ));
+    tasks.spawn(discovered::keep(Arc::clone(&daemon), stop.clone()));
+    tasks.spawn(hostnames::keep(Arc::clone(&daemon), stop.clone()));
     recover::recover(&daemon).await?;
     tasks.spawn(control::serve::serve(
         listener,

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Daemon;
 use super::guard::Guard;
+use super::hostnames::Naming;
 use super::status::Status;
 use crate::config::{AccelChoice, Config};
 use crate::control::Refusal;
@@ -185,8 +186,10 @@ pub(super) fn daemon(
     Ok(Daemon {
         accel: accel(config.accel)?,
         clock: Clock,
+        discovered: Arc::default(),
         guard: Guard::new(registry.published(), host.clone()),
         host,
+        host_names: Naming::default(),
         locks: std::sync::Mutex::default(),
         registry,
         starting: Semaphore::new(parallel),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::model::mac::{self, MacError};
 use crate::model::subnet::{AddressProblem, Pool};
 use crate::model::{
-    Bytes, Directory, FirstBoot, Hosting, Image, ImageName, MacAddress, NetworkName, SshKey, TemplateName,
+    Bytes, Directory, FirstBoot, Hosting, Image, ImageName, MacAddress, NetworkName, SshKeys, TemplateName,
     Vm, VmName,
 };
 
@@ -61,7 +61,7 @@ pub struct NewVm {
     /// Its address; the lowest free one of the network's pool when not given.
     pub address: Option<Ipv4Addr>,
     /// The keys that may log in.
-    pub keys: Vec<SshKey>,
+    pub keys: SshKeys,
     /// The template its seed is rendered from.
     pub template: TemplateName,
     /// The user's own user-data.
@@ -78,7 +78,7 @@ pub struct Edit {
     /// Another hardware address.
     pub mac: Option<MacAddress>,
     /// The whole new set of keys.
-    pub keys: Option<Vec<SshKey>>,
+    pub keys: Option<SshKeys>,
     /// Another template.
     pub template: Option<TemplateName>,
     /// Other user-data; `Some(None)` takes it away.

@@ -16,10 +16,10 @@ use crate::model::Directory;
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum LineV1 {
+enum LineV1<'a> {
     Seedbed { schema: u64, revision: u64 },
     Image(ImageV1),
-    Vm(Box<VmV1>),
+    Vm(Box<VmV1<'a>>),
 }
 
 /// Writes every record of the directory, in the order of names, so that two dumps can be compared.

@@ -18,9 +18,9 @@ use redb::{
 };
 use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::change::Batch;
+use super::common::Common;
 use super::record::{ImageV1, SCHEMA, VmV1};
 use super::store::{OpenError, Snapshot, Store, StoreError};
 use crate::model::{Image, Revision, Vm};
@@ -100,10 +100,27 @@ impl Embedded {
         }
         let vms = transaction.open_table(VMS).map_err(table)?;
         let images = transaction.open_table(IMAGES).map_err(table)?;
+        let mut common = Common::default();
         Ok(Snapshot {
             revision: Revision(number(&meta, "revision")?),
-            vms: records::<VmV1, Vm>(&vms, "VM", |vm| vm.name.as_str())?,
-            images: records::<ImageV1, Image>(&images, "image", |image| image.name.as_str())?,
+            vms: records(
+                &vms,
+                "VM",
+                |vm: &Vm| vm.name.as_str(),
+                |document| {
+                    let stored: VmV1<'_> = serde_json::from_slice(document).map_err(|why| why.to_string())?;
+                    stored.read(&mut common).map_err(|why| why.to_string())
+                },
+            )?,
+            images: records(
+                &images,
+                "image",
+                |image: &Image| image.name.as_str(),
+                |document| {
+                    let stored: ImageV1 = serde_json::from_slice(document).map_err(|why| why.to_string())?;
+                    Image::try_from(stored).map_err(|why| why.to_string())
+                },
+            )?,
         })
     }
 }
@@ -190,15 +207,12 @@ fn number(meta: &impl ReadableTable<&'static str, u64>, key: &str) -> Result<u64
 }
 
 /// Reads a table of JSON documents; one that is no record is damage, and is named.
-fn records<Stored, Record>(
+fn records<Record>(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     kind: &str,
     name_of: impl Fn(&Record) -> &str,
-) -> Result<Vec<Arc<Record>>, StoreError>
-where
-    Stored: DeserializeOwned,
-    Record: TryFrom<Stored, Error: std::fmt::Display>,
-{
+    mut read: impl FnMut(&[u8]) -> Result<Record, String>,
+) -> Result<Vec<Arc<Record>>, StoreError> {
     let mut all = Vec::new();
     for entry in table.iter().map_err(storage)? {
         let (key, value) = entry.map_err(storage)?;
@@ -208,8 +222,7 @@ where
                 key.value().escape_debug()
             ))
         };
-        let stored: Stored = serde_json::from_slice(value.value()).map_err(|why| corrupt(&why))?;
-        let record = Record::try_from(stored).map_err(|why| corrupt(&why))?;
+        let record = read(value.value()).map_err(|why| corrupt(&why))?;
         if name_of(&record) != key.value() {
             return Err(corrupt(&format_args!("it names itself {}", name_of(&record))));
         }

@@ -138,6 +138,7 @@ pub(super) fn directory(networks: Vec<Network>, snapshot: Snapshot) -> Result<Di
     for image in snapshot.images {
         directory.put_image(image);
     }
+    directory.reserve_vms(snapshot.vms.len());
     for vm in snapshot.vms {
         let holder = directory
             .vm_by_mac(vm.mac)

@@ -9,6 +9,7 @@
 //!
 //! [`run`] reads like the life of the process: check, open, bind, answer, recover, serve, drain.
 
+mod custom;
 mod exports;
 mod failpoint;
 mod faults;
@@ -20,6 +21,7 @@ mod launch;
 mod machines;
 mod memory;
 mod observe;
+mod records;
 mod recover;
 mod register;
 mod render;

@@ -320,7 +320,8 @@ impl<'a> View<'a> {
     /// RFC 2181 §8: a TTL has 31 bits.
     fn ttl(self) -> u32 {
         self.network
-            .dns_ttl
+            .dns
+            .ttl
             .as_secs()
             .min(0x7fff_ffff)
             .try_into()

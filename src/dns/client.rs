@@ -42,7 +42,7 @@ struct Current {
 impl Upstream {
     pub(super) fn of(network: &Network, resolv_conf: &Path) -> Self {
         Self {
-            configured: network.upstreams.clone(),
+            configured: network.dns.upstreams.clone(),
             resolv_conf: resolv_conf.to_owned(),
             current: Mutex::new(None),
         }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use super::image::Image;
 use super::index::Index;
+use super::lease::Leases;
 use super::mac::MacAddress;
 use super::name::{ImageName, NetworkName, TapName, VmName};
 use super::network::Network;
+use super::record::DnsRecords;
 use super::vm::Vm;
 
 /// Counts the committed changes; every answer equals some revision.
@@ -24,6 +26,8 @@ pub struct Directory {
     networks: Arc<BTreeMap<NetworkName, Arc<Network>>>,
     images: Arc<BTreeMap<ImageName, Arc<Image>>>,
     vms: Arc<Index>,
+    leases: Arc<Leases>,
+    records: Arc<DnsRecords>,
 }
 
 impl Directory {
@@ -99,6 +103,31 @@ impl Directory {
     /// The VM behind that tap.
     pub fn vm_behind(&self, tap: &TapName) -> Option<&Arc<Vm>> {
         self.vms.behind(tap)
+    }
+
+    /// The VM that has that name as another of its own.
+    pub fn vm_aliased(&self, alias: &VmName) -> Option<&Arc<Vm>> {
+        self.vms.aliased(alias.as_str())
+    }
+
+    /// The dynamic leases.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// The dynamic leases, to be changed.
+    pub fn leases_mut(&mut self) -> &mut Leases {
+        Arc::make_mut(&mut self.leases)
+    }
+
+    /// The DNS records beside those of the VMs.
+    pub fn records(&self) -> &DnsRecords {
+        &self.records
+    }
+
+    /// The DNS records beside those of the VMs, to be changed.
+    pub fn records_mut(&mut self) -> &mut DnsRecords {
+        Arc::make_mut(&mut self.records)
     }
 
     /// The images, by name.

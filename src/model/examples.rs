@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::dhcp::{BootLoaders, DhcpMode, DhcpPolicy, DhcpSettings, Unregistered};
 use super::image::{Boot, DiskFormat};
+use super::network::DnsPolicy;
 use super::{Bytes, Hosting, Image, Machine, Network, Phase, Pool, SshKeys, Timestamp, Vm, VmName, identity};
 
 /// A key nobody has the private half of.
@@ -18,13 +20,22 @@ pub(crate) fn network(name: &str, subnet: &str) -> Network {
         subnet,
         pool: Pool::whole(subnet),
         domain: "lab".parse().unwrap(),
-        upstreams: Vec::new(),
         nat: false,
-        lease: Duration::from_secs(43_200),
-        dns_ttl: Duration::from_secs(5),
-        ntp: Vec::new(),
-        mtu: None,
-        routes: Vec::new(),
+        dns: DnsPolicy {
+            upstreams: Vec::new(),
+            ttl: Duration::from_secs(5),
+            transfer: Vec::new(),
+            private_answers: false,
+        },
+        dhcp: DhcpPolicy {
+            mode: DhcpMode::Authoritative,
+            unregistered: Unregistered::Ignore,
+            dynamic: Pool::whole(subnet),
+            lease: Duration::from_secs(43_200),
+            settings: DhcpSettings::default(),
+            loaders: BootLoaders::default(),
+            relay: None,
+        },
     }
 }
 
@@ -43,6 +54,7 @@ pub(crate) fn vm(name: &str, address: &str) -> Vm {
         hosting: Hosting::External,
         created: Timestamp(0),
         first_boot: None,
+        custom: None,
         name,
     }
 }

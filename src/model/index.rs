@@ -1,4 +1,4 @@
-//! The index: where each VM stands, found by name, hardware address, IP address or tap by one hash.
+//! The index: where each VM stands, found by name, hardware address, IP address, tap or alias by one hash.
 //!
 //! ```text
 //!   "web1" -hash-> by_name: 7 ─┐
@@ -8,6 +8,7 @@
 //! A table holds slot numbers alone and compares with the VM's own field: five octets an entry, and a copy for the next
 //! revision is a copy of flat memory.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(super) struct Index {
     by_mac: HashTable<u32>,
     by_address: HashTable<u32>,
     by_tap: HashTable<u32>,
+    /// Few VMs have one.
+    by_alias: HashMap<VmName, u32>,
     /// Seeded: users choose names and addresses, and none of them shall be able to choose a collision.
     hasher: DefaultHashBuilder,
 }
@@ -70,12 +73,19 @@ impl Index {
         self.find(&self.by_tap, tap, |vm| &vm.tap)
     }
 
+    pub(super) fn aliased(&self, alias: &str) -> Option<&Arc<Vm>> {
+        at(&self.slots, *self.by_alias.get(alias)?)
+    }
+
     /// Puts a VM in whose name nobody has.
     pub(super) fn put(&mut self, vm: Arc<Vm>) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).unwrap_or_else(|_| unreachable!("IPv4 has 2^32 addresses"))
         });
+        for alias in vm.aliases() {
+            self.by_alias.insert(alias.clone(), slot);
+        }
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(vm);
         }
@@ -97,6 +107,12 @@ impl Index {
         forget(&mut self.by_mac, slot, hasher.hash_one(vm.mac));
         forget(&mut self.by_address, slot, hasher.hash_one(vm.address));
         forget(&mut self.by_tap, slot, hasher.hash_one(&vm.tap));
+        for alias in vm.aliases() {
+            // Another VM may have taken it in the same batch.
+            if self.by_alias.get(alias) == Some(&slot) {
+                self.by_alias.remove(alias);
+            }
+        }
         self.free.push(slot);
         Some(vm)
     }

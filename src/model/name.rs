@@ -1,5 +1,6 @@
 //! Names: each kind is a type of its own, checked once when it is made.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -143,6 +144,13 @@ name!(
         Ok(())
     }
 );
+
+/// Found in maps by what a guest sent, without making a name of that.
+impl Borrow<str> for VmName {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
 
 name!(
     /// A network's name, as written in the configuration.

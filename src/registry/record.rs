@@ -13,10 +13,14 @@ use uuid::Uuid;
 
 use super::common::Common;
 use crate::model::image::{Boot, DiskFormat};
-use crate::model::{Bytes, FirstBoot, Hosting, Image, Machine, Phase, SshKeys, Timestamp, Vm, mac};
+use crate::model::{Bytes, Custom, FirstBoot, Hosting, Image, Machine, Phase, SshKeys, Timestamp, Vm, mac};
+
+mod network;
+
+pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};
 
 /// The schema that these forms are; stored beside them.
-pub(super) const SCHEMA: u64 = 1;
+pub(super) const SCHEMA: u64 = 2;
 
 /// Why a stored document is not a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +55,9 @@ pub(super) struct VmV1<'a> {
     created: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_boot: Option<FirstBootV1<'a>>,
+    /// Since schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    custom: Option<CustomV2>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +140,7 @@ impl<'a> From<&'a Vm> for VmV1<'a> {
             machine: vm.machine().map(MachineV1::from),
             created: vm.created.0,
             first_boot: vm.first_boot.as_ref().map(FirstBootV1::from),
+            custom: vm.custom.as_deref().map(CustomV2::from),
         }
     }
 }
@@ -156,6 +164,10 @@ impl VmV1<'_> {
             },
             created: Timestamp(self.created),
             first_boot: self.first_boot.map(FirstBoot::try_from).transpose()?,
+            custom: match self.custom {
+                Some(custom) => Custom::try_from(custom)?.boxed(),
+                None => None,
+            },
         })
     }
 }
@@ -306,7 +318,7 @@ pub(super) fn keys(name: &'static str, stored: &[TextV1<'_>]) -> Result<SshKeys,
     stored.iter().map(|key| field(name, key.as_str())).collect()
 }
 
-fn error(field: &'static str, why: &dyn fmt::Display) -> RecordError {
+pub(super) fn error(field: &'static str, why: &dyn fmt::Display) -> RecordError {
     RecordError {
         field,
         why: why.to_string(),

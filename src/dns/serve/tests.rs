@@ -20,7 +20,7 @@ struct Running {
 impl Running {
     async fn with(upstreams: Vec<SocketAddr>) -> Self {
         let mut network = network("br0", "10.77.0.1/24", "lab");
-        network.upstreams = upstreams;
+        network.dns.upstreams = upstreams;
         let server = bound(&network).await;
         let (address, stop) = (server.address(), CancellationToken::new());
         let directory: Arc<Published> = Arc::new(ArcSwap::from_pointee(lab()));
@@ -273,10 +273,8 @@ async fn without_an_upstream_other_names_fail_at_once() {
 async fn a_server_that_is_its_own_upstream_is_not_asked() {
     let network = network("br0", "10.77.0.1/24", "lab");
     let own = "127.0.0.1:5300".parse().unwrap();
-    let looped = Network {
-        upstreams: vec![own, "10.78.0.1:5300".parse().unwrap()],
-        ..network
-    };
+    let mut looped = network;
+    looped.dns.upstreams = vec![own, "10.78.0.1:5300".parse().unwrap()];
     let upstream = Upstream::of(&looped, Path::new("/dev/null"));
     let question = Query::query(Name::from_ascii("example.com.").unwrap(), RecordType::A);
     let started = tokio::time::Instant::now();

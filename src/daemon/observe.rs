@@ -50,13 +50,13 @@ async fn remember_first_boot(daemon: &Daemon, vm: &Vm, host_keys: &[SshKey]) {
     if vm
         .first_boot
         .as_ref()
-        .is_some_and(|known| known.host_keys == host_keys)
+        .is_some_and(|known| *known.host_keys == *host_keys)
     {
         return;
     }
     let first_boot = FirstBoot {
         at: daemon.clock.now(),
-        host_keys: host_keys.to_vec(),
+        host_keys: host_keys.to_vec().into(),
     };
     if let Err(error) = daemon
         .commit(Change::FirstBoot {
@@ -83,7 +83,11 @@ pub(super) async fn knock(daemon: Arc<Daemon>, stop: CancellationToken) {
 
 async fn knock_once(daemon: &Arc<Daemon>) {
     let mut tries = JoinSet::new();
-    for vm in daemon.directory().vms().filter(|vm| waits_for_ssh(daemon, vm)) {
+    for vm in daemon
+        .directory()
+        .each_vm()
+        .filter(|vm| waits_for_ssh(daemon, vm))
+    {
         let (daemon, vm) = (Arc::clone(daemon), Arc::clone(vm));
         tries.spawn(async move {
             if answers(&vm).await {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::data::{Data, Soa};
 use super::zone::{QueryName, Reverse, ReversePlace, reverse};
-use crate::model::{Directory, Domain, Network, Vm, VmName};
+use crate::model::{Directory, Domain, Network, Vm};
 
 /// The names as one network sees them. Other networks' zones are not its business.
 #[derive(Clone, Copy)]
@@ -117,14 +117,12 @@ impl<'a> View<'a> {
 
     /// The VM of that name, when its network has our domain (two networks may share one).
     pub(super) fn vm(self, label: &str) -> Option<&'a Vm> {
-        let name: VmName = label.parse().ok()?;
-        self.ours(self.directory.vm(&name)?)
+        self.ours(self.directory.vm_named(label)?)
     }
 
     /// The VM with that other name, when its network has our domain.
     pub(super) fn aliased(self, label: &str) -> Option<&'a Vm> {
-        let name: VmName = label.parse().ok()?;
-        self.ours(self.directory.vm_aliased(&name)?)
+        self.ours(self.directory.vm_with_alias(label)?)
     }
 
     /// The VM, when its network has our domain.

@@ -18,6 +18,7 @@ mod handle;
 mod images;
 mod info;
 mod launch;
+mod lending;
 mod machines;
 mod memory;
 mod observe;
@@ -42,6 +43,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::control::{self, Refusal};
+use crate::dhcp;
 use crate::host::Host;
 use crate::image::Store;
 use crate::machine::Accel;
@@ -163,7 +165,17 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     // Guests wait: they are answered before anything that an answer does not need. The guests that run now are guarded
     // meanwhile by the tables of the daemon before, which the kernel keeps until `recover` replaces them at once; a
     // guest that was not guarded then has no tap on our bridges, because only we put one there.
-    let metadata = services.answer(&registry.published(), &events_tx, &tasks, &stop);
+    let dhcp = dhcp::Backing {
+        directory: registry.published(),
+        events: events_tx.clone(),
+        ledger: Arc::new(lending::Book {
+            registry: registry.clone(),
+            clock: Clock,
+        }),
+        clock: Clock,
+    };
+    let metadata = services.answer(&dhcp, &tasks, &stop);
+    drop(dhcp);
     let daemon = Arc::new(services::daemon(config, registry, host, written)?);
     metadata.spawn(&daemon, &events_tx, &tasks, &stop);
     drop(events_tx);

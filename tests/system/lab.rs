@@ -346,7 +346,9 @@ impl Client {
 
     /// Puts its plug into a router's namespace, as an interface of this name and address.
     pub(crate) fn replug(&self, router: &str, name: &str, address: &str) {
-        ip(&["-n", &self.lab, "link", "set", &self.port, "nomaster", "netns", router, "name", name]);
+        ip(&[
+            "-n", &self.lab, "link", "set", &self.port, "nomaster", "netns", router, "name", name,
+        ]);
         ip(&["-n", router, "addr", "add", address, "dev", name]);
         ip(&["-n", router, "link", "set", name, "up"]);
     }

@@ -1,0 +1,25 @@
+//! The registry as the DHCP servers' ledger: leases become records, and strangers are remembered.
+
+use async_trait::async_trait;
+
+use crate::dhcp::{Ledger, Seen};
+use crate::model::{Clock, Lease};
+use crate::registry::{Change, Registry};
+
+/// What leases and strangers are kept in.
+pub(super) struct Book {
+    pub(super) registry: Registry,
+    pub(super) clock: Clock,
+}
+
+#[async_trait]
+impl Ledger for Book {
+    async fn lend(&self, leases: Vec<Lease>) -> Result<(), String> {
+        let committed = self.registry.commit(Change::Lend { leases }).await;
+        committed.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn seen(&self, seen: Seen) {
+        tracing::debug!(?seen, at = ?self.clock.now(), "seen");
+    }
+}

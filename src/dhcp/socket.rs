@@ -5,7 +5,7 @@
 //! answer ARP yet and without a UDP checksum that the bridge would leave half done.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, trace, warn};
 
 use super::frame::SERVER_PORT;
-use super::{Datagram, Malformed, Response, respond};
+use super::{Arrival, Destination, Malformed, Offers, Response, Scope, respond};
 use crate::model::directory::Published;
-use crate::model::{BridgeName, Directory, Event, MacAddress, Network, mac};
+use crate::model::{BridgeName, Clock, Directory, Event, MacAddress, Network, mac};
 
 /// Room for the DISCOVERs of some thousand guests that are started at once.
 const BUFFER: usize = 4 << 20;
@@ -139,6 +139,8 @@ impl Socket {
             directory,
             events,
             link,
+            offers: Offers::default(),
+            out: Vec::new(),
             count: Count::default(),
         };
         loop {
@@ -175,6 +177,9 @@ struct Server {
     directory: Arc<Published>,
     events: mpsc::Sender<Event>,
     link: Link,
+    offers: Offers,
+    /// The reply that is being sent.
+    out: Vec<u8>,
     count: Count,
 }
 
@@ -184,8 +189,11 @@ impl Server {
         let directory = self.directory.load_full();
         let mut buffer = [0; LONGEST];
         for _ in 0..BATCH {
-            match udp.try_recv(&mut buffer) {
-                Ok(length) => self.handle(&directory, buffer.get(..length).unwrap_or_default()),
+            match udp.try_recv_from(&mut buffer) {
+                Ok((length, SocketAddr::V4(source))) => {
+                    self.handle(&directory, source, buffer.get(..length).unwrap_or_default());
+                }
+                Ok((_, SocketAddr::V6(_))) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
@@ -194,9 +202,21 @@ impl Server {
     }
 
     /// Answers one packet. Parser and rules do not panic (property tests); should one ever, this packet alone is lost.
-    fn handle(&mut self, directory: &Directory, payload: &[u8]) {
+    fn handle(&mut self, directory: &Directory, source: SocketAddrV4, payload: &[u8]) {
         self.count.received += 1;
-        match catch_unwind(AssertUnwindSafe(|| respond(&self.network, directory, payload))) {
+        let scope = Scope {
+            local: Some(&self.network),
+            relayed: &[],
+            directory,
+        };
+        let arrival = Arrival {
+            payload,
+            source,
+            port: SERVER_PORT,
+        };
+        let (offers, out) = (&mut self.offers, &mut self.out);
+        let now = Clock.now();
+        match catch_unwind(AssertUnwindSafe(|| respond(&scope, offers, &arrival, now, out))) {
             Ok(Ok(response)) => self.obey(response),
             Ok(Err(malformed)) => self.discard(malformed),
             Err(_) => {
@@ -216,18 +236,19 @@ impl Server {
         let Response {
             client,
             vm,
-            datagram,
+            to,
             event,
             verdict,
+            ..
         } = response;
         let mac = mac::text(client);
-        if let Some((vm, ip)) = vm {
-            debug!(%vm, network = %self.network.name, mac, %ip, "DHCP: {vm}: {verdict:?}");
+        if let Some(vm) = vm {
+            debug!(vm = %vm.name, network = %self.network.name, mac, ip = %vm.address, "DHCP: {}: {verdict:?}", vm.name);
         } else {
             debug!(network = %self.network.name, mac, "DHCP: {mac}: {verdict:?}");
         }
-        if let Some(Datagram { to, packet }) = datagram {
-            match self.link.send(to, &packet) {
+        if let Some((to, _)) = to.and_then(Destination::link) {
+            match self.link.send(to, &self.out) {
                 Ok(()) => self.count.sent += 1,
                 Err(error) => {
                     self.count.unsent += 1;

@@ -12,9 +12,11 @@
 //! in the registry.
 
 mod answer;
+mod clerk;
 mod describe;
 mod encode;
 mod frame;
+mod interface;
 mod message;
 mod netboot;
 mod offers;
@@ -29,17 +31,21 @@ mod relay;
 mod reliability_tests;
 #[cfg(test)]
 mod sample;
+mod serve;
 mod socket;
 mod value;
 mod wire;
 
 pub use answer::{Case, answer};
+pub use clerk::Ledger;
 pub use describe::render;
+pub use interface::Interface;
 pub use message::{Asking, Flags, Kind, Options, ReplyKind, Request};
 pub use offers::Offers;
 pub use options::{Content, Reply};
 pub use outcome::{Destination, Outcome, Reason, Seen, Verdict};
 pub use relay::{Arrival, Scope};
+pub use serve::Backing;
 pub use socket::{BindError, Socket};
 pub use value::{DhcpOption, Value};
 pub use wire::Malformed;

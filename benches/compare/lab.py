@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 BRIDGE = "br0"
@@ -132,6 +133,14 @@ class Server:
         text = Path(f"/proc/{self.pid}/stat").read_text()
         fields = text.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def idle(self):
+        """Waits until it has worked off what was asked before, so that the next measurement finds it as it finds others."""
+        for _ in range(100):
+            before = self.cpu()
+            time.sleep(0.05)
+            if self.cpu() == before:
+                return
 
     def memory(self):
         """MiB: resident, proportional and private."""

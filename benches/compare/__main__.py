@@ -68,7 +68,7 @@ def main():
     # So that what was made is removed also then.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    results = OUTPUT / ("quick.json" if given.quick else "results.json")
+    results = OUTPUT / ("quick.json" if given.quick else "results.json" if given.whole else "partial.json")
     if not given.report:
         measured = everything(given)
         results.write_text(json.dumps(measured, indent=1) + "\n")
@@ -94,7 +94,8 @@ def hand_over():
 
 def everything(given):
     """All rounds; the results as they are kept."""
-    programs = Programs(str(given.programs.resolve() / "seedbed"), str(given.programs.resolve() / "examples" / "measure"))
+    built = given.programs.resolve()
+    programs = Programs(str(built / "seedbed"), str(built / "examples" / "measure"))
     for program in (programs.seedbed, programs.measure):
         if not os.access(program, os.X_OK):
             raise Failed(f"{program} is not there; run benches/run without --programs, or build it")
@@ -119,7 +120,8 @@ def everything(given):
         "runs": [],
     }
     if measured["machine"]["load"] > 0.5 and not given.quick:
-        print(f"warning: this machine is busy (load average {measured['machine']['load']:.1f}); the figures will be too", file=sys.stderr)
+        load = f"load average {measured['machine']['load']:.1f}"
+        print(f"warning: this machine is busy ({load}); the figures will be too", file=sys.stderr)
     began = time.monotonic()
     slow = set()
     for turn in range(given.rounds):

@@ -30,7 +30,10 @@ class Dnsmasq(Server):
 
 class Unbound(Server):
     name = "unbound"
-    setup = "`local-data` and `local-data-ptr` in static `local-zone`s, `module-config: iterator`, one thread (its default), no log."
+    setup = (
+        "`local-data` and `local-data-ptr` in static `local-zone`s, `module-config: iterator`, one thread (its default), "
+        "no log."
+    )
 
     def prepare(self, hosts, directory):
         data = "".join(

@@ -1,58 +1,13 @@
 """Writes the report from the results: medians with their bounds, and each goal with its figure."""
 
-import statistics
 from pathlib import Path
 
+from goals import Goals
 from measure import BURST, DNS_RATE, RATE
+from results import Results, number, spread
 
 # What people have to say to the figures: what each step gained, and why a goal was missed. Taken over as it is.
 NOTES = Path(__file__).resolve().parents[1] / "notes.md"
-
-
-class Results:
-    """The runs of one whole measurement."""
-
-    def __init__(self, measured):
-        self.measured = measured
-        self.sizes = measured["sizes"]
-        self.runs = measured["runs"]
-
-    def servers(self, service):
-        return [server["name"] for server in self.measured["servers"] if server["service"] == service]
-
-    def values(self, service, server, size, *path):
-        """This figure of each round that has it."""
-        found = []
-        for run in self.runs:
-            if (run["service"], run["server"], run["size"]) == (service, server, size):
-                value = run
-                for key in path:
-                    value = value.get(key) if isinstance(value, dict) else None
-                if value is not None:
-                    found.append(value)
-        return found
-
-    def median(self, *which):
-        values = self.values(*which)
-        return statistics.median(values) if values else None
-
-
-def number(value):
-    """As many digits as mean something."""
-    if value is None:
-        return "-"
-    if abs(value) >= 100 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def spread(values):
-    """The median, and in what bounds."""
-    if not values:
-        return "-"
-    if len(values) == 1:
-        return number(values[0])
-    return f"**{number(statistics.median(values))}** ({number(min(values))} - {number(max(values))})"
 
 
 def table(results, service, title, cell):
@@ -69,7 +24,14 @@ def plain(results, service, *path):
     return lambda server, size: spread(results.values(service, server, size, *path))
 
 
+CPU = "CPU time of the server"
+QUANTILES = "p50 / p99, in microseconds"
+MEMORY = "Memory in MiB: resident at the start; after the load resident / proportional / private"
+
+
 def dhcp_tables(results):
+    driver = plain(results, "dhcp", "load", "driver_cpu_us")
+
     def load(server, size):
         text = spread(results.values("dhcp", server, size, "load", "per_second"))
         loss = results.values("dhcp", server, size, "load", "loss")
@@ -98,13 +60,13 @@ def dhcp_tables(results):
 
     return [
         *table(results, "dhcp", "Exchanges per second, 32 guests in flight", load),
-        *table(results, "dhcp", "CPU time of the server per exchange, in microseconds", plain(results, "dhcp", "load", "cpu_us")),
-        *table(results, "dhcp", f"Latency at {RATE} exchanges per second, p50 / p99, in microseconds", latency),
-        *table(results, "dhcp", f"{BURST:,} guests at once, nobody asks twice: milliseconds until the last ACK; guests lost", burst),
+        *table(results, "dhcp", f"{CPU} per exchange, in microseconds", plain(results, "dhcp", "load", "cpu_us")),
+        *table(results, "dhcp", f"Latency at {RATE} exchanges per second, {QUANTILES}", latency),
+        *table(results, "dhcp", f"{BURST:,} guests at once: milliseconds until the last ACK; guests lost", burst),
         *table(results, "dhcp", "From exec to the first offer, in milliseconds", plain(results, "dhcp", "first_answer_ms")),
         *memory_tables(results, "dhcp"),
         *table(results, "dhcp", "`perfdhcp` as a relay: exchanges per second at under 1 % loss (one round)", relay),
-        *table(results, "dhcp", "The driver's own CPU time per exchange, in microseconds", plain(results, "dhcp", "load", "driver_cpu_us")),
+        *table(results, "dhcp", "The driver's own CPU time per exchange, in microseconds", driver),
     ]
 
 
@@ -112,105 +74,28 @@ def memory_tables(results, service):
     def cell(server, size):
         parts = [results.median(service, server, size, when, "rss") for when in ("memory_start", "memory_load")]
         parts += [results.median(service, server, size, "memory_load", what) for what in ("pss", "private")]
-        return "-" if parts[0] is None else " / ".join(map(number, parts))
+        return "-" if parts[0] is None else f"{number(parts[0])}; " + " / ".join(map(number, parts[1:]))
 
-    return table(results, service, "Memory in MiB: resident at the start, then after the load resident / proportional / private", cell)
+    return table(results, service, MEMORY, cell)
 
 
 def dns_tables(results):
     lines = []
     for kind in ("A", "PTR"):
-        lines += table(results, "dns", f"{kind}: queries per second", plain(results, "dns", kind, "per_second"))
-        lines += table(results, "dns", f"{kind}: CPU time of the server per query, in microseconds", plain(results, "dns", kind, "cpu_us"))
 
         def latency(server, size, kind=kind):
             halves = [spread(results.values("dns", server, size, kind, key)) for key in ("p50_us", "p99_us")]
             return "-" if halves == ["-", "-"] else " / ".join(halves)
 
-        lines += table(results, "dns", f"{kind}: latency at {DNS_RATE:,} queries per second, p50 / p99, in microseconds", latency)
-    lines += table(results, "dns", "From exec to the first answer, in milliseconds", plain(results, "dns", "first_answer_ms"))
-    return lines + memory_tables(results, "dns")
-
-
-def goals(results):
-    """Each goal: what it is, its figure, and whether it was met; only those whose figures were measured."""
-    found = []
-
-    def goal(what, figure, met, unit=""):
-        if figure is not None and met is not None:
-            found.append((what, f"{number(figure)}{unit}", met))
-
-    def ratio(a, b):
-        return a / b if a is not None and b else None
-
-    def at_least(what, figure, bound, unit=""):
-        goal(what, figure, figure is not None and figure >= bound, unit)
-
-    def at_most(what, figure, bound, unit=""):
-        goal(what, figure, figure is not None and bound is not None and figure <= bound, unit)
-
-    def dhcp(server, size, *path):
-        return results.median("dhcp", server, size, *path)
-
-    for size in results.sizes:
-        at = f"at {size:,} hosts"
-        rate = dhcp("seedbed", size, "load", "per_second")
-        at_least(f"DHCP {at}: at least 4.5 times dhcpd", ratio(rate, dhcp("dhcpd", size, "load", "per_second")), 4.5, " times")
-        if size == 100:
-            at_least(f"DHCP {at}: at least 5 times dnsmasq", ratio(rate, dhcp("dnsmasq", size, "load", "per_second")), 5, " times")
-        cpu = dhcp("seedbed", size, "load", "cpu_us")
-        at_most(f"CPU per exchange {at}: at most 30 us", cpu, 30, " us")
-        at_most(f"CPU per exchange {at}: at most 2.5 times the canned responder", ratio(cpu, dhcp("canned", size, "load", "cpu_us")), 2.5, " times")
-        at_most(f"{BURST:,} guests at once {at}: at most 50 ms", dhcp("seedbed", size, "burst", "until_last_ms"), 50, " ms")
-        lost = results.values("dhcp", "seedbed", size, "burst", "lost")
-        at_most(f"{BURST:,} guests at once {at}: none lost in any round", max(lost) if lost else None, 0, " lost")
-        peers = [dhcp(peer, size, "rate", "p50_us") for peer in results.servers("dhcp") if peer not in ("seedbed", "canned")]
-        peers = [peer for peer in peers if peer is not None]
-        if peers:
-            best = min(peers)
-            at_most(f"p50 at {RATE}/s {at}: no worse than the best peer ({number(best)} us)", dhcp("seedbed", size, "rate", "p50_us"), best, " us")
-        first_goals(results, size, at, at_most)
-        dns_goals(results, size, at, at_most, ratio)
-    flat_goals(results, at_most, ratio)
-    wrong = [run[part][what] for run in results.runs if run["server"] == "seedbed" and run["service"] == "dhcp"
-             for part in ("burst", "load", "rate") if part in run for what in ("wrong", "refused")]
-    if wrong:
-        at_most("every guest got its own address, in all DHCP measurements", sum(wrong), 0, " wrong")
-    return found
-
-
-def first_goals(results, size, at, at_most):
-    for bound, of in ((15, 100), (115, 50_000)):
-        if size == of:
-            at_most(f"start to first answer {at}: at most {bound} ms", results.median("dhcp", "seedbed", size, "first_answer_ms"), bound, " ms")
-    for bound, of in ((12, 10_000), (25, 50_000)):
-        if size == of:
-            figure = results.median("dhcp", "seedbed", size, "memory_load", "rss")
-            at_most(f"whole daemon {at}, resident after the load: at most {bound} MiB", figure, bound, " MiB")
-
-
-def dns_goals(results, size, at, at_most, ratio):
-    own = {kind: results.median("dns", "seedbed", size, kind, "cpu_us") for kind in ("A", "PTR")}
-    for kind, cpu in own.items():
-        knot = results.median("dns", "knot", size, kind, "cpu_us")
-        if knot is not None:
-            at_most(f"DNS CPU per {kind} query {at}: no more than Knot ({number(knot)} us)", cpu, knot, " us")
-    # A tenth is within what such a run scatters.
-    at_most(f"DNS {at}: PTR as cheap as A (within a tenth)", ratio(own["PTR"], own["A"]), 1.1, " times")
-
-
-def flat_goals(results, at_most, ratio):
-    """From the smallest size to the largest; a quarter is what the caches of the processor take."""
-    if len(results.sizes) < 2:
-        return
-    few, many = min(results.sizes), max(results.sizes)
-    for what, service, path in (
-        ("CPU per exchange", "dhcp", ("load", "cpu_us")),
-        ("DNS CPU per A query", "dns", ("A", "cpu_us")),
-        ("DNS CPU per PTR query", "dns", ("PTR", "cpu_us")),
-    ):
-        figures = [results.median(service, "seedbed", size, *path) for size in (many, few)]
-        at_most(f"{what}: flat in the number of hosts ({few:,} to {many:,}, within a quarter)", ratio(*figures), 1.25, " times")
+        lines += table(results, "dns", f"{kind}: queries per second", plain(results, "dns", kind, "per_second"))
+        lines += table(results, "dns", f"{kind}: {CPU} per query, in microseconds", plain(results, "dns", kind, "cpu_us"))
+        lines += table(results, "dns", f"{kind}: latency at {DNS_RATE:,} queries per second, {QUANTILES}", latency)
+    first = plain(results, "dns", "first_answer_ms")
+    return [
+        *lines,
+        *table(results, "dns", "From exec to the first answer, in milliseconds", first),
+        *memory_tables(results, "dns"),
+    ]
 
 
 METHOD = """\
@@ -237,30 +122,43 @@ METHOD = """\
 def document(measured):
     """The whole report."""
     results, machine = Results(measured), measured["machine"]
-    lines = ["# Performance", ""]
-    lines += [
-        "Written by `sudo benches/run` from its measurements (`target/bench/results.json`); not to be edited by hand. Figures are",
-        f"medians of {measured['rounds']} rounds (least - most). Measured on {measured['date']} in {measured.get('took_s', 0) // 60} minutes.",
-        "",
-        f"Machine: {machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}, {machine['system']}; "
-        f"load average at the start {machine['load']:.1f}. Commit {machine['commit']}, rustc {machine['rustc']}.",
-        "",
-    ]
-    judged = goals(results)
+    lines = [*head(measured, machine)]
+    judged = Goals(results).judge()
     if judged:
         lines += ["## Goals", "", "| goal | measured | |", "|---|---|---|"]
         lines += [f"| {what} | {figure} | {'met' if met else '**missed**'} |" for what, figure, met in judged]
         lines += [""]
-    for title, service, tables in (("DHCP", "dhcp", dhcp_tables), ("DNS", "dns", dns_tables)):
-        if results.servers(service):
-            lines += [f"## {title}", "", *tables(results)]
-    failed = [f"* {run['service']} {run['server']} at {run['size']:,} hosts, round {run['round'] + 1}: {run['failed'].splitlines()[0]}"
-              for run in results.runs if "failed" in run]
-    if failed:
-        lines += ["## Measurements that failed", "", *failed, ""]
     if NOTES.exists():
         lines += [NOTES.read_text().rstrip(), ""]
+    for service, tables in (("dhcp", dhcp_tables), ("dns", dns_tables)):
+        if results.servers(service):
+            lines += [f"## {service.upper()}", "", *tables(results)]
+    lines += failures(results)
     neighbours = f" (`gc_thresh3`: {machine['neighbours']:,})" if machine["neighbours"] else ""
-    lines += [METHOD.format(neighbours=neighbours), "## How each server was configured", "", "| server | version | configuration |", "|---|---|---|"]
+    lines += [METHOD.format(neighbours=neighbours)]
+    lines += ["## How each server was configured", "", "| server | version | configuration |", "|---|---|---|"]
     lines += [f"| {s['name']} ({s['service'].upper()}) | {s['version']} | {s['setup']} |" for s in measured["servers"]]
     return "\n".join(lines) + "\n"
+
+
+def head(measured, machine):
+    rounds = f"medians of {measured['rounds']} rounds (least - most)" if measured["rounds"] > 1 else "those of one round"
+    return [
+        "# Performance",
+        "",
+        "Written by `sudo benches/run` from its measurements (`target/bench/`); not to be edited by hand. Figures are",
+        f"{rounds}. Measured on {measured['date']} in {measured['took_s'] / 60:.0f} minutes.",
+        "",
+        f"Machine: {machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, Linux {machine['kernel']},",
+        f"{machine['system']}; load average at the start {machine['load']:.1f}. Commit {machine['commit']}, rustc {machine['rustc']}.",
+        "",
+    ]
+
+
+def failures(results):
+    failed = [
+        f"* {run['service']} {run['server']} at {run['size']:,} hosts, round {run['round'] + 1}: {run['failed'].splitlines()[0]}"
+        for run in results.runs
+        if "failed" in run
+    ]
+    return ["## Measurements that failed", "", *failed, ""] if failed else []

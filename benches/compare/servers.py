@@ -86,7 +86,8 @@ class Seedbed(Server):
             self._configure(lab.directory)
             inside = ["ip", "netns", "exec", lab.server, str(program)]
             with open(lab.directory / "import.log", "wb") as log:
-                daemon = subprocess.Popen([*inside, "serve"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+                quiet = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+                daemon = subprocess.Popen([*inside, "serve"], env=environment, **quiet)
             try:
                 self._wait(inside, environment, daemon, lab.directory / "import.log")
                 run(*inside, "import", "--from", "csv", str(hosts.csv), env=environment)
@@ -99,7 +100,8 @@ class Seedbed(Server):
     @staticmethod
     def _wait(inside, environment, daemon, log):
         for _ in range(200):
-            if daemon.poll() is None and subprocess.run([*inside, "list"], env=environment, capture_output=True, check=False).returncode == 0:
+            listed = subprocess.run([*inside, "list"], env=environment, capture_output=True, check=False)
+            if daemon.poll() is None and listed.returncode == 0:
                 return
             time.sleep(0.05)
         raise Failed(f"seedbed serve did not start:\n{log.read_text()[-3000:]}")

@@ -1,5 +1,7 @@
 """Measures Seedbed beside its peers: see benches/run, which installs and builds what this needs."""
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import datetime
@@ -44,6 +46,8 @@ class Plan:
     perfdhcp: bool = False
     # Whether a lost guest is a failure, not a figure.
     strict: bool = False
+    # Where to write what a profiler saw.
+    profile: Path | None = None
 
 
 def arguments():
@@ -54,12 +58,15 @@ def arguments():
     parser.add_argument("--only", action="append", choices=["dhcp", "dns", "start"])
     parser.add_argument("--servers")
     parser.add_argument("--programs", type=Path, default=ROOT / "target" / "release")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
-    given.whole = not (given.quick or given.only or given.servers or given.sizes)
+    given.whole = not (given.quick or given.only or given.servers or given.sizes or given.profile)
     given.sizes = [int(size) for size in (given.sizes or ("100 10000" if given.quick else "100 10000 50000")).split()]
     given.rounds = given.rounds or (1 if given.quick else 5)
     given.servers = given.servers.split() if given.servers else list(QUICK) if given.quick else None
+    if given.profile:
+        given.servers, given.rounds = ["seedbed"], 1
     return given
 
 
@@ -151,6 +158,8 @@ def plan(given, name, turn, slow):
     only_start = given.only == ["start"]
     if given.quick:
         return Plan(1.0, 0.5, 0.5, 0.5, only_start, strict=True)
+    if given.profile:
+        return Plan(3.0, 0.5, 3.0, 0.5, profile=OUTPUT)
     # A burst that took longer than a second shows as much in two rounds as in five.
     return Plan(1.5, 1.0, 0.8, 0.5, only_start, burst=not slow or turn < 2, perfdhcp=turn == 0 and name != "canned")
 

@@ -142,6 +142,25 @@ class Server:
             if self.cpu() == before:
                 return
 
+    @contextlib.contextmanager
+    def profiled(self, report):
+        """Samples where it spends its CPU time meanwhile, and writes the functions by their share; None does nothing."""
+        if report is None:
+            yield
+            return
+        samples = self.log.with_name("perf.data")
+        recorder = subprocess.Popen(
+            ["perf", "record", "--quiet", "-F", "1999", "-p", str(self.pid), "-o", str(samples)],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield
+        finally:
+            recorder.send_signal(signal.SIGINT)
+            recorder.wait(timeout=30)
+        report.write_text(run("perf", "report", "--stdio", "--no-children", "--percent-limit", "0.3", "-i", str(samples)))
+
     def memory(self):
         """MiB: resident, proportional and private."""
         sizes = {}

@@ -24,7 +24,8 @@ def dhcp(lab, server, hosts, plan):
         )
         server.idle()
     before = server.cpu()
-    load = lab.drive(hosts.csv, "throughput", "--in-flight", "32", "--seconds", str(plan.seconds))
+    with server.profiled(plan.profile and plan.profile / f"profile-dhcp-{hosts.count}.txt"):
+        load = lab.drive(hosts.csv, "throughput", "--in-flight", "32", "--seconds", str(plan.seconds))
     load["cpu_us"] = (server.cpu() - before) * 1e6 / max(load["bound"], 1)
     figures["load"] = load
     server.idle()
@@ -73,8 +74,9 @@ def dns(lab, server, hosts, plan):
     for kind, questions in hosts.questions.items():
         server.idle()
         before = server.cpu()
-        asked = ["dnsperf", "-s", GATEWAY, "-d", str(questions), "-l", str(plan.dns_seconds), "-c", "4", "-T", "1", "-q", "100"]
-        load = _dnsperf(lab.from_guests(*asked))
+        asked = ["dnsperf", "-s", GATEWAY, "-d", str(questions), "-l", str(plan.dns_seconds)]
+        with server.profiled(plan.profile and plan.profile / f"profile-dns-{kind.lower()}-{hosts.count}.txt"):
+            load = _dnsperf(lab.from_guests(*asked, "-c", "4", "-T", "1", "-q", "100"))
         load["cpu_us"] = (server.cpu() - before) * 1e6 / max(load["completed"], 1)
         server.idle()
         figures[kind] = {**load, **_latencies(lab, questions, plan)}
@@ -94,8 +96,8 @@ def _dnsperf(out):
 
 
 def _latencies(lab, questions, plan):
-    words = ["dnsperf", "-v", "-s", GATEWAY, "-d", str(questions), "-l", str(plan.dns_rate_seconds), "-Q", str(DNS_RATE)]
-    out = lab.from_guests(*words, "-c", "1", "-T", "1")
+    words = ["dnsperf", "-v", "-s", GATEWAY, "-d", str(questions), "-l", str(plan.dns_rate_seconds)]
+    out = lab.from_guests(*words, "-Q", str(DNS_RATE), "-c", "1", "-T", "1")
     times = sorted(float(line.split()[-1]) * 1e6 for line in out.splitlines() if line.startswith("> NOERROR"))
     if not times:
         return {"p50_us": None, "p99_us": None}

@@ -105,14 +105,10 @@ class Goals:
             if part in run
         ]
         self._at_most("guests given another's address, or refused, in all measurements", sum(wrong) if wrong else None, 0)
-        unanswered = [
-            run[kind]["unanswered"]
-            for run in self.results.runs
-            if run["server"] == "seedbed" and run["service"] == "dns"
-            for kind in ("A", "PTR")
-            if kind in run
-        ]
-        self._at_most("DNS questions answered with an error, in all measurements", sum(unanswered) if unanswered else None, 0)
+        dns = [run for run in self.results.runs if run["server"] == "seedbed" and run["service"] == "dns"]
+        wrong = [run["names"]["wrong"] + run["names"]["lost"] for run in dns if "names" in run]
+        wrong += [run[kind]["unanswered"] for run in dns for kind in ("A", "PTR") if kind in run]
+        self._at_most("DNS questions answered wrongly, in all measurements", sum(wrong) if wrong else None, 0)
 
 
 def ratio(a, b):

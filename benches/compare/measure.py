@@ -71,6 +71,9 @@ def dns(lab, server, hosts, plan):
     figures = {"first_answer_ms": server.first_answer_ms, "memory_start": server.memory()}
     if plan.only_start:
         return figures
+    figures["names"] = lab.names(hosts)
+    if plan.strict:
+        return figures
     for kind, questions in hosts.questions.items():
         server.idle()
         before = server.cpu()
@@ -113,6 +116,9 @@ def check(service, server, hosts, figures):
                 raise Failed(f"{where}: {figures[part][what]} {what} in `{part}`: {figures[part]}")
         if part in figures and not figures[part]["bound"]:
             raise Failed(f"{where}: nobody was bound in `{part}`")
+    names = figures.get("names", {"wrong": 0, "lost": 0})
+    if names["wrong"] or names["lost"]:
+        raise Failed(f"{where}: not every name and address is right: {names}")
 
 
 def settle():

@@ -104,17 +104,21 @@ fn answers(domain: &str, hosts: &[Host]) -> Answers {
     let mut answers = Answers::with_capacity_and_hasher(hosts.len() * 2, BuildHasherDefault::default());
     for host in hosts {
         let name = format!("{}.{domain}", host.name);
-        let [a, b, c, d] = host.ip.octets();
-        let reverse = format!("{d}.{c}.{b}.{a}.in-addr.arpa");
         answers.insert(question(&name, A), record(A, &host.ip.octets()));
-        answers.insert(question(&reverse, PTR), record(PTR, &labels(&name)));
+        answers.insert(question(&reverse(host.ip), PTR), record(PTR, &labels(&name)));
     }
     answers
 }
 
 /// RFC 1035 section 3.2.2.
 pub(crate) const A: u16 = 1;
-const PTR: u16 = 12;
+pub(crate) const PTR: u16 = 12;
+
+/// The name whose PTR record tells whose address it is (RFC 1035 section 3.5).
+pub(crate) fn reverse(ip: Ipv4Addr) -> String {
+    let [a, b, c, d] = ip.octets();
+    format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+}
 
 /// A question of class IN, in wire form.
 pub(crate) fn question(name: &str, kind: u16) -> Vec<u8> {
@@ -129,7 +133,8 @@ fn record(kind: u16, data: &[u8]) -> Vec<u8> {
     [&[0xc0, 12, high, low, 0, 1, 0, 0, 0, 5, 0, length], data].concat()
 }
 
-fn labels(name: &str) -> Vec<u8> {
+/// A name in wire form.
+pub(crate) fn labels(name: &str) -> Vec<u8> {
     let mut wire = Vec::with_capacity(name.len() + 2);
     for label in name.split('.') {
         wire.push(u8::try_from(label.len()).unwrap_or(0));

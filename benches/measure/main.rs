@@ -15,6 +15,7 @@ mod drive;
 mod frame;
 mod guests;
 mod hosts;
+mod names;
 mod port;
 mod start;
 
@@ -72,25 +73,15 @@ enum What {
         #[arg(long, default_value_t = 1000)]
         count: u64,
     },
-    /// Start a server and time its first answer; it runs until standard input ends
-    Start {
-        /// The guests' network namespace
+    /// Ask a DNS server for the address and the name of every host, and compare
+    Names {
         #[arg(long)]
-        guests: String,
-        /// The guests' interface: ask DHCP there
-        #[arg(long)]
-        interface: Option<String>,
-        /// Ask this server for an address instead
-        #[arg(long, required_unless_present = "interface")]
-        dns: Option<Ipv4Addr>,
+        server: Ipv4Addr,
         #[arg(long, default_value = "lab")]
         domain: String,
-        /// Give up after so many seconds
-        #[arg(long, default_value_t = 60)]
-        at_most: u64,
-        #[arg(last = true, required = true)]
-        command: Vec<String>,
     },
+    /// Start a server and time its first answer; it runs until standard input ends
+    Start(Start),
     /// Serve DHCP with canned answers
     CannedDhcp {
         #[arg(long)]
@@ -118,6 +109,27 @@ struct Port {
     patience: u64,
 }
 
+/// A server, and who asks it.
+#[derive(Debug, clap::Args)]
+struct Start {
+    /// The guests' network namespace
+    #[arg(long)]
+    guests: String,
+    /// The guests' interface: ask DHCP there
+    #[arg(long)]
+    interface: Option<String>,
+    /// Ask this server for an address instead
+    #[arg(long, required_unless_present = "interface")]
+    dns: Option<Ipv4Addr>,
+    #[arg(long, default_value = "lab")]
+    domain: String,
+    /// Give up after so many seconds
+    #[arg(long, default_value_t = 60)]
+    at_most: u64,
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     let mut hosts = hosts::read(&arguments.hosts)?;
@@ -141,53 +153,45 @@ fn main() -> io::Result<()> {
             per_second,
             seconds,
         } => {
-            let pace = Pace::Every {
-                gap: 1_000_000_000 / per_second.max(1),
-                nanoseconds: nanoseconds(seconds),
-            };
-            drive(&hosts, &guests, pace)
+            let gap = 1_000_000_000 / per_second.max(1);
+            let nanoseconds = nanoseconds(seconds);
+            drive(&hosts, &guests, Pace::Every { gap, nanoseconds })
         }
         What::Burst { guests, count } => {
             let count = count.min(u64::try_from(hosts.len()).map_err(io::Error::other)?);
             drive(&hosts, &guests, Pace::Burst { guests: count })
         }
-        What::Start {
-            guests,
-            interface,
-            dns,
-            domain,
-            at_most,
-            command,
-        } => {
-            let probe = match (interface, dns) {
-                (Some(interface), _) => Probe::Dhcp { interface },
-                (None, server) => Probe::Dns {
-                    server: server.unwrap_or(Ipv4Addr::LOCALHOST),
-                    domain,
-                },
-            };
-            let (child, started) = start::start(
-                &command,
-                &guests,
-                &probe,
-                last(&hosts),
-                Duration::from_secs(at_most),
-            )?;
-            println!("{}", serde_json::to_string(&started)?);
-            start::keep(child)
-        }
+        What::Names { server, domain } => print(&names::check(server, &domain, &hosts)?),
+        What::Start(what) => start(what, &hosts),
         What::CannedDhcp { bridge, server } => canned::dhcp(&bridge, server, &hosts),
         What::CannedDns { bridge, domain } => canned::dns(&bridge, &domain, &hosts),
     }
+}
+
+fn start(what: Start, hosts: &[Host]) -> io::Result<()> {
+    let probe = match (what.interface, what.dns) {
+        (Some(interface), _) => Probe::Dhcp { interface },
+        (None, server) => Probe::Dns {
+            server: server.unwrap_or(Ipv4Addr::LOCALHOST),
+            domain: what.domain,
+        },
+    };
+    let at_most = Duration::from_secs(what.at_most);
+    let (child, started) = start::start(&what.command, &what.guests, &probe, last(hosts), at_most)?;
+    print(&started)?;
+    start::keep(child)
+}
+
+fn print(outcome: &impl serde::Serialize) -> io::Result<()> {
+    println!("{}", serde_json::to_string(outcome)?);
+    Ok(())
 }
 
 fn drive(hosts: &[Host], guests: &Port, pace: Pace) -> io::Result<()> {
     let socket = port::guests(&guests.interface)?;
     // Far more than any server binds in a run of some seconds.
     let state = Guests::new(hosts, guests.patience * 1_000_000, 1 << 20);
-    let outcome = drive::run(&socket, state, pace)?;
-    println!("{}", serde_json::to_string(&outcome)?);
-    Ok(())
+    print(&drive::run(&socket, state, pace)?)
 }
 
 /// The one that a starting server is asked for: the last, which is there only when all are.

@@ -9,6 +9,7 @@
 //! | [`config`] | what the operator wrote, and what the daemon runs with |
 //! | [`registry`] | the only writer of truth: every change is committed to disk, then published as a new directory |
 //! | [`dhcp`], [`dns`], [`metadata`] | what guests talk to: each answers from the directory and reports events |
+//! | [`net`] | many datagrams by one system call, for those three |
 //! | [`seed`] | the documents of one VM, rendered from `seed-templates/` |
 //! | [`export`] | the directory as files: hosts, `known_hosts` |
 //! | [`ladder`] | events in, boot rungs out |
@@ -23,7 +24,7 @@
 //! # Invariants
 //!
 //! 1. A pure file never reads a clock, a file, a socket or an environment variable; I/O stands only in files named
-//!    for it and under `host/`, `daemon/`, `cli/`, `registry/` (`tests/layering.rs` enforces it, and who imports whom).
+//!    for it and under `host/`, `daemon/`, `cli/`, `registry/`, `net/` (`tests/layering.rs` enforces it, and who imports whom).
 //! 2. The registry has one writer; readers hold an `Arc` of the directory and never wait.
 //! 3. A reply to a guest never waits for a disk: a registered VM's address was committed when it was registered.
 //! 4. A guest is known by network and address it speaks from, checked by the tap's filter and the kernel's neighbour
@@ -59,6 +60,7 @@ pub mod ladder;
 pub mod machine;
 pub mod metadata;
 pub mod model;
+pub mod net;
 pub mod registry;
 pub mod seed;
 pub mod telemetry;

@@ -12,8 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each top-level module and the modules of ours it may name (docs/architecture.md).
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("model", &[]),
+    ("net", &[]),
     ("config", &["model"]),
     ("host", &["model"]),
     ("registry", &["model"]),
@@ -21,11 +22,11 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("image", &["model"]),
     ("seed", &["model"]),
     ("ladder", &["model"]),
-    ("dhcp", &["model"]),
-    ("dns", &["model"]),
+    ("dhcp", &["model", "net"]),
+    ("dns", &["model", "net"]),
     ("export", &["model"]),
     ("machine", &["model", "image"]),
-    ("metadata", &["model", "seed"]),
+    ("metadata", &["model", "seed", "net"]),
     ("telemetry", &[]),
     (
         "daemon",
@@ -41,6 +42,7 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
             "machine",
             "metadata",
             "model",
+            "net",
             "registry",
             "seed",
             "telemetry",
@@ -62,7 +64,7 @@ const IO_FILES: [&str; 10] = [
     "console.rs",
     "process.rs",
 ];
-const IO_FOLDERS: [&str; 5] = ["host", "daemon", "cli", "registry", "telemetry"];
+const IO_FOLDERS: [&str; 6] = ["host", "daemon", "cli", "registry", "telemetry", "net"];
 const IO_WORDS: [&str; 14] = [
     "tokio::net",
     "tokio::process",

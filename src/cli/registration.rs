@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::failure::Failure;
 use super::{input, keys};
-use crate::control::AddVms;
+use crate::control::{AddVms, CustomSettings};
 
 /// The options of a registration.
 #[derive(Debug, clap::Args)]
@@ -27,6 +27,67 @@ pub(super) struct Registration {
     /// The network; the only one when not given
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
+    #[command(flatten)]
+    custom: Custom,
+}
+
+/// What may be set for a VM alone.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Network options, where they are to differ from the network's")]
+pub(super) struct Custom {
+    /// Another DNS name, for one VM; can be given several times
+    #[arg(long, value_name = "NAME", display_order = 100)]
+    alias: Vec<String>,
+    /// Name server; can be given several times
+    #[arg(long, value_name = "ADDRESS", display_order = 101)]
+    dns: Vec<String>,
+    /// Time server; can be given several times
+    #[arg(long, value_name = "ADDRESS", display_order = 102)]
+    ntp: Vec<String>,
+    /// Domain to look for short names in; can be given several times
+    #[arg(long, value_name = "DOMAIN", display_order = 103)]
+    search: Vec<String>,
+    /// MTU of its network interface
+    #[arg(long, value_name = "OCTETS", display_order = 104)]
+    mtu: Option<String>,
+    /// Route beside the default route; can be given several times
+    #[arg(long, value_name = "NETWORK=ROUTER", display_order = 105)]
+    route: Vec<String>,
+    /// Any other DHCP option, as ip, text or hex: '150: ip 10.77.0.5'; can be given several times
+    #[arg(long, value_name = "N: FORM VALUE", display_order = 106)]
+    dhcp_option: Vec<String>,
+    /// Boot from the network: an image with a kernel, or the URL of an iPXE script
+    #[arg(long, value_name = "IMAGE|URL", display_order = 107)]
+    netboot: Option<String>,
+}
+
+impl Custom {
+    /// The names of these options, for a group of them.
+    pub(super) const IDS: [&str; 8] = [
+        "alias",
+        "dns",
+        "ntp",
+        "search",
+        "mtu",
+        "route",
+        "dhcp_option",
+        "netboot",
+    ];
+
+    /// What they say; an option that was not given says nothing.
+    pub(super) fn settings(self) -> CustomSettings {
+        let given = |values: Vec<String>| (!values.is_empty()).then_some(values);
+        CustomSettings {
+            aliases: given(self.alias),
+            dns: given(self.dns),
+            ntp: given(self.ntp),
+            search: given(self.search),
+            mtu: self.mtu,
+            routes: given(self.route),
+            options: given(self.dhcp_option),
+            boot: self.netboot,
+        }
+    }
 }
 
 impl Registration {
@@ -40,6 +101,7 @@ impl Registration {
             user_data: input::user_data(self.user_data.as_deref())?,
             template: self.template,
             network: self.network,
+            custom: self.custom.settings(),
         })
     }
 }

@@ -143,6 +143,7 @@ impl Roster {
                 name,
                 mac: mac.flatten(),
                 ip: ip.flatten(),
+                aliases: Vec::new(),
             });
         }
     }
@@ -189,6 +190,7 @@ mod tests {
             name: name.to_owned(),
             mac: mac.map(str::to_owned),
             ip: ip.map(str::to_owned),
+            aliases: Vec::new(),
         };
         assert_eq!(
             plain,

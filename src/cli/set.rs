@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::context::Context;
 use super::failure::Failure;
+use super::registration::Custom;
 use super::terminal::Terminal;
 use super::{input, keys};
 use crate::control::{Request, SetVms};
@@ -11,12 +12,12 @@ use crate::control::{Request, SetVms};
 /// Change VMs
 ///
 /// What is not given stays as it is. CPUs and memory count from the next start on, the rest from the next request of
-/// the guest on.
+/// the guest on. An empty value takes what was set for the VM alone away: `--ntp ''`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  seedbed set web1 --ip 10.77.0.30\n  seedbed set web[1-20] --memory 2G")]
 #[command(override_usage = "seedbed set [OPTIONS] <NAME>...")]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
-    .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template"]))]
+    .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template"]).args(Custom::IDS))]
 pub(super) struct Args {
     /// Names and ranges: web1, web[1-20], db[1-3,7]
     #[arg(value_name = "NAME", required = true)]
@@ -42,6 +43,8 @@ pub(super) struct Args {
     /// The seed template
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
+    #[command(flatten)]
+    custom: Custom,
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
@@ -55,6 +58,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         keys: (!keys.is_empty()).then_some(keys),
         user_data: input::user_data(args.user_data.as_deref())?,
         template: args.template,
+        custom: args.custom.settings(),
     }))?;
     terminal.vm_sentences(&vms)
 }

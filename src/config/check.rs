@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::file::{DefaultsFile, File, Text};
-use super::{AccelChoice, Config, Defaults, networks, paths};
+use super::{AccelChoice, Config, Defaults, HostNames, networks, paths};
 use crate::model::{Bytes, Places, time};
 
 /// What is wrong so far: where, and what.
@@ -88,6 +88,8 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
         accel,
         qemu,
         templates,
+        host_names,
+        hosts_file,
         defaults: written_defaults,
         networks: written_networks,
     } = file;
@@ -106,6 +108,9 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
         qemu: program(problems, qemu.as_ref()),
         defaults: defaults(problems, written_defaults.as_ref()),
         templates_dir: directory(problems, "templates", templates.as_ref()),
+        host_names: problems.parsed("host_names", host_names.as_ref(), HostNames::Auto),
+        hosts_file: directory(problems, "hosts_file", hosts_file.as_ref())
+            .unwrap_or_else(|| PathBuf::from("/etc/hosts")),
     }
 }
 
@@ -203,20 +208,53 @@ pub(super) fn number(
     }
 }
 
-/// A text that names no accelerator.
+/// A word that is none of those there are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not one of auto, kvm and tcg")]
-pub struct AccelError(String);
+#[error("`{found}` is not one of {known}")]
+pub struct ChoiceError {
+    found: String,
+    known: String,
+}
+
+/// The choice that a word means.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, ChoiceError> {
+    if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
+        return Ok(*choice);
+    }
+    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+    let known = match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
+    };
+    Err(ChoiceError {
+        found: text.escape_debug().take(40).collect(),
+        known,
+    })
+}
 
 impl FromStr for AccelChoice {
-    type Err = AccelError;
+    type Err = ChoiceError;
 
-    fn from_str(text: &str) -> Result<Self, AccelError> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "kvm" => Ok(Self::Kvm),
-            "tcg" => Ok(Self::Tcg),
-            _ => Err(AccelError(text.escape_debug().take(40).collect())),
-        }
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        choice(
+            text,
+            &[("auto", Self::Auto), ("kvm", Self::Kvm), ("tcg", Self::Tcg)],
+        )
+    }
+}
+
+impl FromStr for HostNames {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        choice(
+            text,
+            &[
+                ("auto", Self::Auto),
+                ("resolved", Self::Resolved),
+                ("hosts", Self::Hosts),
+                ("off", Self::Off),
+            ],
+        )
     }
 }

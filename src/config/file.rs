@@ -3,6 +3,7 @@
 //! Every scalar that has a syntax of its own is kept as text here, so that [`super::Config`] can report all mistakes at
 //! once; only the shape of the document (unknown keys, a list where a mapping belongs) is judged by serde.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
@@ -23,6 +24,10 @@ pub struct File {
     pub qemu: Option<Text>,
     /// The operator's own seed templates.
     pub templates: Option<Text>,
+    /// How this host itself finds the VMs' names: `auto`, `resolved`, `hosts` or `off`.
+    pub host_names: Option<Text>,
+    /// The hosts file that names are kept in when `host_names` says so.
+    pub hosts_file: Option<Text>,
     /// What a VM gets when the user does not say.
     pub defaults: Option<DefaultsFile>,
     /// The networks.
@@ -63,6 +68,8 @@ pub struct NetworkFile {
     pub lease: Option<Text>,
     /// DNS.
     pub dns: Option<DnsFile>,
+    /// DHCP.
+    pub dhcp: Option<DhcpFile>,
     /// Time servers.
     pub ntp: Option<Vec<Text>>,
     /// Interface MTU.
@@ -79,6 +86,58 @@ pub struct DnsFile {
     pub upstreams: Option<Vec<Text>>,
     /// How long a VM's answer may be cached.
     pub ttl: Option<Text>,
+    /// Who may transfer the zones.
+    pub transfer: Option<Vec<Text>>,
+    /// Whether answers from elsewhere may hold private addresses.
+    pub private_answers: Option<bool>,
+    /// The name servers that guests are told.
+    pub servers: Option<Vec<Text>>,
+    /// The domains in which guests look for short names.
+    pub search: Option<Vec<Text>>,
+}
+
+/// DHCP of a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DhcpFile {
+    /// `authoritative`, `polite` or `proxy`.
+    pub mode: Option<Text>,
+    /// `ignore`, `pool` or `discover`.
+    pub unregistered: Option<Text>,
+    /// The addresses of dynamic leases.
+    pub dynamic: Option<Text>,
+    /// Options that have no key of their own, by code.
+    pub options: Option<BTreeMap<u8, Text>>,
+    /// How firmware gets to iPXE.
+    pub loaders: Option<LoadersFile>,
+    /// Relay agents; a network with them is not on this host.
+    pub relay: Option<RelayFile>,
+}
+
+/// How firmware gets to iPXE.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadersFile {
+    /// A TFTP server.
+    pub tftp: Option<Text>,
+    /// The file for BIOS firmware.
+    pub bios: Option<Text>,
+    /// The file for 64-bit x86 UEFI firmware.
+    pub efi_x64: Option<Text>,
+    /// The file for 64-bit Arm UEFI firmware.
+    pub efi_arm64: Option<Text>,
+    /// The URL for UEFI firmware that boots by HTTP.
+    pub http: Option<Text>,
+}
+
+/// Relay agents.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelayFile {
+    /// Our own address as the agents reach it.
+    pub server: Text,
+    /// The addresses they send from.
+    pub agents: Vec<Text>,
 }
 
 /// A route.

@@ -80,6 +80,10 @@ run_dir: {run}
 # qemu: qemu-system-{arch}
 # A directory with seed templates of your own.
 # templates: /etc/seedbed/templates
+# How this host itself finds the VMs' names. auto: by systemd-resolved where it runs, else by a block in the hosts
+# file. resolved, hosts: by that one. off: not at all.
+# host_names: auto
+# hosts_file: /etc/hosts
 
 # What a VM gets when nothing else is said.
 # defaults:
@@ -120,6 +124,25 @@ networks:
   #   upstreams: [9.9.9.9, \"149.112.112.112:53\"]
   #   # How long a VM's name may be cached.
   #   ttl: 5s
+  #   # Who may copy the zones (dig axfr), beside this host.
+  #   transfer: [192.0.2.53, 192.0.2.64/28]
+  #   # Whether answers from elsewhere may hold private addresses.
+  #   private_answers: false
+  #   # What guests are told instead of the gateway and the domain.
+  #   servers: [{gateway}]
+  #   search: [{domain_plain}, example.org]
+  # dhcp:
+  #   # authoritative: the only DHCP server here. polite: beside others. proxy: others give the addresses, and only
+  #   # network boot is answered.
+  #   mode: authoritative
+  #   # Machines that are not registered. ignore: no answer. pool: a dynamic lease. discover: no answer, but
+  #   # `seedbed discovered` lists them.
+  #   unregistered: ignore
+  #   # Where dynamic leases come from.
+  #   dynamic: {pool}
+  #   # Any other option, as ip, text or hex.
+  #   options:
+  #     150: ip 192.0.2.9
   # Time servers, by address.
   # ntp: [192.0.2.123]
   # mtu: 1450
@@ -190,7 +213,7 @@ mod tests {
         );
         assert_eq!(network.subnet.gateway().to_string(), "10.77.0.1");
         assert_eq!(network.pool.to_string(), "10.77.0.10-10.77.0.254");
-        assert!(network.nat && network.upstreams.is_empty());
+        assert!(network.nat && network.dns.upstreams.is_empty());
     }
 
     #[test]
@@ -211,6 +234,16 @@ mod tests {
             "dns",
             "upstreams",
             "ttl",
+            "transfer",
+            "private_answers",
+            "servers",
+            "search",
+            "dhcp",
+            "mode",
+            "unregistered",
+            "dynamic",
+            "options",
+            "150",
             "ntp",
             "mtu",
             "routes",
@@ -246,8 +279,23 @@ mod tests {
         assert_eq!((config.defaults, config.qemu), (plain.defaults, plain.qemu));
         assert_eq!(config.socket, plain.socket);
         let (network, plain) = (&config.networks[0], &plain.networks[0]);
-        assert_eq!((network.lease, network.dns_ttl), (plain.lease, plain.dns_ttl));
-        assert_eq!((network.upstreams.len(), network.routes.len()), (2, 1));
+        assert_eq!(
+            (network.dhcp.lease, network.dns.ttl),
+            (plain.dhcp.lease, plain.dns.ttl)
+        );
+        assert_eq!(
+            (network.dns.upstreams.len(), network.dhcp.settings.routes.len()),
+            (2, 1)
+        );
+        assert_eq!(
+            (network.dns.transfer.len(), network.dhcp.settings.options.len()),
+            (2, 1)
+        );
+        assert_eq!(
+            (network.dhcp.mode, network.dhcp.unregistered),
+            (plain.dhcp.mode, plain.dhcp.unregistered)
+        );
+        assert_eq!(network.dhcp.dynamic, plain.dhcp.dynamic);
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::model::{Bytes, Network, Places};
 
 mod check;
+mod dhcp;
 pub mod file;
 pub mod init;
 mod networks;
@@ -32,6 +33,24 @@ pub struct Config {
     pub defaults: Defaults,
     /// The operator's own seed templates, beside the built-in ones.
     pub templates_dir: Option<PathBuf>,
+    /// How this host itself finds the VMs' names.
+    pub host_names: HostNames,
+    /// The hosts file for [`HostNames::Hosts`].
+    pub hosts_file: PathBuf,
+}
+
+/// How the host itself finds the names of its VMs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HostNames {
+    /// By systemd-resolved where it runs, else by the hosts file.
+    #[default]
+    Auto,
+    /// By systemd-resolved: each bridge's domain is asked there.
+    Resolved,
+    /// By a managed block in the hosts file.
+    Hosts,
+    /// Not at all.
+    Off,
 }
 
 /// How QEMU is asked to run guests.

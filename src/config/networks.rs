@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::check::{Problems, number};
-use super::file::{DnsFile, NetworkFile, RouteFile, Text};
-use crate::model::network::Route;
+use super::check::Problems;
+use super::dhcp;
+use super::file::{DnsFile, NetworkFile, Text};
+use crate::model::network::{AddressRange, DnsPolicy};
 use crate::model::{BridgeName, Domain, Network, NetworkName, Pool, Subnet};
 
 /// The network's name when nothing else is said.
@@ -15,21 +16,11 @@ pub(super) const NAME: &str = "lab";
 pub(super) const BRIDGE: &str = "br0";
 /// The DNS domain when nothing else is said.
 pub(super) const DOMAIN: &str = "lab";
-/// How long a lease holds when nothing else is said.
-pub(super) const LEASE: Duration = Duration::from_secs(12 * 3_600);
 /// How long a VM's DNS answer may be cached when nothing else is said: a deleted name is soon forgotten.
 pub(super) const DNS_TTL: Duration = Duration::from_secs(5);
 
-/// RFC 2132 §9.2: a lease is 32 bits of seconds, and RFC 2131 §3.3 keeps the highest value for "for ever".
-const LEASE_BOUNDS: (Duration, Duration) =
-    (Duration::from_secs(60), Duration::from_secs(u32::MAX as u64 - 1));
 /// RFC 2181 §8: a TTL is 31 bits of seconds.
 const TTL_BOUNDS: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(i32::MAX as u64));
-/// RFC 2132 §5.1 allows 68; RFC 791 makes every host take 576, and less than that is a typing error.
-const MTU_BOUNDS: (u16, u16) = (576, u16::MAX);
-/// Four octets each in one option of at most 255 (RFC 2132 §8.3).
-const MOST_NTP: usize = 63;
-
 /// All networks that are well-formed; problems of each and of their combination are noted.
 pub(super) fn networks(problems: &mut Problems, written: &[NetworkFile]) -> Vec<Network> {
     if written.is_empty() {
@@ -48,7 +39,12 @@ pub(super) fn networks(problems: &mut Problems, written: &[NetworkFile]) -> Vec<
         .collect();
     check_distinct(problems, &networks, "name", |network| network.name.to_string());
     check_distinct(problems, &networks, "bridge", |network| {
-        network.bridge.to_string()
+        // Relayed networks may share the interface that their requests come in by, also with a bridge of ours.
+        if network.is_local() {
+            network.bridge.to_string()
+        } else {
+            format!("{} for {}", network.bridge, network.name)
+        }
     });
     check_overlaps(problems, &networks);
     check_upstreams(problems, &networks);
@@ -56,6 +52,7 @@ pub(super) fn networks(problems: &mut Problems, written: &[NetworkFile]) -> Vec<
 }
 
 fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<Network> {
+    // `lease`, `ntp`, `mtu`, `routes` and `dhcp` are read by `dhcp::policy`.
     let NetworkFile {
         name,
         bridge,
@@ -63,14 +60,10 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         pool,
         domain,
         nat,
-        lease,
         dns,
-        ntp,
-        mtu,
-        routes,
+        ..
     } = file;
     let at = |key: &str| format!("{place}.{key}");
-    let dns = dns.clone().unwrap_or_default();
     // All parts are judged before any is missed, so that all their problems are told.
     let name = named::<NetworkName>(problems, &at("name"), name.as_ref(), NAME);
     let bridge = named::<BridgeName>(problems, &at("bridge"), bridge.as_ref(), BRIDGE);
@@ -80,37 +73,38 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         Some(Text(text)) => problems.keep(&at("pool"), Pool::parse(text, subnet)),
         None => Some(default_pool(subnet)),
     });
-    let lease = problems.span(&at("lease"), lease.as_ref(), LEASE, LEASE_BOUNDS);
-    let DnsFile { upstreams, ttl } = dns;
-    let dns_ttl = problems.span(&at("dns.ttl"), ttl.as_ref(), DNS_TTL, TTL_BOUNDS);
-    let upstreams = each(problems, &at("dns.upstreams"), upstreams.as_deref(), upstream);
-    let ntp = each(problems, &at("ntp"), ntp.as_deref(), time_server);
-    if ntp.len() > MOST_NTP {
-        problems.note(
-            at("ntp"),
-            format!("at most {MOST_NTP} time servers fit DHCP option 42"),
-        );
-    }
-    let mtu = number(problems, &at("mtu"), mtu.as_ref(), MTU_BOUNDS);
-    let routes = subnet.map_or_else(Vec::new, |subnet| {
-        each(problems, &at("routes"), routes.as_deref(), |written| {
-            route(written, subnet)
-        })
-    });
+    let dns = dns_policy(problems, &at("dns"), dns.as_ref());
+    let dhcp = dhcp::policy(problems, place, file, subnet.zip(pool));
     Some(Network {
         name: name?,
         bridge: bridge?,
         subnet: subnet?,
         pool: pool?,
         domain: domain?,
-        upstreams,
         nat: nat.unwrap_or(true),
-        lease,
-        dns_ttl,
-        ntp,
-        mtu,
-        routes,
+        dns,
+        dhcp: dhcp?,
     })
+}
+
+fn dns_policy(problems: &mut Problems, place: &str, written: Option<&DnsFile>) -> DnsPolicy {
+    let at = |key: &str| format!("{place}.{key}");
+    // `servers` and `search` are what DHCP tells: `dhcp::policy` reads them.
+    let DnsFile {
+        upstreams,
+        ttl,
+        transfer,
+        private_answers,
+        ..
+    } = written.cloned().unwrap_or_default();
+    DnsPolicy {
+        upstreams: each(problems, &at("upstreams"), upstreams.as_deref(), upstream),
+        ttl: problems.span(&at("ttl"), ttl.as_ref(), DNS_TTL, TTL_BOUNDS),
+        transfer: each(problems, &at("transfer"), transfer.as_deref(), |Text(text)| {
+            text.parse::<AddressRange>().map_err(|error| error.to_string())
+        }),
+        private_answers: private_answers.unwrap_or(false),
+    }
 }
 
 /// The pool when none is written: from the tenth address on where the subnet is a /24 or larger, so that the first
@@ -153,7 +147,7 @@ fn required_subnet(problems: &mut Problems, place: &str, written: Option<&Text>)
     Some(subnet)
 }
 
-fn each<W, T>(
+pub(super) fn each<W, T>(
     problems: &mut Problems,
     place: &str,
     written: Option<&[W]>,
@@ -180,48 +174,6 @@ fn upstream(Text(text): &Text) -> Result<SocketAddr, String> {
         return Err(format!("{address} is no address that a resolver can have"));
     }
     Ok(address)
-}
-
-fn time_server(Text(text): &Text) -> Result<Ipv4Addr, String> {
-    // Option 42 carries addresses, not names (RFC 2132 §8.3).
-    text.parse()
-        .map_err(|_| format!("`{}` is not an IPv4 address", text.escape_debug()))
-}
-
-fn route(RouteFile { to, via }: &RouteFile, subnet: Subnet) -> Result<Route, String> {
-    let malformed = || {
-        format!(
-            "`{}` is not a destination such as 192.168.0.0/16",
-            to.0.escape_debug()
-        )
-    };
-    let (destination, prefix) = to.0.split_once('/').ok_or_else(malformed)?;
-    let destination: Ipv4Addr = destination.parse().map_err(|_| malformed())?;
-    let prefix: u8 = prefix.parse().map_err(|_| malformed())?;
-    let host_bits = match prefix {
-        0..=31 => u32::MAX >> prefix,
-        32 => 0,
-        _ => return Err(malformed()),
-    };
-    if destination.to_bits() & host_bits != 0 {
-        let network = Ipv4Addr::from_bits(destination.to_bits() & !host_bits);
-        return Err(format!(
-            "{destination}/{prefix} has host bits set: write {network}/{prefix}"
-        ));
-    }
-    let router: Ipv4Addr = via
-        .0
-        .parse()
-        .map_err(|_| format!("`{}` is not a router's IPv4 address", via.0.escape_debug()))?;
-    // The bridge itself may be the router; the subnet's other special addresses may not.
-    if router != subnet.gateway() {
-        subnet.check(router).map_err(|problem| problem.to_string())?;
-    }
-    Ok(Route {
-        destination,
-        prefix,
-        router,
-    })
 }
 
 fn check_distinct(
@@ -261,7 +213,7 @@ fn check_overlaps(problems: &mut Problems, networks: &[(String, Network)]) {
 /// A resolver that forwards to itself, or round through a sister network, never answers.
 fn check_upstreams(problems: &mut Problems, networks: &[(String, Network)]) {
     for (place, network) in networks {
-        for upstream in &network.upstreams {
+        for upstream in &network.dns.upstreams {
             let ours = networks
                 .iter()
                 .find(|(_, other)| upstream.ip() == IpAddr::V4(other.subnet.gateway()));

@@ -31,8 +31,8 @@ fn a_subnet_is_all_that_must_be_written() {
     let config = accepted(MINIMAL);
     let network = &config.networks[0];
     assert_eq!(network.name.as_str(), "lab");
-    assert_eq!(network.lease, Duration::from_secs(43_200));
-    assert_eq!(network.dns_ttl, Duration::from_secs(5));
+    assert_eq!(network.dhcp.lease, Duration::from_secs(43_200));
+    assert_eq!(network.dns.ttl, Duration::from_secs(5));
     assert_eq!(config.defaults.memory, Bytes::mib(512));
     assert_eq!(
         config.qemu,
@@ -57,10 +57,16 @@ fn every_key_is_understood() {
     assert_eq!(config.defaults.stop_deadline, Duration::from_secs(90));
     let network = &config.networks[0];
     assert_eq!(network.pool.to_string(), "10.1.2.0-10.1.2.99");
-    let upstreams: Vec<String> = network.upstreams.iter().map(ToString::to_string).collect();
+    let upstreams: Vec<String> = network.dns.upstreams.iter().map(ToString::to_string).collect();
     assert_eq!(upstreams, ["9.9.9.9:53", "[2620:fe::fe]:5353"]);
-    assert_eq!((network.mtu, network.nat), (Some(1450), false));
-    assert_eq!((network.routes[0].prefix, network.ntp.len()), (16, 1));
+    assert_eq!((network.dhcp.settings.mtu, network.nat), (Some(1450), false));
+    assert_eq!(
+        (
+            network.dhcp.settings.routes[0].prefix,
+            network.dhcp.settings.ntp.len()
+        ),
+        (16, 1)
+    );
 }
 
 #[test]
@@ -77,9 +83,9 @@ fn all_problems_are_told_at_once_each_with_its_place() {
             "state_dir",
             "networks[0].name",
             "networks[0].subnet",
-            "networks[0].lease",
             "networks[0].dns.upstreams[0]",
             "networks[0].mtu",
+            "networks[0].lease",
             "networks[1].pool",
             "accel",
             "defaults.cpus",

@@ -10,7 +10,8 @@ mod request;
 pub mod serve;
 mod socket;
 
-pub use reply::{Answer, Fault, Frame, ImageInfo, ProgressLine, Refusal, VmInfo};
+pub use reply::{Answer, Fault, Frame, ImageInfo, LeaseInfo, ProgressLine, RecordInfo, Refusal, VmInfo};
 pub use request::{
-    AddImage, AddVms, DeleteVms, ImportRow, LaunchVms, Request, Rung, Select, SetVms, StopVms, View, WaitFor,
+    AddImage, AddVms, CustomSettings, DeleteVms, ImportRow, LaunchVms, Request, Rung, Select, SetVms,
+    StopVms, View, WaitFor, WrittenRecord,
 };

@@ -41,6 +41,10 @@ pub enum Answer {
     Vms(Vec<VmInfo>),
     /// Images as they are now.
     Images(Vec<ImageInfo>),
+    /// Dynamic leases, by address.
+    Leases(Vec<LeaseInfo>),
+    /// DNS records, by network and name.
+    Records(Vec<RecordInfo>),
     /// A text to print as it is.
     Text(String),
     /// One sentence that says what was done.
@@ -84,6 +88,12 @@ pub struct VmInfo {
     pub default_user: Option<String>,
     /// The keys that may log in.
     pub keys: Vec<String>,
+    /// Its other names.
+    pub aliases: Vec<String>,
+    /// What it boots from the network: an image, or a URL.
+    pub netboot: Option<String>,
+    /// What DHCP tells it alone, a setting a line: `mtu: 1400`.
+    pub dhcp: Vec<String>,
     /// Its template.
     pub template: String,
     /// The seed URL it is given.
@@ -104,6 +114,42 @@ pub struct VmInfo {
     pub console_log: Option<PathBuf>,
     /// The generated `known_hosts` file, for `ssh`.
     pub known_hosts: PathBuf,
+}
+
+/// A dynamic lease as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseInfo {
+    /// Its network.
+    pub network: String,
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Who has it.
+    pub mac: String,
+    /// `active`, `expired` or `declined`.
+    pub state: String,
+    /// What the client calls itself.
+    pub hostname: Option<String>,
+    /// When it was lent first, RFC 3339.
+    pub since: String,
+    /// Until when, RFC 3339.
+    pub expires: String,
+    /// How long it holds yet, in seconds; 0 when it does not.
+    pub left_seconds: u64,
+}
+
+/// A DNS record as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordInfo {
+    /// The network whose domain it is in.
+    pub network: String,
+    /// Its name in that domain, or `@`.
+    pub name: String,
+    /// Its whole name.
+    pub fqdn: String,
+    /// Its type.
+    pub kind: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// An image as it is shown.

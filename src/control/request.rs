@@ -46,6 +46,26 @@ pub enum Request {
         /// Which view.
         view: View,
     },
+    /// Shows the dynamic leases; answered by [`super::Answer::Leases`].
+    Leases,
+    /// Adds a DNS record; answered by [`super::Answer::Done`].
+    AddRecord(WrittenRecord),
+    /// Shows the DNS records beside those of the VMs; answered by [`super::Answer::Records`].
+    Records {
+        /// Of which network; of all when not given.
+        network: Option<String>,
+    },
+    /// Deletes DNS records; answered by [`super::Answer::Done`].
+    RemoveRecords {
+        /// Whose domain; that of the only network when not given.
+        network: Option<String>,
+        /// The name in it, or `@`.
+        owner: String,
+        /// The type; all when not given.
+        kind: Option<String>,
+        /// The value; all when not given.
+        value: Option<String>,
+    },
     /// Shows the generated hosts file; answered by [`super::Answer::Text`].
     Hosts,
     /// Adds a base image; answered by [`super::Answer::Images`].
@@ -110,6 +130,31 @@ pub struct AddVms {
     pub template: Option<String>,
     /// The network; the only one when not given.
     pub network: Option<String>,
+    /// What is set for these VMs alone.
+    #[serde(default)]
+    pub custom: CustomSettings,
+}
+
+/// What may be set for a VM alone: what is `None` is as its network says or, in a change, stays; an empty list, or an
+/// empty text, is as its network says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomSettings {
+    /// Other names, for one VM.
+    pub aliases: Option<Vec<String>>,
+    /// Name servers.
+    pub dns: Option<Vec<String>>,
+    /// Time servers.
+    pub ntp: Option<Vec<String>>,
+    /// The search list.
+    pub search: Option<Vec<String>>,
+    /// Interface MTU.
+    pub mtu: Option<String>,
+    /// Routes beside the default route: `192.168.0.0/16=10.77.0.9`.
+    pub routes: Option<Vec<String>>,
+    /// Other DHCP options: `150: ip 10.77.0.5`.
+    pub options: Option<Vec<String>>,
+    /// What is booted from the network: an image, or a URL.
+    pub boot: Option<String>,
 }
 
 /// One line of a roster.
@@ -123,6 +168,22 @@ pub struct ImportRow {
     pub mac: Option<String>,
     /// Its address; chosen when not given.
     pub ip: Option<String>,
+    /// Its other names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+}
+
+/// A DNS record as it is typed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenRecord {
+    /// Whose domain; that of the only network when not given.
+    pub network: Option<String>,
+    /// The name in it, or `@` for the domain itself.
+    pub owner: String,
+    /// The type, such as `CNAME`.
+    pub kind: String,
+    /// The value, as zone files write it.
+    pub value: String,
 }
 
 /// What to change of VMs; what is `None` stays.
@@ -144,6 +205,9 @@ pub struct SetVms {
     pub user_data: Option<Vec<u8>>,
     /// Another template.
     pub template: Option<String>,
+    /// What is set for these VMs alone.
+    #[serde(default)]
+    pub custom: CustomSettings,
 }
 
 /// VMs to stop or restart.

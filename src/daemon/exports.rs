@@ -59,11 +59,9 @@ pub(super) async fn keep(
 }
 
 fn write(places: &Places, directory: &Directory) -> Result<(), export::WriteError> {
-    export::write_atomically(&places.hosts(), export::hosts(directory).as_bytes(), 0o644)?;
-    export::write_atomically(
-        &places.known_hosts(),
-        export::known_hosts(directory).as_bytes(),
-        0o644,
-    )?;
+    export::write_atomically(&places.hosts(), 0o644, |out| export::hosts(directory, out))?;
+    export::write_atomically(&places.known_hosts(), 0o644, |out| {
+        export::known_hosts(directory, out)
+    })?;
     Ok(())
 }

@@ -100,7 +100,7 @@ pub(super) async fn watch(daemon: Arc<Daemon>, stop: CancellationToken) {
         }
         let directory = daemon.directory();
         for vm in directory
-            .vms()
+            .each_vm()
             .filter(|vm| matches!(daemon.status.seen(vm).state, VmState::Running { .. }))
         {
             if let Err(error) = restore_neighbour(&daemon, vm).await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Daemon, images, info, launch, machines, register, render, selection, several, waiting};
+use super::{Daemon, images, info, launch, machines, records, register, render, selection, several, waiting};
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, StopVms};
 use crate::export;
@@ -51,7 +51,21 @@ impl Handle for Door {
                 Ok(vms(daemon, &several::current(daemon, &chosen)))
             }
             Request::Render { names, view } => render::render(daemon, &names, view).map(Answer::Text),
-            Request::Hosts => Ok(Answer::Text(export::hosts(&daemon.directory()))),
+            Request::Leases => Ok(records::leases(daemon)),
+            Request::AddRecord(written) => records::add(daemon, written).await.map(Answer::Done),
+            Request::Records { network } => records::list(daemon, network.as_ref()),
+            Request::RemoveRecords {
+                network,
+                owner,
+                kind,
+                value,
+            } => records::remove(daemon, network.as_ref(), (&owner, kind, value))
+                .await
+                .map(Answer::Done),
+            Request::Hosts => {
+                let directory = daemon.directory();
+                Ok(Answer::Text(export::text(|out| export::hosts(&directory, out))))
+            }
             Request::ImageAdd(request) => {
                 let image = images::add(daemon, request, progress).await?;
                 Ok(Answer::Images(vec![info::image(daemon, &image)]))

@@ -1,6 +1,6 @@
 //! Records and states as the control vocabulary shows them.
 
-use super::Daemon;
+use super::{Daemon, custom};
 use crate::control::{ImageInfo, VmInfo};
 use crate::model::image::Boot;
 use crate::model::{BootStep, Image, SshKey, Timestamp, Vm, VmState, mac};
@@ -38,6 +38,9 @@ pub(super) fn vm(daemon: &Daemon, vm: &Vm) -> VmInfo {
         swap: machine.map(|machine| machine.swap.0),
         default_user: image.map(|image| image.default_user.clone()),
         keys: vm.keys.iter().map(ToString::to_string).collect(),
+        aliases: vm.aliases().iter().map(ToString::to_string).collect(),
+        netboot: vm.boot().map(ToString::to_string),
+        dhcp: custom::lines(vm),
         template: vm.template.to_string(),
         seed_url: network.map_or_else(String::new, |network| seed::url(network)),
         created: rfc3339(vm.created),
@@ -89,7 +92,7 @@ pub(super) fn image(daemon: &Daemon, image: &Image) -> ImageInfo {
     }
 }
 
-fn rfc3339(at: Timestamp) -> String {
+pub(super) fn rfc3339(at: Timestamp) -> String {
     let seconds = i64::try_from(at.0).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(seconds).map_or_else(|_| at.0.to_string(), |time| time.to_string())
 }

@@ -7,8 +7,9 @@
 //!                     machines (taps, rules, QEMU)        observe -> status (states and rungs) -> wait
 //! ```
 //!
-//! [`run`] reads like the life of the process: check, open, bind, recover, serve, drain.
+//! [`run`] reads like the life of the process: check, open, bind, answer, recover, serve, drain.
 
+mod custom;
 mod exports;
 mod failpoint;
 mod faults;
@@ -18,7 +19,9 @@ mod images;
 mod info;
 mod launch;
 mod machines;
+mod memory;
 mod observe;
+mod records;
 mod recover;
 mod register;
 mod render;
@@ -69,6 +72,7 @@ pub struct Daemon {
     written: exports::Written,
     /// One lock per VM: two requests never start, stop or delete the same VM at once.
     locks: Mutex<HashMap<VmName, Arc<tokio::sync::Mutex<()>>>>,
+    rungs_changed: rungs::Changed,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
 }
@@ -156,9 +160,12 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     let tasks = TaskTracker::new();
     let (written_tx, written) = watch::channel(Revision::default());
     let (events_tx, events_rx) = mpsc::channel(EVENTS);
+    // Guests wait: they are answered before anything that an answer does not need. The guests that run now are guarded
+    // meanwhile by the tables of the daemon before, which the kernel keeps until `recover` replaces them at once; a
+    // guest that was not guarded then has no tap on our bridges, because only we put one there.
+    let metadata = services.answer(&registry.published(), &events_tx, &tasks, &stop);
     let daemon = Arc::new(services::daemon(config, registry, host, written)?);
-
-    services.spawn(&daemon, &events_tx, &tasks, &stop);
+    metadata.spawn(&daemon, &events_tx, &tasks, &stop);
     drop(events_tx);
     tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
     tasks.spawn(observe::knock(Arc::clone(&daemon), stop.clone()));
@@ -170,6 +177,9 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
         written_tx,
         stop.clone(),
     ));
+    tasks.spawn(memory::keep(stop.clone()));
+    tasks.spawn(rungs::keep_external(Arc::clone(&daemon), stop.clone()));
+    tasks.spawn(services::examine(Arc::clone(&daemon)));
     recover::recover(&daemon).await?;
     tasks.spawn(control::serve::serve(
         listener,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, machines, selection, several};
+use super::{Daemon, custom, machines, selection, several};
 use crate::control::{AddVms, DeleteVms, ImportRow, Refusal, SetVms};
-use crate::model::{Hosting, NetworkName, TemplateName, Vm};
+use crate::model::{Custom, Hosting, NetworkName, SshKeys, TemplateName, Vm};
 use crate::registry::{Change, CommitError, Edit, NewVm};
 
 /// Registers VMs that someone else runs.
@@ -35,6 +35,8 @@ pub(super) async fn planned(
     let keys = selection::keys(&request.keys)?;
     let template = selection::template(daemon, request.template.as_ref())?;
     let user_data = selection::user_data(request.user_data.as_ref())?;
+    let custom = custom::edit(&request.custom)?.on(Custom::default());
+    selection::only_one(&names, &[("--alias", !custom.aliases.is_empty())])?;
     let new = |name| NewVm {
         name,
         network: network.clone(),
@@ -44,6 +46,7 @@ pub(super) async fn planned(
         template: template.clone(),
         user_data: user_data.clone(),
         hosting: hosting.clone(),
+        custom: custom.clone(),
     };
     Ok(names.into_iter().map(new).collect())
 }
@@ -116,10 +119,18 @@ fn imported(
         network: network.cloned(),
         mac: selection::hardware(row.mac.as_ref())?,
         address: selection::address(row.ip.as_ref())?,
-        keys: Vec::new(),
+        keys: SshKeys::default(),
         template: template.clone(),
         user_data: None,
         hosting: Hosting::External,
+        custom: Custom {
+            aliases: row
+                .aliases
+                .iter()
+                .map(|alias| selection::parse(alias))
+                .collect::<Result<_, _>>()?,
+            ..Custom::default()
+        },
     })
 }
 
@@ -147,7 +158,14 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<Arc
             .as_ref()
             .map(|name| selection::template(daemon, Some(name)))
             .transpose()?,
+        custom: custom::edit(&request.custom)?,
     };
+    let has_alias = edit
+        .custom
+        .aliases
+        .as_ref()
+        .is_some_and(|aliases| !aliases.is_empty());
+    selection::only_one(&names, &[("--alias", has_alias)])?;
     selection::no_bridges(daemon, edit.mac.as_slice()).await?;
     let _held = daemon.lock_all(&vms).await;
     for vm in &vms {

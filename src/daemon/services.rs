@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Daemon;
 use super::guard::Guard;
+use super::rungs;
 use super::status::Status;
 use crate::config::{AccelChoice, Config};
 use crate::control::Refusal;
@@ -19,6 +20,7 @@ use crate::host::ports::{Protocol, owner};
 use crate::host::{Host, doctor, sysctl};
 use crate::image::Store;
 use crate::machine::Accel;
+use crate::model::directory::Published;
 use crate::model::{BridgeName, Clock, Event, Network, Revision};
 use crate::registry::Registry;
 use crate::seed::Templates;
@@ -64,11 +66,6 @@ pub(super) async fn host(config: &Config) -> Result<Host, Refusal> {
     for network in &config.networks {
         host.ensure_bridge(network).await?;
     }
-    for network in &config.networks {
-        for finding in doctor::check(&host, network).await {
-            tracing::warn!(network = %network.name, "{}; to mend it: {}", finding.problem, finding.remedy);
-        }
-    }
     if config.networks.iter().any(|network| network.nat) {
         let changed = sysctl::enable_forwarding()?;
         if changed {
@@ -76,6 +73,15 @@ pub(super) async fn host(config: &Config) -> Result<Host, Refusal> {
         }
     }
     Ok(host)
+}
+
+/// Tells what on this host breaks guests. It runs several programs, and so takes longer than all of the start.
+pub(super) async fn examine(daemon: Arc<Daemon>) {
+    for network in &daemon.config.networks {
+        for finding in doctor::check(&daemon.host, network).await {
+            tracing::warn!(network = %network.name, "{}; to mend it: {}", finding.problem, finding.remedy);
+        }
+    }
 }
 
 /// The guest-facing sockets of one network, bound but not served yet.
@@ -89,6 +95,10 @@ pub(super) struct Bound {
 /// The sockets of all networks.
 #[derive(Debug)]
 pub(super) struct Services(Vec<Bound>);
+
+/// The metadata sockets of all networks.
+#[derive(Debug)]
+pub(super) struct Metadata(Vec<metadata::serve::Server>);
 
 /// Binds DHCP, DNS and metadata on every network's bridge.
 pub(super) async fn bind(networks: &[Network]) -> Result<Services, Refusal> {
@@ -122,7 +132,29 @@ fn taken(network: &Network, protocol: Protocol, port: u16, error: &dyn std::erro
 }
 
 impl Services {
-    /// Serves everything until `stop`.
+    /// Answers DHCP and DNS until `stop`: all they need is the directory. Metadata waits in its sockets.
+    pub(super) fn answer(
+        self,
+        directory: &Arc<Published>,
+        events: &mpsc::Sender<Event>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Metadata {
+        let answered = self.0.into_iter().map(|bound| {
+            tasks.spawn(
+                bound
+                    .dhcp
+                    .serve(Arc::clone(directory), events.clone(), stop.clone()),
+            );
+            tasks.spawn(bound.dns.serve(Arc::clone(directory), stop.clone()));
+            bound.metadata
+        });
+        Metadata(answered.collect())
+    }
+}
+
+impl Metadata {
+    /// Serves it until `stop`.
     pub(super) fn spawn(
         self,
         daemon: &Arc<Daemon>,
@@ -130,22 +162,15 @@ impl Services {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) {
-        let directory = daemon.registry.published();
         let neighbours: Arc<dyn metadata::Neighbours> = Arc::new(Kernel(Arc::clone(daemon)));
-        for bound in self.0 {
-            tasks.spawn(
-                bound
-                    .dhcp
-                    .serve(Arc::clone(&directory), events.clone(), stop.clone()),
-            );
-            tasks.spawn(bound.dns.serve(Arc::clone(&directory), stop.clone()));
+        for server in self.0 {
             let backing = metadata::serve::Backing {
-                directory: Arc::clone(&directory),
+                directory: daemon.registry.published(),
                 templates: Arc::clone(&daemon.templates),
                 neighbours: Arc::clone(&neighbours),
                 events: events.clone(),
             };
-            let (server, stop) = (bound.metadata, stop.clone());
+            let stop = stop.clone();
             tasks.spawn(async move {
                 if let Err(error) = server.serve(backing, stop).await {
                     tracing::error!("the metadata service ended: {error}.");
@@ -189,6 +214,7 @@ pub(super) fn daemon(
         host,
         locks: std::sync::Mutex::default(),
         registry,
+        rungs_changed: rungs::Changed::default(),
         starting: Semaphore::new(parallel),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,

@@ -5,8 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::message::Request;
-use crate::model::network::Route;
-use crate::model::{Network, Vm};
+use crate::model::{Network, Route, Vm};
 
 /// One option of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +45,7 @@ pub(super) const ON_REQUEST: [u8; 11] = [3, 6, 12, 15, 26, 28, 42, 58, 59, 119, 
 
 /// The options of an OFFER or of the ACK of a lease.
 pub(super) fn leased<'a>(network: &'a Network, vm: &'a Vm, request: &'a Request) -> Vec<DhcpOption<'a>> {
-    let lease = seconds(network.lease);
+    let lease = seconds(network.dhcp.lease);
     let mut options = identity(network, request);
     options.insert(
         1,
@@ -113,7 +112,7 @@ fn identity<'a>(network: &'a Network, request: &'a Request) -> Vec<DhcpOption<'a
 /// `duration_of_lease`)."
 fn offered<'a>(network: &'a Network, vm: &'a Vm) -> impl Iterator<Item = DhcpOption<'a>> {
     let gateway = network.subnet.gateway();
-    let lease = seconds(network.lease);
+    let lease = seconds(network.dhcp.lease);
     let some = |wanted: bool, value| wanted.then_some(value);
     [
         (3, Some(Value::Address(gateway))),
@@ -122,17 +121,23 @@ fn offered<'a>(network: &'a Network, vm: &'a Vm) -> impl Iterator<Item = DhcpOpt
         (
             121,
             some(
-                !network.routes.is_empty(),
-                Value::Routes(&network.routes, gateway),
+                !network.dhcp.settings.routes.is_empty(),
+                Value::Routes(&network.dhcp.settings.routes, gateway),
             ),
         ),
         (15, Some(Value::Text(network.domain.as_str()))),
         (28, Some(Value::Address(network.subnet.broadcast()))),
-        (26, network.mtu.map(Value::Number)),
+        (26, network.dhcp.settings.mtu.map(Value::Number)),
         (58, Some(Value::Seconds(part(lease, 4)))),
         (59, Some(Value::Seconds(part(lease, 7)))),
         (119, Some(Value::Domain(network.domain.as_str()))),
-        (42, some(!network.ntp.is_empty(), Value::Addresses(&network.ntp))),
+        (
+            42,
+            some(
+                !network.dhcp.settings.ntp.is_empty(),
+                Value::Addresses(&network.dhcp.settings.ntp),
+            ),
+        ),
     ]
     .into_iter()
     .filter_map(|(code, value)| value.map(|value| DhcpOption { code, value }))
@@ -262,6 +267,7 @@ fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl Iterator<Item =
 mod tests {
     use super::super::sample::{Packet, network, web1};
     use super::*;
+    use crate::model::DhcpSettings;
 
     fn request(packet: Packet) -> Request {
         Request::parse(&packet.bytes()).unwrap()
@@ -310,12 +316,8 @@ mod tests {
 
     #[test]
     fn what_a_network_does_not_set_is_not_sent() {
-        let network = Network {
-            ntp: Vec::new(),
-            mtu: None,
-            routes: Vec::new(),
-            ..network()
-        };
+        let mut network = network();
+        network.dhcp.settings = DhcpSettings::default();
         let request = request(Packet::new(1).option(55, &[26, 42, 121]));
         assert_eq!(codes(&leased(&network, &web1(), &request)), [1, 51, 54]);
     }
@@ -323,10 +325,8 @@ mod tests {
     #[test]
     fn the_renewal_times_are_a_half_and_seven_eighths_of_the_lease() {
         let times = |lease| {
-            let network = Network {
-                lease: Duration::from_secs(lease),
-                ..network()
-            };
+            let mut network = network();
+            network.dhcp.lease = Duration::from_secs(lease);
             let request = request(Packet::new(1).option(55, &[58, 59]));
             let vm = web1();
             let options = leased(&network, &vm, &request);

@@ -3,22 +3,29 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use crate::model::network::Route;
-use crate::model::{Directory, MacAddress, Network, Vm, examples};
+use crate::model::dhcp::DhcpPolicy;
+use crate::model::{DhcpSettings, Directory, MacAddress, Network, Route, Vm, examples};
 
 /// The gateway is 10.77.0.1, and every option is set.
 pub(super) fn network() -> Network {
+    let plain = examples::network("lab", "10.77.0.1/24");
     Network {
         bridge: "br-lab".parse().unwrap(),
         domain: "lab.example".parse().unwrap(),
-        ntp: vec![[10, 77, 0, 1].into(), [10, 77, 0, 2].into()],
-        mtu: Some(1450),
-        routes: vec![Route {
-            destination: [192, 168, 4, 0].into(),
-            prefix: 22,
-            router: [10, 77, 0, 9].into(),
-        }],
-        ..examples::network("lab", "10.77.0.1/24")
+        dhcp: DhcpPolicy {
+            settings: DhcpSettings {
+                ntp: vec![[10, 77, 0, 1].into(), [10, 77, 0, 2].into()],
+                mtu: Some(1450),
+                routes: vec![Route {
+                    destination: [192, 168, 4, 0].into(),
+                    prefix: 22,
+                    router: [10, 77, 0, 9].into(),
+                }],
+                ..DhcpSettings::default()
+            },
+            ..plain.dhcp
+        },
+        ..plain
     }
 }
 

@@ -1,18 +1,17 @@
 //! The hosts file, hosts(5): every VM's address and names.
 
+use std::io::{self, Write};
+
 use super::names;
 use crate::model::{Directory, Vm};
 
 /// All VMs, by address. It says nothing of the time or the revision: without a change of a VM it is the same text.
-pub fn hosts(directory: &Directory) -> String {
+pub fn hosts(directory: &Directory, out: &mut dyn Write) -> io::Result<()> {
     let mut vms: Vec<&Vm> = directory.vms().map(AsRef::as_ref).collect();
     vms.sort_unstable_by_key(|vm| vm.address);
-    let mut text = String::with_capacity(64 + 48 * vms.len());
-    text.push_str("# Written by seedbed from its registry: changes made here are lost.\n");
-    for vm in vms {
-        text.push_str(&hosts_of(directory, vm));
-    }
-    text
+    out.write_all(b"# Written by seedbed from its registry: changes made here are lost.\n")?;
+    vms.into_iter()
+        .try_for_each(|vm| out.write_all(hosts_of(directory, vm).as_bytes()))
 }
 
 /// One VM's line, such as `10.77.0.10  web1.lab web1`.
@@ -27,6 +26,7 @@ pub fn hosts_of(directory: &Directory, vm: &Vm) -> String {
 mod tests {
     use super::*;
     use crate::export::fixture::{lab, vm};
+    use crate::export::text;
 
     #[test]
     fn every_vm_has_a_line_in_the_order_of_addresses() {
@@ -34,7 +34,7 @@ mod tests {
         directory.put_vm(vm("web2", "10.77.0.100"));
         directory.put_vm(vm("web1", "10.77.0.20"));
         directory.put_vm(vm("zeta", "10.77.0.3"));
-        let text = hosts(&directory);
+        let text = text(|out| hosts(&directory, out));
         let lines: Vec<_> = text.lines().skip(1).collect();
         assert_eq!(
             lines,
@@ -54,7 +54,7 @@ mod tests {
             let address = std::net::Ipv4Addr::from_bits(0x0a4e_0000 + n).to_string();
             directory.put_vm(vm(&format!("vm{n}"), &address));
         }
-        let text = hosts(&directory);
+        let text = text(|out| hosts(&directory, out));
         assert_eq!(text.lines().count(), 50_001);
         assert!(text.ends_with("10.78.195.79  vm49999.lab vm49999\n"));
     }

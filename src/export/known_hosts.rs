@@ -1,31 +1,31 @@
 //! OpenSSH's `known_hosts`, in the format of sshd(8): the host keys that VMs told at their first boot, so
 //! that nobody has to trust one on first use.
 
-use std::fmt::Write as _;
+use std::io::{self, Write};
 
 use super::names;
 use crate::model::{Directory, Vm};
 
 /// One line for each host key of each VM that told any, by VM name: `web1,web1.lab,10.77.0.10 ssh-ed25519 AAAA...`.
-pub fn known_hosts(directory: &Directory) -> String {
-    directory.vms().map(|vm| lines(directory, vm)).collect()
+pub fn known_hosts(directory: &Directory, out: &mut dyn Write) -> io::Result<()> {
+    directory.vms().try_for_each(|vm| lines(directory, vm, out))
 }
 
-fn lines(directory: &Directory, vm: &Vm) -> String {
-    let mut text = String::new();
+fn lines(directory: &Directory, vm: &Vm, out: &mut dyn Write) -> io::Result<()> {
+    let Some(boot) = &vm.first_boot else {
+        return Ok(());
+    };
     let (full, short) = names(directory, vm);
     let names = [Some(short), full, Some(vm.address.to_string())];
     let names = names.into_iter().flatten().collect::<Vec<_>>().join(",");
-    let keys = vm.first_boot.iter().flat_map(|boot| &boot.host_keys);
-    for key in keys {
+    for key in boot.host_keys.iter() {
         // Type and key; the comment is the guest's own text, and nobody needs it.
         let mut words = key.as_str().split(' ');
         if let (Some(kind), Some(blob)) = (words.next(), words.next()) {
-            // Writing to a String can not fail.
-            let _: Result<(), std::fmt::Error> = writeln!(text, "{names} {kind} {blob}");
+            writeln!(out, "{names} {kind} {blob}")?;
         }
     }
-    text
+    Ok(())
 }
 
 #[cfg(test)]
@@ -34,6 +34,7 @@ mod tests {
 
     use super::*;
     use crate::export::fixture::{lab, vm};
+    use crate::export::text;
     use crate::model::{FirstBoot, Timestamp};
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5dRL9gZ4JbhkmEkqlOV7J0Gf5KqRN4mGF1rWk2M0zQ";
@@ -42,12 +43,13 @@ mod tests {
     fn a_vm_is_known_by_all_its_names_once_it_told_its_keys() {
         let mut directory = lab();
         directory.put_vm(vm("web1", "10.77.0.10"));
-        assert_eq!(known_hosts(&directory), "");
+        assert_eq!(text(|out| known_hosts(&directory, out)), "");
 
         let host_keys = vec![
             format!("{KEY} root@localhost").parse().unwrap(),
             KEY.parse().unwrap(),
-        ];
+        ]
+        .into();
         let told = Vm {
             first_boot: Some(FirstBoot {
                 at: Timestamp(1),
@@ -57,6 +59,6 @@ mod tests {
         };
         directory.put_vm(Arc::new(told));
         let line = format!("web1,web1.lab,10.77.0.10 {KEY}\n");
-        assert_eq!(known_hosts(&directory), line.repeat(2));
+        assert_eq!(text(|out| known_hosts(&directory, out)), line.repeat(2));
     }
 }

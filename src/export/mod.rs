@@ -1,4 +1,7 @@
-//! The registry in other programs' file formats: hosts(5) and OpenSSH's `known_hosts`. Pure; `files.rs` writes.
+//! The registry in other programs' file formats: hosts(5) and OpenSSH's `known_hosts`. Pure: each writes to
+//! what it is given, line by line; `files.rs` makes files of that.
+
+use std::io::{self, Write};
 
 use crate::model::{Directory, Vm};
 
@@ -11,6 +14,14 @@ mod known_hosts;
 pub use files::{WriteError, Written, write_atomically};
 pub use hosts::{hosts, hosts_of};
 pub use known_hosts::known_hosts;
+
+/// What one of these writes, as one text, for a command's answer.
+pub fn text(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> String {
+    let mut octets = Vec::new();
+    // Writing to memory does not fail.
+    drop(write(&mut octets));
+    String::from_utf8_lossy(&octets).into_owned()
+}
 
 /// The names a VM goes by, the full one first.
 fn names(directory: &Directory, vm: &Vm) -> (Option<String>, String) {

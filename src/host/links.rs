@@ -96,7 +96,7 @@ impl Host {
             .address(mac.bytes().to_vec())
             .stp_state(BridgeStpState::Disabled)
             .forward_delay(0);
-        if let Some(mtu) = network.mtu {
+        if let Some(mtu) = network.dhcp.settings.mtu {
             message = message.mtu(mtu.into());
         }
         let made = self.netlink.link().add(message.build()).execute().await;

@@ -4,10 +4,9 @@
 
 use std::env;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use super::Host;
-use crate::model::{Network, Pool, Subnet};
+use crate::model::{Network, examples};
 
 const MARK: &str = "SEEDBED_TEST_NAMESPACE";
 
@@ -65,19 +64,10 @@ fn succeeded(output: &Output) -> String {
 
 /// A network to test with.
 pub(super) fn lab() -> Network {
-    let subnet: Subnet = "10.77.0.1/24".parse().unwrap();
     Network {
-        name: "lab".parse().unwrap(),
         bridge: "lab0".parse().unwrap(),
-        subnet,
-        pool: Pool::whole(subnet),
         domain: "lab.test".parse().unwrap(),
-        upstreams: Vec::new(),
         nat: true,
-        lease: Duration::from_secs(3600),
-        dns_ttl: Duration::from_secs(60),
-        ntp: Vec::new(),
-        mtu: None,
-        routes: Vec::new(),
+        ..examples::network("lab", "10.77.0.1/24")
     }
 }

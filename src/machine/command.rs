@@ -163,6 +163,8 @@ impl Args {
 
     fn nic(&mut self, vm: &Vm, network: &Network) {
         let mtu = network
+            .dhcp
+            .settings
             .mtu
             .map(|mtu| format!(",host_mtu={mtu}"))
             .unwrap_or_default();

@@ -24,8 +24,7 @@ pub(super) fn image(format: DiskFormat, boot: Boot) -> Image {
 }
 
 pub(super) fn network(mtu: Option<u16>) -> Network {
-    Network {
-        mtu,
-        ..examples::network("lab", "10.77.0.1/24")
-    }
+    let mut network = examples::network("lab", "10.77.0.1/24");
+    network.dhcp.settings.mtu = mtu;
+    network
 }

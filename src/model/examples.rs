@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::dhcp::{BootLoaders, DhcpMode, DhcpPolicy, DhcpSettings, Unregistered};
 use super::image::{Boot, DiskFormat};
-use super::{Bytes, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, Vm, VmName, identity};
+use super::network::DnsPolicy;
+use super::{Bytes, Hosting, Image, Machine, Network, Phase, Pool, SshKeys, Timestamp, Vm, VmName, identity};
 
 /// A key nobody has the private half of.
 pub(crate) const KEY: &str =
@@ -18,13 +20,22 @@ pub(crate) fn network(name: &str, subnet: &str) -> Network {
         subnet,
         pool: Pool::whole(subnet),
         domain: "lab".parse().unwrap(),
-        upstreams: Vec::new(),
         nat: false,
-        lease: Duration::from_secs(43_200),
-        dns_ttl: Duration::from_secs(5),
-        ntp: Vec::new(),
-        mtu: None,
-        routes: Vec::new(),
+        dns: DnsPolicy {
+            upstreams: Vec::new(),
+            ttl: Duration::from_secs(5),
+            transfer: Vec::new(),
+            private_answers: false,
+        },
+        dhcp: DhcpPolicy {
+            mode: DhcpMode::Authoritative,
+            unregistered: Unregistered::Ignore,
+            dynamic: Pool::whole(subnet),
+            lease: Duration::from_secs(43_200),
+            settings: DhcpSettings::default(),
+            loaders: BootLoaders::default(),
+            relay: None,
+        },
     }
 }
 
@@ -37,12 +48,13 @@ pub(crate) fn vm(name: &str, address: &str) -> Vm {
         address: address.parse().unwrap(),
         uuid: identity::uuid(&name),
         tap: identity::tap(&name, 0),
-        keys: Vec::new(),
+        keys: SshKeys::default(),
         template: "default".parse().unwrap(),
         user_data: None,
         hosting: Hosting::External,
         created: Timestamp(0),
         first_boot: None,
+        custom: None,
         name,
     }
 }

@@ -5,31 +5,38 @@
 
 pub mod boot;
 pub mod bytes;
+pub mod dhcp;
 pub mod directory;
 #[cfg(test)]
 pub(crate) mod examples;
 pub mod identity;
 pub mod image;
+mod index;
 pub mod key;
+pub mod lease;
 pub mod mac;
 pub mod name;
 pub mod network;
 pub mod places;
 pub mod range;
+pub mod record;
 pub mod subnet;
 pub mod time;
 pub mod vm;
 
 pub use boot::{BootStep, Event, EventKind, Progress, VmState};
 pub use bytes::Bytes;
+pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};
 pub use identity::InstanceId;
 pub use image::Image;
-pub use key::SshKey;
+pub use key::{SshKey, SshKeys};
+pub use lease::{Lease, LeaseState, Leases};
 pub use mac::MacAddress;
 pub use name::{BridgeName, Domain, ImageName, NetworkName, TapName, TemplateName, VmName};
 pub use network::Network;
 pub use places::Places;
+pub use record::{DnsRecord, DnsRecords, HostName, RecordData, RecordName};
 pub use subnet::{Pool, Subnet};
 pub use time::{Clock, Timestamp};
-pub use vm::{FirstBoot, Hosting, Machine, Phase, Vm};
+pub use vm::{Custom, FirstBoot, Hosting, Machine, Phase, Vm};

@@ -207,6 +207,11 @@ impl Pool {
         self.last
     }
 
+    /// Whether the address is one of them.
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        (self.first..=self.last).contains(&address)
+    }
+
     /// The addresses in order.
     pub fn iter(self) -> impl Iterator<Item = Ipv4Addr> {
         (self.first.to_bits()..=self.last.to_bits()).map(Ipv4Addr::from_bits)

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::bytes::Bytes;
+use super::dhcp::{DhcpSettings, NetBoot};
 use super::identity::InstanceId;
-use super::key::SshKey;
+use super::key::SshKeys;
 use super::mac::MacAddress;
 use super::name::{ImageName, NetworkName, TapName, TemplateName, VmName};
 use super::time::Timestamp;
@@ -28,7 +29,7 @@ pub struct Vm {
     /// The name of its tap, unique in the registry.
     pub tap: TapName,
     /// The keys that may log in.
-    pub keys: Vec<SshKey>,
+    pub keys: SshKeys,
     /// The template its seed is rendered from.
     pub template: TemplateName,
     /// The user's own user-data, byte for byte.
@@ -39,6 +40,26 @@ pub struct Vm {
     pub created: Timestamp,
     /// What its first successful boot told; `None` until then.
     pub first_boot: Option<FirstBoot>,
+    /// What the operator set for this VM alone; most have nothing.
+    pub custom: Option<Box<Custom>>,
+}
+
+/// What an operator sets for one VM beside its identity.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Custom {
+    /// Other names it has in its domain (CNAME), unique among all names and aliases.
+    pub aliases: Vec<VmName>,
+    /// What DHCP tells it; what is empty is as its network says.
+    pub dhcp: DhcpSettings,
+    /// What it boots from the network.
+    pub boot: Option<NetBoot>,
+}
+
+impl Custom {
+    /// The record's form: `None` when nothing is set.
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
 }
 
 /// Who runs a VM.
@@ -82,13 +103,30 @@ pub struct FirstBoot {
     /// When it phoned home.
     pub at: Timestamp,
     /// Its SSH host keys, as `known_hosts` writes them after the host name.
-    pub host_keys: Vec<SshKey>,
+    pub host_keys: SshKeys,
 }
 
 impl Vm {
     /// The name cloud-init knows this life of the VM by.
     pub fn instance_id(&self) -> InstanceId {
         InstanceId::of(self.uuid)
+    }
+
+    /// Its other names.
+    pub fn aliases(&self) -> &[VmName] {
+        self.custom
+            .as_ref()
+            .map_or(&[], |custom| custom.aliases.as_slice())
+    }
+
+    /// What DHCP tells it alone.
+    pub fn dhcp(&self) -> Option<&DhcpSettings> {
+        self.custom.as_ref().map(|custom| &custom.dhcp)
+    }
+
+    /// What it boots from the network.
+    pub fn boot(&self) -> Option<&NetBoot> {
+        self.custom.as_ref().and_then(|custom| custom.boot.as_ref())
     }
 
     /// Its machine, when Seedbed runs it.

@@ -5,26 +5,37 @@ use std::sync::Arc;
 
 use super::change::{Batch, Change, Edit, Effect, Listed, NewVm, Refusal};
 use super::claims::Claims;
+use super::{lending, records};
+use crate::model::image::Boot;
 use crate::model::{
-    Directory, FirstBoot, Hosting, Image, ImageName, Network, NetworkName, Phase, Timestamp, Vm, VmName,
-    identity,
+    Directory, FirstBoot, Hosting, Image, ImageName, NetBoot, Network, NetworkName, Phase, Timestamp, Vm,
+    VmName, identity,
 };
 
 /// Judges a change against the directory: what to write, or why not. Nothing is changed here.
 pub fn apply(directory: &Directory, change: Change, now: Timestamp) -> Result<Effect, Refusal> {
     match change {
         Change::Register { vms } => register(directory, vms, now),
-        Change::Update { names, edit } => update(directory, &names, &edit),
+        Change::Update { names, edit } => update(directory, &names, &edit, now),
         Change::Launched { name } => launched(directory, &name),
         Change::FirstBoot { name, first_boot } => keep_first_boot(directory, &name, first_boot),
         Change::Delete { names } => delete(directory, &names),
+        Change::Lend { leases } => Ok(lending::lend(directory, leases)),
+        Change::EndLeases { addresses } => Ok(lending::end(directory, addresses)),
+        Change::AddRecord(record) => records::add(directory, record),
+        Change::RemoveRecords {
+            network,
+            owner,
+            kind,
+            value,
+        } => records::remove(directory, network, owner, (kind.as_deref(), value.as_deref())),
         Change::PutImage(image) => put_image(directory, image),
         Change::RemoveImage(name) => remove_image(directory, name),
     }
 }
 
 fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Effect, Refusal> {
-    let mut claims = Claims::on(directory);
+    let mut claims = Claims::on(directory, now);
     // What users chose is claimed for the whole batch first, so that no derived address takes a later row's choice.
     let mut networks = Vec::with_capacity(vms.len());
     for new in &vms {
@@ -37,13 +48,29 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
             claims.address(&new.name, network, address)?;
         }
         check_machine(directory, &new.name, &new.hosting)?;
+        check_boot(directory, &new.name, new.custom.boot.as_ref())?;
+        claims.aliases(&new.name, network, &new.custom.aliases)?;
         networks.push(network);
     }
     let mut registered = Vec::with_capacity(vms.len());
     for (new, network) in vms.into_iter().zip(networks) {
         registered.push(Arc::new(complete(&mut claims, new, network, now)?));
     }
-    Ok(written(registered))
+    Ok(without_leases(directory, written(registered)))
+}
+
+/// A reservation beats any lease: those of the addresses and of the hardware addresses that VMs have now are ended.
+fn without_leases(directory: &Directory, mut effect: Effect) -> Effect {
+    let leases = directory.leases();
+    if leases.iter().len() > 0 {
+        let taken = effect.batch.put_vms.iter().flat_map(|vm| {
+            let held = leases.of(&vm.network, vm.mac).map(|lease| lease.address);
+            held.into_iter()
+                .chain(leases.at(vm.address).map(|lease| lease.address))
+        });
+        effect.batch.removed_leases = taken.collect();
+    }
+    effect
 }
 
 /// Derives what the user did not choose.
@@ -69,6 +96,7 @@ fn complete(claims: &mut Claims<'_>, new: NewVm, network: &Network, now: Timesta
         hosting: new.hosting,
         created: now,
         first_boot: None,
+        custom: new.custom.boxed(),
     })
 }
 
@@ -95,9 +123,26 @@ fn check_machine(directory: &Directory, vm: &VmName, hosting: &Hosting) -> Resul
     Ok(())
 }
 
-fn update(directory: &Directory, names: &[VmName], edit: &Edit) -> Result<Effect, Refusal> {
+/// An image that is booted from the network has to be there, and to have a kernel.
+fn check_boot(directory: &Directory, vm: &VmName, boot: Option<&NetBoot>) -> Result<(), Refusal> {
+    let Some(NetBoot::Image(image)) = boot else {
+        return Ok(());
+    };
+    let found = directory
+        .image(image)
+        .ok_or_else(|| Refusal::UnknownImage { image: image.clone() })?;
+    match found.boot {
+        Boot::Kernel { .. } => Ok(()),
+        Boot::Disk => Err(Refusal::NoKernel {
+            vm: vm.clone(),
+            image: image.clone(),
+        }),
+    }
+}
+
+fn update(directory: &Directory, names: &[VmName], edit: &Edit, now: Timestamp) -> Result<Effect, Refusal> {
     // One set of claims for all: an address for several VMs is refused at the second.
-    let mut claims = Claims::on(directory);
+    let mut claims = Claims::on(directory, now);
     let mut effect = Effect::default();
     for old in all_registered(directory, names)? {
         let new = edited(&mut claims, directory, old, edit)?;
@@ -105,7 +150,7 @@ fn update(directory: &Directory, names: &[VmName], edit: &Edit) -> Result<Effect
         effect.batch.put_vms.extend(batch.put_vms);
         effect.vms.extend(vms);
     }
-    Ok(effect)
+    Ok(without_leases(directory, effect))
 }
 
 fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit) -> Result<Vm, Refusal> {
@@ -119,6 +164,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         user_data,
         cpus,
         memory,
+        custom: custom_edit,
     } = edit.clone();
     if let Some(address) = address {
         claims.address(name, named_network(directory, name, &vm.network)?, address)?;
@@ -131,6 +177,16 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
     vm.keys = keys.unwrap_or(vm.keys);
     vm.template = template.unwrap_or(vm.template);
     vm.user_data = user_data.unwrap_or(vm.user_data);
+    let custom = custom_edit.on(vm.custom.take().map(|custom| *custom).unwrap_or_default());
+    claims.aliases(
+        name,
+        named_network(directory, name, &vm.network)?,
+        &custom.aliases,
+    )?;
+    if custom.boot.as_ref() != old.boot() {
+        check_boot(directory, name, custom.boot.as_ref())?;
+    }
+    vm.custom = custom.boxed();
     if cpus.is_some() || memory.is_some() {
         let Hosting::Managed(machine) = &mut vm.hosting else {
             return Err(Refusal::External { vm: name.clone() });
@@ -281,7 +337,7 @@ fn network_of<'a>(directory: &'a Directory, new: &NewVm) -> Result<&'a Network, 
     }
 }
 
-fn known_networks(directory: &Directory) -> Listed<NetworkName> {
+pub(super) fn known_networks(directory: &Directory) -> Listed<NetworkName> {
     Listed(directory.networks().map(|known| known.name.clone()).collect())
 }
 

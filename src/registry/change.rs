@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::model::mac::{self, MacError};
 use crate::model::subnet::{AddressProblem, Pool};
 use crate::model::{
-    Bytes, Directory, FirstBoot, Hosting, Image, ImageName, MacAddress, NetworkName, SshKey, TemplateName,
-    Vm, VmName,
+    Bytes, Custom, CustomOption, DhcpSettings, Directory, DnsRecord, Domain, FirstBoot, Hosting, Image,
+    ImageName, Lease, MacAddress, NetBoot, NetworkName, RecordName, Route, SshKeys, TemplateName, Vm, VmName,
 };
 
 /// One write. Each is done as a whole or not at all.
@@ -43,6 +43,30 @@ pub enum Change {
         /// Which; a name that is listed twice counts once.
         names: Vec<VmName>,
     },
+    /// Lends addresses to clients that no VM is. A lease that the directory leaves no room for is left out: whoever
+    /// asked finds in the new directory whether it was made.
+    Lend {
+        /// The leases, each in place of the one its holder had.
+        leases: Vec<Lease>,
+    },
+    /// Ends leases, whether they are lent or declined; those that are not there are no problem.
+    EndLeases {
+        /// Their addresses.
+        addresses: Vec<Ipv4Addr>,
+    },
+    /// Adds a DNS record to a network's domain.
+    AddRecord(DnsRecord),
+    /// Deletes DNS records of a network's domain.
+    RemoveRecords {
+        /// The network.
+        network: NetworkName,
+        /// The name they are of.
+        owner: RecordName,
+        /// Their type, such as `TXT`; all of that name when not given.
+        kind: Option<String>,
+        /// Their value, as it is shown; all of that type when not given.
+        value: Option<String>,
+    },
     /// Adds an image, or replaces one that no VM is a clone of.
     PutImage(Image),
     /// Deletes an image that no VM is a clone of.
@@ -61,13 +85,15 @@ pub struct NewVm {
     /// Its address; the lowest free one of the network's pool when not given.
     pub address: Option<Ipv4Addr>,
     /// The keys that may log in.
-    pub keys: Vec<SshKey>,
+    pub keys: SshKeys,
     /// The template its seed is rendered from.
     pub template: TemplateName,
     /// The user's own user-data.
     pub user_data: Option<Arc<[u8]>>,
     /// Who runs it.
     pub hosting: Hosting,
+    /// What is set for it alone.
+    pub custom: Custom,
 }
 
 /// What to change of a VM; what is `None` stays.
@@ -78,7 +104,7 @@ pub struct Edit {
     /// Another hardware address.
     pub mac: Option<MacAddress>,
     /// The whole new set of keys.
-    pub keys: Option<Vec<SshKey>>,
+    pub keys: Option<SshKeys>,
     /// Another template.
     pub template: Option<TemplateName>,
     /// Other user-data; `Some(None)` takes it away.
@@ -87,6 +113,48 @@ pub struct Edit {
     pub cpus: Option<u16>,
     /// Memory of a managed VM.
     pub memory: Option<Bytes>,
+    /// What is set for it alone.
+    pub custom: CustomEdit,
+}
+
+/// What to change of what is set for a VM alone; what is `None` stays, and what is empty is as its network says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CustomEdit {
+    /// The whole new set of aliases.
+    pub aliases: Option<Vec<VmName>>,
+    /// Other name servers.
+    pub dns: Option<Vec<Ipv4Addr>>,
+    /// Other time servers.
+    pub ntp: Option<Vec<Ipv4Addr>>,
+    /// Another search list.
+    pub search: Option<Vec<Domain>>,
+    /// Another MTU.
+    pub mtu: Option<Option<u16>>,
+    /// Other routes.
+    pub routes: Option<Vec<Route>>,
+    /// The whole new set of other DHCP options.
+    pub options: Option<Vec<CustomOption>>,
+    /// Another network boot.
+    pub boot: Option<Option<NetBoot>>,
+}
+
+impl CustomEdit {
+    /// What is set for a VM after this change.
+    pub fn on(self, old: Custom) -> Custom {
+        let Custom { aliases, dhcp, boot } = old;
+        Custom {
+            aliases: self.aliases.unwrap_or(aliases),
+            dhcp: DhcpSettings {
+                dns: self.dns.unwrap_or(dhcp.dns),
+                ntp: self.ntp.unwrap_or(dhcp.ntp),
+                search: self.search.unwrap_or(dhcp.search),
+                mtu: self.mtu.unwrap_or(dhcp.mtu),
+                routes: self.routes.unwrap_or(dhcp.routes),
+                options: self.options.unwrap_or(dhcp.options),
+            },
+            boot: self.boot.unwrap_or(boot),
+        }
+    }
 }
 
 /// What a change comes down to: the records to write, and the VMs it was about.
@@ -109,6 +177,23 @@ pub struct Batch {
     pub put_images: Vec<Arc<Image>>,
     /// Images to delete.
     pub removed_images: Vec<ImageName>,
+    /// Leases to write, each in place of the one of its address and of its holder's.
+    pub put_leases: Vec<Arc<Lease>>,
+    /// Addresses whose leases are deleted.
+    pub removed_leases: Vec<Ipv4Addr>,
+    /// All records of a name, in place of those it had; none deletes them.
+    pub put_records: Vec<RecordSet>,
+}
+
+/// All DNS records of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordSet {
+    /// The network whose domain the name is in.
+    pub network: NetworkName,
+    /// The name.
+    pub owner: RecordName,
+    /// Its records; none when there is no such name any more.
+    pub records: Vec<Arc<DnsRecord>>,
 }
 
 impl Batch {
@@ -119,8 +204,17 @@ impl Batch {
             removed_vms,
             put_images,
             removed_images,
+            put_leases,
+            removed_leases,
+            put_records,
         } = self;
-        put_vms.is_empty() && removed_vms.is_empty() && put_images.is_empty() && removed_images.is_empty()
+        put_vms.is_empty()
+            && removed_vms.is_empty()
+            && put_images.is_empty()
+            && removed_images.is_empty()
+            && put_leases.is_empty()
+            && removed_leases.is_empty()
+            && put_records.is_empty()
     }
 
     /// The directory as it is after this batch.
@@ -137,6 +231,21 @@ impl Batch {
         }
         for image in &self.put_images {
             next.put_image(Arc::clone(image));
+        }
+        if !(self.removed_leases.is_empty() && self.put_leases.is_empty()) {
+            let leases = next.leases_mut();
+            for address in &self.removed_leases {
+                leases.remove(*address);
+            }
+            for lease in &self.put_leases {
+                leases.put(Arc::clone(lease));
+            }
+        }
+        if !self.put_records.is_empty() {
+            let records = next.records_mut();
+            for set in &self.put_records {
+                records.put(&set.network, &set.owner, set.records.clone());
+            }
         }
         next
     }
@@ -216,6 +325,14 @@ pub enum Refusal {
         /// Those there are.
         known: Listed<NetworkName>,
     },
+    /// The configuration has no such network.
+    #[error("there is no network {network}; the configuration has {known}")]
+    NoSuchNetwork {
+        /// The network.
+        network: NetworkName,
+        /// Those there are.
+        known: Listed<NetworkName>,
+    },
     /// Nothing tells which network is meant.
     #[error("{vm}: there are several networks ({known}): say which with --network")]
     SeveralNetworks {
@@ -266,6 +383,26 @@ pub enum Refusal {
         /// Who.
         vm: VmName,
     },
+    /// An image without a kernel can not be booted from the network.
+    #[error(
+        "{vm} can not boot image {image} from the network: it has no kernel (add one with `image add --kernel`)"
+    )]
+    NoKernel {
+        /// Who would boot it.
+        vm: VmName,
+        /// The image.
+        image: ImageName,
+    },
+    /// The alias is a name or an alias of another VM, or has a DNS record.
+    #[error("{vm} can not also be called {alias}: {holder} has that name")]
+    AliasTaken {
+        /// Who asked for it.
+        vm: VmName,
+        /// The name.
+        alias: VmName,
+        /// Whose it is.
+        holder: String,
+    },
     /// The VM told other host keys at its first boot.
     #[error(
         "{vm} told its host keys at its first boot already and these are others; the first ones are kept \
@@ -274,6 +411,24 @@ pub enum Refusal {
     FirstBootKept {
         /// Who.
         vm: VmName,
+    },
+    /// A name that a DNS record would stand beside something it can not stand beside.
+    #[error("{owner} of network {network} can not have that record: {why}")]
+    Record {
+        /// The name.
+        owner: RecordName,
+        /// The network.
+        network: NetworkName,
+        /// What is in the way.
+        why: RecordConflict,
+    },
+    /// There is no such DNS record.
+    #[error("network {network} has no such record of {owner}; `seedbed dns list` shows those there are")]
+    UnknownRecord {
+        /// The name.
+        owner: RecordName,
+        /// The network.
+        network: NetworkName,
     },
     /// VMs are clones of the image.
     #[error("image {image} is in use: {clones} would lose the base of their disks; delete them first")]
@@ -302,8 +457,15 @@ impl Refusal {
             | Self::DiskTooSmall { vm, .. }
             | Self::NoCpus { vm }
             | Self::External { vm }
+            | Self::NoKernel { vm, .. }
+            | Self::AliasTaken { vm, .. }
             | Self::FirstBootKept { vm } => Some(vm),
-            Self::UnknownVms { .. } | Self::UnknownImage { .. } | Self::ImageInUse { .. } => None,
+            Self::UnknownVms { .. }
+            | Self::UnknownImage { .. }
+            | Self::ImageInUse { .. }
+            | Self::NoSuchNetwork { .. }
+            | Self::Record { .. }
+            | Self::UnknownRecord { .. } => None,
         }
     }
 
@@ -311,9 +473,33 @@ impl Refusal {
     pub const fn is_not_found(&self) -> bool {
         matches!(
             self,
-            Self::UnknownVms { .. } | Self::UnknownImage { .. } | Self::UnknownNetwork { .. }
+            Self::UnknownVms { .. }
+                | Self::UnknownImage { .. }
+                | Self::UnknownNetwork { .. }
+                | Self::NoSuchNetwork { .. }
+                | Self::UnknownRecord { .. }
         )
     }
+}
+
+/// What stands in the way of a DNS record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordConflict {
+    /// The name is a VM's, or another name of one.
+    #[error("it is VM {0}'s name, and VMs' addresses are the registry's to tell; choose another name")]
+    Vm(VmName),
+    /// RFC 1034 §3.6.2: "If a CNAME RR is present at a node, no other data should be present".
+    #[error("a CNAME has to be its name's only record")]
+    Cname,
+    /// The apex has the zone's SOA and NS records.
+    #[error("the domain itself can not be another name of a host")]
+    ApexCname,
+    /// It is there already.
+    #[error("it is there already")]
+    Same,
+    /// More than an answer can hold.
+    #[error("a name can have at most {0} records")]
+    TooMany(usize),
 }
 
 /// Names in a sentence: the first few, and how many more.

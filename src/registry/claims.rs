@@ -4,24 +4,28 @@ use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use super::change::Refusal;
-use crate::model::{Directory, MacAddress, Network, NetworkName, TapName, VmName, identity, mac};
+use crate::model::{Directory, MacAddress, Network, NetworkName, TapName, Timestamp, VmName, identity, mac};
 
 /// What is taken, and the cursors that make the search for what is free linear in the pool, not in pool × batch.
 #[derive(Debug)]
 pub(super) struct Claims<'a> {
     directory: &'a Directory,
+    now: Timestamp,
     names: HashSet<VmName>,
     macs: HashMap<MacAddress, VmName>,
     addresses: HashMap<Ipv4Addr, VmName>,
     taps: HashSet<TapName>,
+    aliases: HashMap<VmName, VmName>,
     /// Per network, the lowest address that may still be free.
     cursors: HashMap<NetworkName, u32>,
 }
 
 impl<'a> Claims<'a> {
-    pub(super) fn on(directory: &'a Directory) -> Self {
+    pub(super) fn on(directory: &'a Directory, now: Timestamp) -> Self {
         Self {
             directory,
+            now,
+            aliases: HashMap::new(),
             names: HashSet::new(),
             macs: HashMap::new(),
             addresses: HashMap::new(),
@@ -36,11 +40,62 @@ impl<'a> Claims<'a> {
         if self.directory.vm(&name).is_some() {
             return Err(Refusal::NameTaken { name });
         }
+        if let Some(holder) = self.alias_holder(&name) {
+            return Err(Refusal::AliasTaken {
+                vm: name.clone(),
+                alias: name,
+                holder,
+            });
+        }
         if self.names.insert(name.clone()) {
             Ok(())
         } else {
             Err(Refusal::NameTwice { name })
         }
+    }
+
+    /// Claims a VM's other names. One that a record of the network's domain has is taken too, and so are VMs' own.
+    pub(super) fn aliases(
+        &mut self,
+        vm: &VmName,
+        network: &Network,
+        aliases: &[VmName],
+    ) -> Result<(), Refusal> {
+        for alias in aliases {
+            let own = self
+                .directory
+                .vm_aliased(alias)
+                .is_some_and(|holder| holder.name == *vm);
+            let has_record = !self
+                .directory
+                .records()
+                .at(&network.name, alias.as_str())
+                .is_empty();
+            let holder = if self.directory.vm(alias).is_some() || self.names.contains(alias) || alias == vm {
+                Some(format!("VM {alias}"))
+            } else if own {
+                None
+            } else {
+                self.alias_holder(alias)
+                    .or_else(|| has_record.then(|| format!("a DNS record of network {}", network.name)))
+            };
+            if let Some(holder) = holder {
+                return Err(Refusal::AliasTaken {
+                    vm: vm.clone(),
+                    alias: alias.clone(),
+                    holder,
+                });
+            }
+            self.aliases.insert(alias.clone(), vm.clone());
+        }
+        Ok(())
+    }
+
+    fn alias_holder(&self, alias: &VmName) -> Option<String> {
+        let registered = self.directory.vm_aliased(alias).map(|vm| &vm.name);
+        registered
+            .or_else(|| self.aliases.get(alias))
+            .map(|holder| format!("VM {holder}"))
     }
 
     /// Claims a hardware address that the user chose.
@@ -100,7 +155,9 @@ impl<'a> Claims<'a> {
         let free = (from..=pool.last().to_bits())
             .map(Ipv4Addr::from_bits)
             .find(|address| {
-                network.subnet.check(*address).is_ok() && self.address_holder(*address).is_none()
+                network.subnet.check(*address).is_ok()
+                    && self.address_holder(*address).is_none()
+                    && !self.is_lent(*address)
             });
         let Some(address) = free else {
             return Err(Refusal::PoolFull {
@@ -134,6 +191,15 @@ impl<'a> Claims<'a> {
         );
         self.taps.insert(tap.clone());
         tap
+    }
+
+    /// Whether a client has the address for some time yet, or found it taken: it is not chosen by itself, but whoever
+    /// asks for it by name gets it.
+    fn is_lent(&self, address: Ipv4Addr) -> bool {
+        self.directory
+            .leases()
+            .at(address)
+            .is_some_and(|lease| lease.expires > self.now)
     }
 
     fn mac_holder(&self, mac: MacAddress) -> Option<&VmName> {

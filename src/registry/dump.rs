@@ -4,6 +4,8 @@
 //!   {"seedbed":{"schema":1,"revision":42}}
 //!   {"image":{"name":"debian-12",...}}
 //!   {"vm":{"name":"web1",...}}
+//!   {"lease":{"network":"lab",...}}
+//!   {"records":{"network":"lab","owner":"www",...}}
 //! ```
 //! A dump holds all user-data, secrets too: keep it as the registry itself is kept.
 
@@ -11,15 +13,18 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::record::{ImageV1, SCHEMA, VmV1};
+use super::change::RecordSet;
+use super::record::{ImageV1, LeaseV2, RecordSetV2, SCHEMA, VmV1};
 use crate::model::Directory;
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum LineV1 {
+enum LineV1<'a> {
     Seedbed { schema: u64, revision: u64 },
     Image(ImageV1),
-    Vm(Box<VmV1>),
+    Vm(Box<VmV1<'a>>),
+    Lease(LeaseV2),
+    Records(RecordSetV2),
 }
 
 /// Writes every record of the directory, in the order of names, so that two dumps can be compared.
@@ -32,9 +37,38 @@ pub fn dump(directory: &Directory, out: &mut impl Write) -> io::Result<()> {
         .images()
         .map(|image| LineV1::Image(ImageV1::from(&**image)));
     let vms = directory.vms().map(|vm| LineV1::Vm(Box::new(VmV1::from(&**vm))));
-    for line in std::iter::once(head).chain(images).chain(vms) {
+    let mut leases: Vec<_> = directory.leases().iter().collect();
+    leases.sort_by_key(|lease| lease.address);
+    let leases = leases
+        .into_iter()
+        .map(|lease| LineV1::Lease(LeaseV2::from(&**lease)));
+    let records = sets(directory).map(|set| LineV1::Records(RecordSetV2::from(&set)));
+    for line in std::iter::once(head)
+        .chain(images)
+        .chain(vms)
+        .chain(leases)
+        .chain(records)
+    {
         serde_json::to_writer(&mut *out, &line)?;
         out.write_all(b"\n")?;
     }
     Ok(())
+}
+
+/// The DNS records by name.
+fn sets(directory: &Directory) -> impl Iterator<Item = RecordSet> {
+    let mut sets: Vec<RecordSet> = Vec::new();
+    for record in directory.records().iter() {
+        match sets.last_mut() {
+            Some(last) if last.network == record.network && last.owner == record.owner => {
+                last.records.push(record.clone());
+            }
+            _ => sets.push(RecordSet {
+                network: record.network.clone(),
+                owner: record.owner.clone(),
+                records: vec![record.clone()],
+            }),
+        }
+    }
+    sets.into_iter()
 }

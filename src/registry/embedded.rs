@@ -1,8 +1,10 @@
 //! The embedded store: one redb file, owned by one daemon. redb's types stop here.
 //!
 //! ```text
-//!   vms     name -> VmV1 as JSON          meta    "schema"   -> 1
-//!   images  name -> ImageV1 as JSON               "revision" -> number of commits
+//!   vms      name -> VmV1 as JSON             meta  "schema"   -> 2
+//!   images   name -> ImageV1 as JSON                "revision" -> number of commits
+//!   leases   address -> LeaseV2 as JSON
+//!   records  network/owner -> RecordSetV2 as JSON
 //! ```
 
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -13,20 +15,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase as _, ReadableTable, StorageError,
-    TableDefinition, TableError, WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadableTable, StorageError, TableDefinition, TableError,
+    WriteTransaction,
 };
 use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::change::Batch;
-use super::record::{ImageV1, SCHEMA, VmV1};
+use super::record::{self, ImageV1, LeaseV2, RecordSetV2, SCHEMA, VmV1};
 use super::store::{OpenError, Snapshot, Store, StoreError};
-use crate::model::{Image, Revision, Vm};
+use crate::model::{Revision, Vm};
+
+mod load;
 
 const VMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("vms");
 const IMAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("images");
+/// Since schema 2.
+const LEASES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("leases");
+/// Since schema 2.
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// A redb file that holds a registry.
@@ -87,30 +94,11 @@ impl Embedded {
     pub(super) const fn on(database: Database) -> Self {
         Self { database }
     }
-
-    fn read(&self) -> Result<Snapshot, StoreError> {
-        let transaction = self.database.begin_read().map_err(wide)?;
-        let meta = transaction.open_table(META).map_err(table)?;
-        let schema = number(&meta, "schema")?;
-        if schema > SCHEMA {
-            return Err(StoreError::Newer {
-                found: schema,
-                known: SCHEMA,
-            });
-        }
-        let vms = transaction.open_table(VMS).map_err(table)?;
-        let images = transaction.open_table(IMAGES).map_err(table)?;
-        Ok(Snapshot {
-            revision: Revision(number(&meta, "revision")?),
-            vms: records::<VmV1, Vm>(&vms, "VM", |vm| vm.name.as_str())?,
-            images: records::<ImageV1, Image>(&images, "image", |image| image.name.as_str())?,
-        })
-    }
 }
 
 impl Store for Embedded {
     fn load(&self) -> Result<Snapshot, StoreError> {
-        catch_unwind(AssertUnwindSafe(|| self.read()))
+        catch_unwind(AssertUnwindSafe(|| load::snapshot(&self.database)))
             .unwrap_or_else(|_| Err(StoreError::Corrupt("its pages contradict each other".to_owned())))
     }
 
@@ -127,8 +115,9 @@ pub(super) fn settings() -> Builder {
     let mut builder = Database::builder();
     // Every page's checksum is verified before anything is served from it; a registry is small enough.
     builder.set_check_integrity_on_open(true);
-    // All reads are answered by the directory: the cache only serves commits.
-    builder.set_cache_size(32 << 20);
+    // All reads are answered by the directory: the cache only serves commits, and one of 50,000 rows, which overflows
+    // it, takes no longer than with a hundred times as much. After the load it would be full for as long as we live.
+    builder.set_cache_size(256 << 10);
     builder
 }
 
@@ -152,6 +141,9 @@ fn write(transaction: &WriteTransaction, expected: Revision, batch: &Batch) -> R
     }
     let next = Revision(expected.0 + 1);
     meta.insert("revision", next.0).map_err(storage)?;
+    // An earlier release's registry becomes one of this schema by its first change: every schema 1 record is one of
+    // schema 2, but not the other way round, so that the earlier release must refuse it from now on.
+    meta.insert("schema", SCHEMA).map_err(storage)?;
     let mut vms = transaction.open_table(VMS).map_err(table)?;
     for name in &batch.removed_vms {
         vms.remove(name.as_str()).map_err(storage)?;
@@ -175,6 +167,29 @@ fn write(transaction: &WriteTransaction, expected: Revision, batch: &Batch) -> R
             )
             .map_err(storage)?;
     }
+    let mut leases = transaction.open_table(LEASES).map_err(table)?;
+    for address in &batch.removed_leases {
+        leases.remove(address.to_string().as_str()).map_err(storage)?;
+    }
+    for lease in &batch.put_leases {
+        leases
+            .insert(
+                lease.address.to_string().as_str(),
+                document(&LeaseV2::from(&**lease))?.as_slice(),
+            )
+            .map_err(storage)?;
+    }
+    let mut records = transaction.open_table(RECORDS).map_err(table)?;
+    for set in &batch.put_records {
+        let key = record::key(set);
+        if set.records.is_empty() {
+            records.remove(key.as_str()).map_err(storage)?;
+        } else {
+            records
+                .insert(key.as_str(), document(&RecordSetV2::from(set))?.as_slice())
+                .map_err(storage)?;
+        }
+    }
     Ok(next)
 }
 
@@ -187,35 +202,6 @@ fn number(meta: &impl ReadableTable<&'static str, u64>, key: &str) -> Result<u64
     value
         .map(|value| value.value())
         .ok_or_else(|| StoreError::Corrupt(format!("its {key} is missing")))
-}
-
-/// Reads a table of JSON documents; one that is no record is damage, and is named.
-fn records<Stored, Record>(
-    table: &impl ReadableTable<&'static str, &'static [u8]>,
-    kind: &str,
-    name_of: impl Fn(&Record) -> &str,
-) -> Result<Vec<Arc<Record>>, StoreError>
-where
-    Stored: DeserializeOwned,
-    Record: TryFrom<Stored, Error: std::fmt::Display>,
-{
-    let mut all = Vec::new();
-    for entry in table.iter().map_err(storage)? {
-        let (key, value) = entry.map_err(storage)?;
-        let corrupt = |why: &dyn std::fmt::Display| {
-            StoreError::Corrupt(format!(
-                "the record of {kind} `{}`: {why}",
-                key.value().escape_debug()
-            ))
-        };
-        let stored: Stored = serde_json::from_slice(value.value()).map_err(|why| corrupt(&why))?;
-        let record = Record::try_from(stored).map_err(|why| corrupt(&why))?;
-        if name_of(&record) != key.value() {
-            return Err(corrupt(&format_args!("it names itself {}", name_of(&record))));
-        }
-        all.push(Arc::new(record));
-    }
-    Ok(all)
 }
 
 /// Makes an empty registry beside its place, and moves it there when it is on disk.

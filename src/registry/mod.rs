@@ -18,16 +18,19 @@ use crate::model::{Clock, Directory, Network, Revision, Vm};
 mod apply;
 pub mod change;
 mod claims;
+mod common;
 pub mod dump;
 mod embedded;
+mod lending;
 mod record;
+mod records;
 mod store;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use apply::apply;
-pub use change::{Change, Edit, Effect, NewVm, Refusal};
+pub use change::{Change, CustomEdit, Edit, Effect, NewVm, Refusal};
 pub use store::OpenError;
 use store::Store;
 use writer::{Reopen, Writer};

@@ -7,8 +7,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::change::Batch;
-use crate::model::{Image, Revision, Vm};
+use super::change::{Batch, RecordSet};
+use crate::model::{Image, Lease, Revision, Vm};
 
 /// Keeps the records.
 pub(super) trait Store: Send {
@@ -25,6 +25,8 @@ pub(super) struct Snapshot {
     pub(super) revision: Revision,
     pub(super) vms: Vec<Arc<Vm>>,
     pub(super) images: Vec<Arc<Image>>,
+    pub(super) leases: Vec<Arc<Lease>>,
+    pub(super) records: Vec<RecordSet>,
 }
 
 /// Why records could not be read or written.

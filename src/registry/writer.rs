@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::CommitError;
-use super::change::Batch;
+use super::change::{Batch, RecordSet};
 use super::store::{OpenError, Snapshot, Store, StoreError};
 use crate::model::{Directory, Network, Revision};
 
@@ -128,7 +128,11 @@ pub(super) fn loaded(store: &dyn Store, path: &Path, networks: Vec<Network>) -> 
 }
 
 fn is_same(one: &Directory, other: &Directory) -> bool {
-    one.revision() == other.revision() && one.vms().eq(other.vms()) && one.images().eq(other.images())
+    one.revision() == other.revision()
+        && one.vms().eq(other.vms())
+        && one.images().eq(other.images())
+        && one.leases() == other.leases()
+        && one.records() == other.records()
 }
 
 /// The directory of what was loaded. Records that claim the same name or address are damage, not a choice to make.
@@ -137,6 +141,20 @@ pub(super) fn directory(networks: Vec<Network>, snapshot: Snapshot) -> Result<Di
     directory.set_revision(snapshot.revision);
     for image in snapshot.images {
         directory.put_image(image);
+    }
+    directory.reserve_vms(snapshot.vms.len());
+    let leases = directory.leases_mut();
+    for lease in snapshot.leases {
+        leases.put(lease);
+    }
+    let records = directory.records_mut();
+    for RecordSet {
+        network,
+        owner,
+        records: set,
+    } in snapshot.records
+    {
+        records.put(&network, &owner, set);
     }
     for vm in snapshot.vms {
         let holder = directory

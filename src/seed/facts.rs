@@ -84,7 +84,13 @@ impl Facts {
             default_user: image.map(|image| image.default_user.clone()),
             swap_device: has_swap.then(|| SWAP_DEVICE.to_owned()),
             seed_url: url(network),
-            ntp: network.ntp.iter().map(ToString::to_string).collect(),
+            ntp: network
+                .dhcp
+                .settings
+                .ntp
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 

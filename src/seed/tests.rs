@@ -13,7 +13,7 @@ pub(crate) fn network(subnet: &str) -> Network {
 
 pub(crate) fn vm(name: &str, address: &str) -> Vm {
     Vm {
-        keys: vec![KEY.parse().unwrap()],
+        keys: vec![KEY.parse().unwrap()].into(),
         ..examples::vm(name, address)
     }
 }
@@ -90,7 +90,7 @@ fn a_vm_without_swap_is_served_exactly_this() {
 #[test]
 fn a_vm_with_a_swap_disk_and_time_servers_is_served_exactly_this() {
     let mut network = network("10.77.0.1/24");
-    network.ntp = vec!["10.77.0.1".parse().unwrap(), "10.77.0.2".parse().unwrap()];
+    network.dhcp.settings.ntp = vec!["10.77.0.1".parse().unwrap(), "10.77.0.2".parse().unwrap()];
     let seed = seed(&with_swap(vm("web1", "10.77.0.5")), &network);
     let ntp = "ntp:\n  enabled: true\n  servers: [\"10.77.0.1\", \"10.77.0.2\"]\n";
     let parts = parts(&seed.vendor_data);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use seedbed::control::{AddVms, LaunchVms, Request};
+use seedbed::control::{AddVms, CustomSettings, LaunchVms, Request};
 
 use crate::fake::{Fake, Run, vm};
 
@@ -73,6 +73,7 @@ fn all_that_is_asked_for_reaches_the_daemon() {
                 user_data: Some(b"#cloud-config\n{}\n".to_vec()),
                 template: Some("course".to_owned()),
                 network: Some("lab".to_owned()),
+                custom: CustomSettings::default(),
             },
             image: "debian-12".to_owned(),
             cpus: Some(2),

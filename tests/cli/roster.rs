@@ -25,6 +25,7 @@ fn rows_reach_the_daemon_with_their_lines() {
         name: "web1".to_owned(),
         mac: Some("52:54:00:aa:bb:cc".to_owned()),
         ip: Some("10.77.0.20".to_owned()),
+        aliases: Vec::new(),
     };
     assert_eq!(
         fake.request(),

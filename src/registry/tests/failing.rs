@@ -134,7 +134,7 @@ async fn a_reopened_store_that_holds_anything_else_is_refused_and_looked_at_agai
         let snapshot = |revision, names: &[&str]| Snapshot {
             revision: Revision(revision),
             vms: vms(names),
-            images: Vec::new(),
+            ..Snapshot::default()
         };
         let holds = Arc::new(Mutex::new(snapshot(1, &["web1"])));
         let held_later = Arc::clone(&holds);

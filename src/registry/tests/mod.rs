@@ -8,7 +8,7 @@ use super::change::{Change, NewVm};
 use crate::model::examples::{self, KEY};
 use crate::model::image::{Boot, DiskFormat};
 use crate::model::{
-    Bytes, Clock, Directory, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, VmName,
+    Bytes, Clock, Custom, Directory, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, VmName,
 };
 
 mod disk;
@@ -49,10 +49,11 @@ fn new(text: &str) -> NewVm {
         network: None,
         mac: None,
         address: None,
-        keys: vec![KEY.parse().unwrap()],
+        keys: vec![KEY.parse().unwrap()].into(),
         template: "default".parse().unwrap(),
         user_data: None,
         hosting: Hosting::External,
+        custom: Custom::default(),
     }
 }
 

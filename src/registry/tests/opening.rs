@@ -127,12 +127,12 @@ fn tampered(table: &str, key: &str, value: &[u8]) -> (tempfile::TempDir, OpenErr
 
 #[test]
 fn a_newer_schema_is_refused_with_a_hint() {
-    let (_directory, error) = tampered("meta", "schema", &2_u64.to_le_bytes());
+    let (_directory, error) = tampered("meta", "schema", &3_u64.to_le_bytes());
     assert!(matches!(
         error,
         OpenError::Newer {
-            found: 2,
-            known: 1,
+            found: 3,
+            known: 2,
             ..
         }
     ));
@@ -142,6 +142,40 @@ fn a_newer_schema_is_refused_with_a_hint() {
             .contains("start the release that wrote it, or a newer one"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_registry_of_schema_1_opens_and_becomes_one_of_schema_2_by_its_first_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.redb");
+    let registry = opened(&path, vec![lab()]);
+    registry.commit(register([new("web1")])).await.unwrap();
+    drop(registry);
+    // What schema 1 had: no tables for leases and records.
+    let database = Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    for name in ["leases", "records"] {
+        let table: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(name);
+        assert!(transaction.delete_table(table).unwrap(), "{name}");
+    }
+    let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    transaction.open_table(meta).unwrap().insert("schema", 1).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let registry = opened(&path, vec![lab()]);
+    assert_eq!(registry.read().vms().count(), 1);
+    registry.commit(register([new("web2")])).await.unwrap();
+    drop(registry);
+    let database = Database::open(&path).unwrap();
+    let reading = redb::ReadableDatabase::begin_read(&database).unwrap();
+    let schema = reading
+        .open_table(meta)
+        .unwrap()
+        .get("schema")
+        .unwrap()
+        .unwrap()
+        .value();
+    assert_eq!(schema, 2);
 }
 
 #[test]

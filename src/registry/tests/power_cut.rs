@@ -52,6 +52,7 @@ fn run() -> Run {
                 revision,
                 vms: directory.vms().cloned().collect(),
                 images: directory.images().cloned().collect(),
+                ..Snapshot::default()
             },
         );
     }

@@ -1,0 +1,106 @@
+//! What is set for one VM alone: from what a client wrote to what it means, and back.
+
+use super::selection::parse;
+use crate::control::{CustomSettings, Refusal};
+use crate::model::{DhcpSettings, Route, Vm};
+use crate::registry::CustomEdit;
+
+/// What the settings mean as a change.
+pub(super) fn edit(written: &CustomSettings) -> Result<CustomEdit, Refusal> {
+    let CustomSettings {
+        aliases,
+        dns,
+        ntp,
+        search,
+        mtu,
+        routes,
+        options,
+        boot,
+    } = written;
+    Ok(CustomEdit {
+        aliases: each(aliases.as_deref(), parse)?,
+        dns: each(dns.as_deref(), parse)?,
+        ntp: each(ntp.as_deref(), parse)?,
+        search: each(search.as_deref(), parse)?,
+        mtu: mtu.as_deref().map(self::mtu).transpose()?,
+        routes: each(routes.as_deref(), route)?,
+        options: each(options.as_deref(), parse)?,
+        boot: boot
+            .as_deref()
+            .map(|text| {
+                if text.is_empty() {
+                    Ok(None)
+                } else {
+                    parse(text).map(Some)
+                }
+            })
+            .transpose()?,
+    })
+}
+
+/// Reads a list; empty texts stand for nothing, so that `--ntp ''` empties one.
+fn each<T>(
+    written: Option<&[String]>,
+    meant: impl Fn(&str) -> Result<T, Refusal>,
+) -> Result<Option<Vec<T>>, Refusal> {
+    let Some(written) = written else { return Ok(None) };
+    let texts = written.iter().filter(|text| !text.is_empty());
+    texts.map(|text| meant(text)).collect::<Result<_, _>>().map(Some)
+}
+
+fn mtu(text: &str) -> Result<Option<u16>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    // RFC 2132 §5.1 allows 68; RFC 791 makes every host take 576, and less than that is a typing error.
+    text.parse()
+        .ok()
+        .filter(|mtu| *mtu >= 576)
+        .map(Some)
+        .ok_or_else(|| {
+            Refusal::request(format!(
+                "`{}` is not an MTU from 576 to 65535",
+                text.escape_debug()
+            ))
+        })
+}
+
+fn route(text: &str) -> Result<Route, Refusal> {
+    let (to, via) = text.split_once('=').ok_or_else(|| {
+        Refusal::request(format!(
+            "`{}` is not a route such as 192.168.0.0/16=10.77.0.9",
+            text.escape_debug()
+        ))
+    })?;
+    Route::parse(to, via).map_err(|error| Refusal::request(error.to_string()))
+}
+
+/// What DHCP tells a VM alone, a setting a line.
+pub(super) fn lines(vm: &Vm) -> Vec<String> {
+    let Some(settings) = vm.dhcp() else {
+        return Vec::new();
+    };
+    let DhcpSettings {
+        dns,
+        ntp,
+        search,
+        mtu,
+        routes,
+        options,
+    } = settings;
+    let mut lines = Vec::new();
+    let mut line = |key: &str, values: Vec<String>| {
+        if !values.is_empty() {
+            lines.push(format!("{key}: {}", values.join(", ")));
+        }
+    };
+    line("dns", dns.iter().map(ToString::to_string).collect());
+    line("ntp", ntp.iter().map(ToString::to_string).collect());
+    line("search", search.iter().map(ToString::to_string).collect());
+    line("mtu", mtu.iter().map(ToString::to_string).collect());
+    line("routes", routes.iter().map(ToString::to_string).collect());
+    for option in options {
+        line(&format!("option {}", option.code()), vec![option.value()]);
+    }
+    lines
+}

@@ -183,7 +183,8 @@ def line(service, name, size, figures):
     shown.append(f"{figures['memory_start']['rss']:6.1f} MiB")
     if "load" in figures:
         load, rate = figures["load"], figures["rate"]
-        shown.append(f"{load['per_second']:8.0f}/s {load['cpu_us']:7.1f} us ({load['lost']} lost), p50 {rate['p50_us']:.0f} us")
+        shown.append(f"{load['per_second']:8.0f}/s {load['cpu_us']:7.1f} us ({load['lost']} lost)")
+        shown.append(f"p50 {rate['p50_us']:.0f} us")
         shown.append(f"driver {load['driver_cpu_us']:.1f} us")
     if "burst" in figures:
         shown.append(f"burst {figures['burst']['until_last_ms']:.0f} ms, {figures['burst']['lost']} lost")

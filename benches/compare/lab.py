@@ -141,7 +141,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def idle(self):
-        """Waits until it has worked off what was asked before, so that the next measurement finds it as it finds others."""
+        """Waits until it has worked off what was asked before: the next measurement finds every server at rest."""
         for _ in range(100):
             before = self.cpu()
             time.sleep(0.05)
@@ -150,7 +150,7 @@ class Server:
 
     @contextlib.contextmanager
     def profiled(self, report):
-        """Samples where it spends its CPU time meanwhile, and writes the functions by their share; None does nothing."""
+        """Samples where its CPU time goes meanwhile, and writes the functions by their share; None does nothing."""
         if report is None:
             yield
             return
@@ -165,7 +165,8 @@ class Server:
         finally:
             recorder.send_signal(signal.SIGINT)
             recorder.wait(timeout=30)
-        report.write_text(run("perf", "report", "--stdio", "--no-children", "--percent-limit", "0.3", "-i", str(samples)))
+        told = run("perf", "report", "--stdio", "--no-children", "--percent-limit", "0.3", "-i", str(samples))
+        report.write_text("\n".join(line.rstrip() for line in told.splitlines()) + "\n")
 
     def memory(self):
         """MiB: resident, proportional and private."""

@@ -5,7 +5,7 @@ import platform
 import re
 from pathlib import Path
 
-from lab import run
+from lab import Failed, run
 
 
 def describe(root):
@@ -22,9 +22,19 @@ def describe(root):
         "system": release[1] if release else "unknown",
         "neighbours": int(threshold.read_text()) if threshold.exists() else None,
         "load": os.getloadavg()[0],
-        "commit": run("git", "-c", "safe.directory=*", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12").strip(),
+        "commit": commit(root),
         "rustc": version(root),
     }
+
+
+def commit(root):
+    """Of the checkout, and whether it was changed since; a checkout without git has none."""
+    try:
+        describe = ("describe", "--always", "--dirty", "--abbrev=12")
+        # (Root may look into a user's checkout.)
+        return run("git", "-c", "safe.directory=*", "-C", str(root), *describe).strip()
+    except (Failed, OSError):
+        return "unknown"
 
 
 def version(root):

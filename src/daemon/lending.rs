@@ -1,7 +1,10 @@
 //! The registry as the DHCP servers' ledger: leases become records, and strangers are remembered.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
+use super::discovered::Discovered;
 use crate::dhcp::{Ledger, Seen};
 use crate::model::{Clock, Lease};
 use crate::registry::{Change, Registry};
@@ -9,6 +12,7 @@ use crate::registry::{Change, Registry};
 /// What leases and strangers are kept in.
 pub(super) struct Book {
     pub(super) registry: Registry,
+    pub(super) discovered: Arc<Discovered>,
     pub(super) clock: Clock,
 }
 
@@ -20,6 +24,6 @@ impl Ledger for Book {
     }
 
     fn seen(&self, seen: Seen) {
-        tracing::debug!(?seen, at = ?self.clock.now(), "seen");
+        self.discovered.note(seen, self.clock.now());
     }
 }

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Daemon;
+use super::discovered::Discovered;
 use super::guard::Guard;
+use super::hostnames::Naming;
 use super::rungs;
 use super::status::Status;
 use crate::config::{AccelChoice, Config};
@@ -218,14 +220,17 @@ pub(super) fn daemon(
     registry: Registry,
     host: Host,
     written: watch::Receiver<Revision>,
+    discovered: Arc<Discovered>,
 ) -> Result<Daemon, Refusal> {
     let templates = Templates::load(config.templates_dir.as_deref())?;
     let parallel = std::thread::available_parallelism().map_or(2, usize::from) * 2;
     Ok(Daemon {
         accel: accel(config.accel)?,
         clock: Clock,
+        discovered,
         guard: Guard::new(registry.published(), host.clone()),
         host,
+        host_names: Naming::default(),
         locks: std::sync::Mutex::default(),
         registry,
         rungs_changed: rungs::Changed::default(),

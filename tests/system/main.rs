@@ -17,6 +17,7 @@ mod foreign_clients;
 mod guests;
 mod lab;
 mod lifecycle;
+mod names;
 mod nat;
 mod quickstart;
 mod recovery;

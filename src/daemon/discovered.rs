@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Daemon;
+use crate::dhcp::Seen;
 use crate::export;
 use crate::model::{Directory, MacAddress, NetworkName, Timestamp, mac};
 
@@ -19,19 +20,6 @@ const REMEMBERED: usize = 1_024;
 const SAID: usize = 64;
 /// How often what was seen is written.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
-
-/// A client without a record, as DHCP saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
-    /// The network it asked on.
-    pub(super) network: NetworkName,
-    /// Its hardware address.
-    pub(super) mac: MacAddress,
-    /// What it calls itself (option 12), as it came.
-    pub(super) hostname: Option<String>,
-    /// Its vendor class (option 60), as it came.
-    pub(super) vendor: Option<String>,
-}
 
 /// What is remembered of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,18 +48,11 @@ impl Discovered {
     }
 
     /// Remembers that a client asked. Cheap, and never writes: a flood of packets may come through here.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "called by the DHCP service where unregistered is `discover`"
-        )
-    )]
     pub(super) fn note(&self, seen: Seen, now: Timestamp) {
         let mut memory = self.lock();
         memory.unwritten = true;
         let of_network = memory.networks.entry(seen.network).or_default();
-        let (hostname, vendor) = (said(seen.hostname), said(seen.vendor));
+        let (hostname, vendor) = (said(seen.hostname.as_deref()), said(seen.vendor.as_deref()));
         if let Some(known) = of_network.get_mut(&seen.mac) {
             known.last = now;
             known.count = known.count.saturating_add(1);
@@ -171,7 +152,7 @@ fn make_room(known: &mut BTreeMap<MacAddress, Known>) {
 }
 
 /// What of a client's own words is kept: it may send anything.
-fn said(text: Option<String>) -> Option<Box<str>> {
+fn said(text: Option<&str>) -> Option<Box<str>> {
     let plain: String = text?.chars().filter(|c| !c.is_control()).take(SAID).collect();
     (!plain.is_empty()).then(|| plain.into())
 }
@@ -195,8 +176,8 @@ fn parsed(line: &str) -> Option<(NetworkName, MacAddress, Known)> {
         first: Timestamp(first),
         last: Timestamp(last),
         count: fields.next()?.parse().ok()?,
-        hostname: said(fields.next().map(str::to_owned)),
-        vendor: said(fields.next().map(str::to_owned)),
+        hostname: said(fields.next()),
+        vendor: said(fields.next()),
     };
     Some((network, mac, known))
 }
@@ -276,8 +257,8 @@ mod tests {
     fn what_was_seen_outlives_the_daemon() {
         let (before, after) = (Discovered::default(), Discovered::default());
         let client = Seen {
-            hostname: Some("nas\t\n\u{1b}[31m".to_owned()),
-            vendor: Some("x".repeat(300)),
+            hostname: Some("nas\t\n\u{1b}[31m".into()),
+            vendor: Some("x".repeat(300).into()),
             ..seen(1)
         };
         before.note(client, Timestamp(5));

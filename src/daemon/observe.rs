@@ -41,7 +41,7 @@ async fn take(daemon: &Daemon, event: Event) {
     }
     let known = vm.first_boot.is_some();
     if let Some(progress) = daemon.status.observe(&event, known, daemon.clock.now()) {
-        rungs::keep(daemon, &vm.name, progress.step);
+        rungs::keep(daemon, &vm, progress.step);
         tracing::info!(vm = %vm.name, step = %progress.step, "{} reached {}.", vm.name, progress.step);
     }
 }
@@ -50,13 +50,13 @@ async fn remember_first_boot(daemon: &Daemon, vm: &Vm, host_keys: &[SshKey]) {
     if vm
         .first_boot
         .as_ref()
-        .is_some_and(|known| known.host_keys == host_keys)
+        .is_some_and(|known| *known.host_keys == *host_keys)
     {
         return;
     }
     let first_boot = FirstBoot {
         at: daemon.clock.now(),
-        host_keys: host_keys.to_vec(),
+        host_keys: host_keys.to_vec().into(),
     };
     if let Err(error) = daemon
         .commit(Change::FirstBoot {
@@ -83,7 +83,11 @@ pub(super) async fn knock(daemon: Arc<Daemon>, stop: CancellationToken) {
 
 async fn knock_once(daemon: &Arc<Daemon>) {
     let mut tries = JoinSet::new();
-    for vm in daemon.directory().vms().filter(|vm| waits_for_ssh(daemon, vm)) {
+    for vm in daemon
+        .directory()
+        .each_vm()
+        .filter(|vm| waits_for_ssh(daemon, vm))
+    {
         let (daemon, vm) = (Arc::clone(daemon), Arc::clone(vm));
         tries.spawn(async move {
             if answers(&vm).await {

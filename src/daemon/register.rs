@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Daemon, custom, machines, selection, several};
 use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms};
-use crate::model::{Custom, Hosting, NetworkName, TemplateName, Vm, mac};
+use crate::model::{Custom, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
 use crate::registry::{self, Change, CommitError, Edit, NewVm};
 
 /// Registers VMs that someone else runs.
@@ -147,7 +147,7 @@ fn imported(
         network: network.cloned(),
         mac: selection::hardware(row.mac.as_ref())?,
         address: selection::address(row.ip.as_ref())?,
-        keys: Vec::new(),
+        keys: SshKeys::default(),
         template: template.clone(),
         user_data: None,
         hosting: Hosting::External,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::Daemon;
 use crate::control::{Refusal, Select};
-use crate::model::{Bytes, Directory, MacAddress, NetworkName, SshKey, TemplateName, Vm, VmName, mac, range};
+use crate::model::{
+    Bytes, Directory, MacAddress, NetworkName, SshKey, SshKeys, TemplateName, Vm, VmName, mac, range,
+};
 use crate::seed;
 
 /// Reads any value whose refusal is a sentence.
@@ -45,7 +47,7 @@ pub(super) fn hardware(text: Option<&String>) -> Result<Option<MacAddress>, Refu
 
 /// Refuses the hardware addresses of our own bridges: two stations of one segment would share one.
 pub(super) async fn no_bridges(daemon: &Daemon, macs: &[MacAddress]) -> Result<(), Refusal> {
-    for network in daemon.directory().networks() {
+    for network in daemon.directory().networks().filter(|network| network.is_local()) {
         let bridge = daemon.host.mac_of_bridge(&network.bridge).await;
         let bridge = bridge?;
         if macs.contains(&bridge) {
@@ -79,7 +81,7 @@ pub(super) fn check_size(cpus: u16, memory: Bytes) -> Result<(), Refusal> {
 }
 
 /// Reads key lines, each once.
-pub(super) fn keys(lines: &[String]) -> Result<Vec<SshKey>, Refusal> {
+pub(super) fn keys(lines: &[String]) -> Result<SshKeys, Refusal> {
     let mut keys: Vec<SshKey> = Vec::new();
     for line in lines {
         let key = parse(line)?;
@@ -87,7 +89,7 @@ pub(super) fn keys(lines: &[String]) -> Result<Vec<SshKey>, Refusal> {
             keys.push(key);
         }
     }
-    Ok(keys)
+    Ok(keys.into())
 }
 
 /// Checks user-data before anything is made for it.

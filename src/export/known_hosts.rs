@@ -18,7 +18,7 @@ fn lines(directory: &Directory, vm: &Vm, out: &mut dyn Write) -> io::Result<()> 
     let (full, short) = names(directory, vm);
     let names = [Some(short), full, Some(vm.address.to_string())];
     let names = names.into_iter().flatten().collect::<Vec<_>>().join(",");
-    for key in &boot.host_keys {
+    for key in boot.host_keys.iter() {
         // Type and key; the comment is the guest's own text, and nobody needs it.
         let mut words = key.as_str().split(' ');
         if let (Some(kind), Some(blob)) = (words.next(), words.next()) {
@@ -48,7 +48,8 @@ mod tests {
         let host_keys = vec![
             format!("{KEY} root@localhost").parse().unwrap(),
             KEY.parse().unwrap(),
-        ];
+        ]
+        .into();
         let told = Vm {
             first_boot: Some(FirstBoot {
                 at: Timestamp(1),

@@ -20,6 +20,8 @@ pub mod sysctl;
 pub mod tap;
 
 #[cfg(test)]
+mod dhcp_wire_tests;
+#[cfg(test)]
 mod frame;
 #[cfg(test)]
 mod namespace;

@@ -127,6 +127,9 @@ fn bridge_table(guarded: &[Guarded], segments: &[Segment]) -> String {
 ///
 /// A reserved group address (01:80:c2:00:00:0x) never comes by here: that its source is not learnt is a setting of the
 /// bridge, made by [`Host::ensure_bridge`](super::Host::ensure_bridge).
+///
+/// A guest asks for its lease in packets that every stack takes, without IP options and in one piece, and a handful of
+/// them a second: a flood from one tap ends here, before it fills the server's queue for all.
 const BRIDGE_CHAINS: &str = r"
 	chain prerouting {
 		type filter hook prerouting priority -300; policy accept;
@@ -176,7 +179,18 @@ const BRIDGE_CHAINS: &str = r"
 		counter drop
 	}
 
+	set dhcp_rate {
+		typeof iifname
+		flags dynamic
+		timeout 1m
+		size 4096
+	}
+
 	chain guest_dhcp {
+		ip hdrlength != 5 counter drop
+		ip ttl 0 counter drop
+		ip frag-off & 0x3fff != 0 counter drop
+		update @dhcp_rate { iifname limit rate over 10/second burst 20 packets } counter drop
 		iifname . ether saddr . ip saddr @tap_station iifname . @th,288,48 @tap_chaddr accept
 		ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 iifname . @th,288,48 @tap_chaddr accept
 		counter drop

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::frame::{BROADCAST, Mac, arp, bootp, ethernet, ipv4, ipv6, syn, udp};
 use super::namespace::{self, ip};
-use super::wire::{ALL, GATEWAY, IPV4, NONE, Port, WORLD_ROUTER, Wire};
+use super::wire::{GATEWAY, IPV4, NONE, Port, WORLD_ROUTER, Wire};
 
 #[test]
 fn an_honest_guest_is_heard() {
@@ -100,93 +100,6 @@ fn a_guest_answers_arp_only_for_itself() {
             }
         },
     );
-}
-
-#[test]
-fn a_guest_asks_for_its_own_lease() {
-    namespace::inside("host::spoofing::a_guest_asks_for_its_own_lease", async |host| {
-        let mut wire = Wire::new(&host).await;
-        let (web, db) = (wire.web.station(), wire.db.station());
-        let server = UdpSocket::bind("0.0.0.0:67").unwrap();
-        server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let request = |from: (Ipv4Addr, u16), to: Ipv4Addr, to_mac: Mac, chaddr: Mac| {
-            ethernet(to_mac, web.0, IPV4, &udp(from, (to, 67), &bootp(1, chaddr)))
-        };
-        let gateway = wire.gateway_mac;
-        let heard = || {
-            let mut buffer = [0; 600];
-            let (_, from) = server.recv_from(&mut buffer).unwrap();
-            (buffer[28..34].to_vec(), from.ip())
-        };
-        // Dropped ones first: the server then hears the honest ones only, in their order.
-        for frame in [
-            request((NONE, 68), ALL, BROADCAST, db.0),
-            request((NONE, 1068), ALL, BROADCAST, web.0),
-            request((NONE, 68), GATEWAY, gateway, web.0),
-            request((db.1, 68), GATEWAY, gateway, web.0),
-            request((web.1, 68), GATEWAY, gateway, db.0),
-        ] {
-            wire.web.send(&frame);
-        }
-        let discover = request((NONE, 68), ALL, BROADCAST, web.0);
-        assert!(!wire.web_reaches_db(&discover), "a neighbour heard it");
-        wire.web.send(&request((web.1, 68), GATEWAY, gateway, web.0));
-        assert_eq!(heard(), (web.0.to_vec(), NONE.into()));
-        assert_eq!(heard(), (web.0.to_vec(), web.1.into()));
-    });
-}
-
-#[test]
-fn only_our_own_server_answers_and_only_whom_it_answers_hears() {
-    let name = "host::spoofing::only_our_own_server_answers_and_only_whom_it_answers_hears";
-    namespace::inside(name, async |host| {
-        let mut wire = Wire::new(&host).await;
-        let (web, db) = (wire.web.station(), wire.db.station());
-        let uplink = wire.other.station();
-        let offer = |from: (Mac, Ipv4Addr), ports: (u16, u16)| {
-            let datagram = udp((from.1, ports.0), (ALL, ports.1), &bootp(2, db.0));
-            ethernet(BROADCAST, from.0, IPV4, &datagram)
-        };
-        for ports in [(67, 68), (1067, 68), (67, 1068)] {
-            assert!(!wire.web_reaches_db(&offer(web, ports)), "a guest, {ports:?}");
-            assert!(
-                !wire.other_reaches_db(&offer(uplink, ports)),
-                "the uplink, {ports:?}"
-            );
-            // Nor the uplink's servers: they might give it an address of theirs.
-            wire.web.send(&offer(web, ports));
-        }
-        let sentinel = wire.web.honest(1000);
-        wire.web.send(&sentinel);
-        let at_uplink = wire.other.until(&sentinel);
-        let heard = at_uplink.iter().any(|frame| chaddr(frame) == Some(&db.0[..]));
-        assert!(!heard, "the uplink heard a guest's offer");
-        drop(wire.db.until(&sentinel));
-
-        let server = UdpSocket::bind("0.0.0.0:67").unwrap();
-        server.set_broadcast(true).unwrap();
-        broadcast(&server, &bootp(2, db.0));
-        let offered = wire.db.receive();
-        assert_eq!(chaddr(&offered), Some(&db.0[..]));
-        let sentinel = wire.db.honest(1001);
-        wire.db.send(&sentinel);
-        let seen = wire.web.until(&sentinel);
-        assert!(
-            !seen.iter().any(|frame| chaddr(frame) == Some(&db.0[..])),
-            "web heard db's offer"
-        );
-    });
-}
-
-/// The client's hardware address in a DHCP frame.
-fn chaddr(frame: &[u8]) -> Option<&[u8]> {
-    frame.get(42 + 28..42 + 34)
-}
-
-/// Sends an answer to everyone on the bridge.
-fn broadcast(server: &UdpSocket, message: &[u8]) {
-    socket2::SockRef::from(server).bind_device(Some(b"lab0")).unwrap();
-    server.send_to(message, (ALL, 68)).unwrap();
 }
 
 #[test]

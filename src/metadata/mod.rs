@@ -20,7 +20,6 @@ pub mod answer;
 pub mod caller;
 pub mod form;
 pub mod request;
-mod seats;
 pub mod serve;
 
 /// Who has an address on a bridge, as the kernel knows it.

@@ -24,9 +24,9 @@ use super::Neighbours;
 use super::answer::{self, Response, Verdict};
 use super::caller::{Caller, Stranger, identify};
 use super::request::{Malformed, Method, Request, check_headers, check_host};
-use super::seats::{Seat, Seats};
 use crate::model::directory::Published;
 use crate::model::{BridgeName, Event, EventKind, Network};
+use crate::net::{Seat, Seats};
 use crate::seed::Templates;
 
 /// A bound socket of one network, not serving yet.

@@ -1,10 +1,11 @@
 //! The directory: an immutable view of all records at one revision, which every reader holds without waiting.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::image::Image;
+use super::index::Index;
 use super::lease::Leases;
 use super::mac::MacAddress;
 use super::name::{ImageName, NetworkName, TapName, VmName};
@@ -17,16 +18,14 @@ use super::vm::Vm;
 pub struct Revision(pub u64);
 
 /// All records at one revision, found by name, hardware address, IP address or tap.
+///
+/// A clone shares its parts with the original; changing one of them copies only that part.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
     revision: Revision,
-    networks: BTreeMap<NetworkName, Arc<Network>>,
-    images: BTreeMap<ImageName, Arc<Image>>,
-    by_name: BTreeMap<VmName, Arc<Vm>>,
-    by_mac: HashMap<MacAddress, Arc<Vm>>,
-    by_address: HashMap<Ipv4Addr, Arc<Vm>>,
-    by_tap: HashMap<TapName, Arc<Vm>>,
-    by_alias: HashMap<VmName, Arc<Vm>>,
+    networks: Arc<BTreeMap<NetworkName, Arc<Network>>>,
+    images: Arc<BTreeMap<ImageName, Arc<Image>>>,
+    vms: Arc<Index>,
     leases: Arc<Leases>,
     records: Arc<DnsRecords>,
 }
@@ -39,7 +38,7 @@ impl Directory {
             .map(|network| (network.name.clone(), Arc::new(network)))
             .collect();
         Self {
-            networks,
+            networks: Arc::new(networks),
             ..Self::default()
         }
     }
@@ -64,34 +63,56 @@ impl Directory {
         self.networks.get(name)
     }
 
-    /// The VMs, by name.
+    /// How many VMs there are.
+    pub fn vm_count(&self) -> usize {
+        self.vms.len()
+    }
+
+    /// The VMs, by name. They are sorted for the caller: who needs no order takes [`Self::each_vm`].
     pub fn vms(&self) -> impl ExactSizeIterator<Item = &Arc<Vm>> {
-        self.by_name.values()
+        let mut vms: Vec<&Arc<Vm>> = self.each_vm().collect();
+        vms.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        vms.into_iter()
+    }
+
+    /// The VMs, in no order.
+    pub fn each_vm(&self) -> impl Iterator<Item = &Arc<Vm>> {
+        self.vms.all()
     }
 
     /// The VM of that name.
     pub fn vm(&self, name: &VmName) -> Option<&Arc<Vm>> {
-        self.by_name.get(name)
+        self.vm_named(name.as_str())
+    }
+
+    /// The VM of that name, for those who were sent some text: one that is no name names nobody.
+    pub fn vm_named(&self, name: &str) -> Option<&Arc<Vm>> {
+        self.vms.named(name)
     }
 
     /// The VM whose NIC has that hardware address.
     pub fn vm_by_mac(&self, mac: MacAddress) -> Option<&Arc<Vm>> {
-        self.by_mac.get(&mac)
+        self.vms.by_mac(mac)
     }
 
     /// The VM that has that address.
     pub fn vm_at(&self, address: Ipv4Addr) -> Option<&Arc<Vm>> {
-        self.by_address.get(&address)
+        self.vms.at(address)
     }
 
     /// The VM behind that tap.
     pub fn vm_behind(&self, tap: &TapName) -> Option<&Arc<Vm>> {
-        self.by_tap.get(tap)
+        self.vms.behind(tap)
     }
 
     /// The VM that has that name as another of its own.
     pub fn vm_aliased(&self, alias: &VmName) -> Option<&Arc<Vm>> {
-        self.by_alias.get(alias)
+        self.vms.aliased(alias.as_str())
+    }
+
+    /// As [`Self::vm_aliased`], for those who were sent some text.
+    pub fn vm_with_alias(&self, alias: &str) -> Option<&Arc<Vm>> {
+        self.vms.aliased(alias)
     }
 
     /// The dynamic leases.
@@ -124,46 +145,42 @@ impl Directory {
         self.images.get(name)
     }
 
-    /// The VMs whose disk is a clone of that image.
+    /// The VMs whose disk is a clone of that image, by name.
     pub fn clones_of<'a>(&'a self, image: &'a ImageName) -> impl Iterator<Item = &'a Arc<Vm>> {
         self.vms()
             .filter(move |vm| vm.machine().is_some_and(|machine| machine.image == *image))
     }
 
+    /// Makes room for that many VMs more, so that putting them in moves nothing.
+    pub fn reserve_vms(&mut self, more: usize) {
+        Arc::make_mut(&mut self.vms).reserve(more);
+    }
+
     /// Puts a VM in, in place of the one of that name. The caller has checked that nobody else holds its addresses.
     pub fn put_vm(&mut self, vm: Arc<Vm>) {
-        self.remove_vm(&vm.name);
-        self.by_mac.insert(vm.mac, Arc::clone(&vm));
-        self.by_address.insert(vm.address, Arc::clone(&vm));
-        self.by_tap.insert(vm.tap.clone(), Arc::clone(&vm));
-        for alias in vm.aliases() {
-            self.by_alias.insert(alias.clone(), Arc::clone(&vm));
-        }
-        self.by_name.insert(vm.name.clone(), vm);
+        let vms = Arc::make_mut(&mut self.vms);
+        vms.remove(&vm.name);
+        vms.put(vm);
     }
 
     /// Takes a VM out; its addresses are free at once.
     pub fn remove_vm(&mut self, name: &VmName) -> Option<Arc<Vm>> {
-        let vm = self.by_name.remove(name)?;
-        self.by_mac.remove(&vm.mac);
-        self.by_address.remove(&vm.address);
-        self.by_tap.remove(&vm.tap);
-        for alias in vm.aliases() {
-            self.by_alias.remove(alias);
-        }
-        Some(vm)
+        Arc::make_mut(&mut self.vms).remove(name)
     }
 
     /// Puts an image in, in place of the one of that name.
     pub fn put_image(&mut self, image: Arc<Image>) {
-        self.images.insert(image.name.clone(), image);
+        Arc::make_mut(&mut self.images).insert(image.name.clone(), image);
     }
 
     /// Takes an image out.
     pub fn remove_image(&mut self, name: &ImageName) -> Option<Arc<Image>> {
-        self.images.remove(name)
+        Arc::make_mut(&mut self.images).remove(name)
     }
 }
 
 /// Where readers take the current directory from: cheap, never waits.
 pub type Published = arc_swap::ArcSwap<Directory>;
+
+#[cfg(test)]
+mod tests;

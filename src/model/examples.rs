@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::dhcp::{BootLoaders, DhcpMode, DhcpPolicy, DhcpSettings, Unregistered};
 use super::image::{Boot, DiskFormat};
 use super::network::DnsPolicy;
-use super::{Bytes, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, Vm, VmName, identity};
+use super::{Bytes, Hosting, Image, Machine, Network, Phase, Pool, SshKeys, Timestamp, Vm, VmName, identity};
 
 /// A key nobody has the private half of.
 pub(crate) const KEY: &str =
@@ -48,7 +48,7 @@ pub(crate) fn vm(name: &str, address: &str) -> Vm {
         address: address.parse().unwrap(),
         uuid: identity::uuid(&name),
         tap: identity::tap(&name, 0),
-        keys: Vec::new(),
+        keys: SshKeys::default(),
         template: "default".parse().unwrap(),
         user_data: None,
         hosting: Hosting::External,

@@ -1,12 +1,17 @@
 //! SSH public keys as they stand in an `authorized_keys` line.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// One SSH public key: type, base64 blob and an optional comment, on one line and without options.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SshKey(Arc<str>);
+
+/// Keys that belong together. A clone is the same list: VMs that were registered together hold it once, in one word each.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SshKeys(Arc<Vec<SshKey>>);
 
 /// Why a text is not an SSH public key that a VM may be given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,6 +120,43 @@ fn base64(bytes: &[u8]) -> String {
             ]
         })
         .collect()
+}
+
+impl Default for SshKeys {
+    /// No keys: one empty list for all, because most records of a roster have none.
+    fn default() -> Self {
+        static NONE: LazyLock<Arc<Vec<SshKey>>> = LazyLock::new(Arc::default);
+        Self(Arc::clone(&NONE))
+    }
+}
+
+impl Deref for SshKeys {
+    type Target = [SshKey];
+
+    fn deref(&self) -> &[SshKey] {
+        self.0.as_slice()
+    }
+}
+
+impl From<Vec<SshKey>> for SshKeys {
+    fn from(keys: Vec<SshKey>) -> Self {
+        if keys.is_empty() {
+            return Self::default();
+        }
+        Self(Arc::new(keys))
+    }
+}
+
+impl FromIterator<SshKey> for SshKeys {
+    fn from_iter<T: IntoIterator<Item = SshKey>>(keys: T) -> Self {
+        keys.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
+impl fmt::Debug for SshKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 impl fmt::Display for SshKey {

@@ -1,8 +1,12 @@
 //! Names: each kind is a type of its own, checked once when it is made.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+
+use smol_str::SmolStr;
+use tinystr::TinyAsciiStr;
 
 /// Why a text is not a name. The message says what is allowed, because the reader has to type another one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,13 +55,20 @@ const LABEL_RULE: &str =
     "lower-case letters a-z, digits and hyphens, starting and ending with a letter or digit (RFC 1123)";
 const IMAGE_RULE: &str =
     "lower-case letters a-z, digits, hyphens and dots, starting and ending with a letter or digit";
+const INTERFACE_RULE: &str = "letters, digits, `-`, `_` and `.`, starting and ending with a letter or digit";
 
-/// Declares one kind of name: a shared string that only its checker can make.
+/// A name that many records hold: one word in each, and the text once, where they are clones of each other.
+type Shared = Arc<Box<str>>;
+
+/// An interface's name: `IFNAMSIZ` octets with the kernel's own zero, in place.
+type Interface = TinyAsciiStr<15>;
+
+/// Declares one kind of name: a text that only its checker can make, kept in a form that suits how many there are.
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident($form:ty), $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name($form);
 
         impl $name {
             /// The name as text.
@@ -71,33 +82,57 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<Self, NameError> {
                 let check: fn(&str) -> Result<(), NameError> = $check;
-                check(text).map(|()| Self(Arc::from(text)))
+                check(text).and_then(|()| Form::of(text)).map(Self)
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
+                f.pad(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", &*self.0)
+                write!(f, "{:?}", self.as_str())
             }
         }
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
     };
 }
 
+/// How a kind of name is kept.
+trait Form: Sized {
+    /// Keeps a text that was checked.
+    fn of(text: &str) -> Result<Self, NameError>;
+}
+
+impl Form for SmolStr {
+    fn of(text: &str) -> Result<Self, NameError> {
+        Ok(Self::new(text))
+    }
+}
+
+impl Form for Shared {
+    fn of(text: &str) -> Result<Self, NameError> {
+        Ok(Self::new(text.into()))
+    }
+}
+
+impl Form for Interface {
+    fn of(text: &str) -> Result<Self, NameError> {
+        Self::try_from_str(text).map_err(|_| character("interface name", text, INTERFACE_RULE))
+    }
+}
+
 name!(
     /// A VM's name: one RFC 1123 host label in lower case, so that it is also its hostname and DNS label.
-    VmName,
+    VmName(SmolStr),
     |text| {
         label("VM name", text)?;
         if text == "localhost" {
@@ -110,15 +145,22 @@ name!(
     }
 );
 
+/// Found in maps by what a guest sent, without making a name of that.
+impl Borrow<str> for VmName {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
 name!(
     /// A network's name, as written in the configuration.
-    NetworkName,
+    NetworkName(Shared),
     |text| label("network name", text)
 );
 
 name!(
     /// A base image's name.
-    ImageName,
+    ImageName(Shared),
     |text| {
         bounded("image name", text, 63)?;
         let inner = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
@@ -128,13 +170,13 @@ name!(
 
 name!(
     /// A seed template's name: the stem of a file in `seed-templates/`.
-    TemplateName,
+    TemplateName(Shared),
     |text| label("template name", text)
 );
 
 name!(
     /// The DNS domain of a network: one or more RFC 1123 labels, at most 190 octets so that any VM name fits before it.
-    Domain,
+    Domain(Shared),
     |text| {
         bounded("domain", text, 190)?;
         text.split('.')
@@ -151,13 +193,13 @@ name!(
 
 name!(
     /// A bridge's interface name: 1 to 15 octets (`IFNAMSIZ`), without `/`, white space or `:`.
-    BridgeName,
+    BridgeName(Interface),
     |text| interface("bridge name", text)
 );
 
 name!(
     /// A tap's interface name: 1 to 15 octets (`IFNAMSIZ`).
-    TapName,
+    TapName(Interface),
     |text| interface("tap name", text)
 );
 
@@ -181,11 +223,7 @@ fn interface(kind: &'static str, text: &str) -> Result<(), NameError> {
     if inner && ends_alphanumeric(text) {
         Ok(())
     } else {
-        Err(character(
-            kind,
-            text,
-            "letters, digits, `-`, `_` and `.`, starting and ending with a letter or digit",
-        ))
+        Err(character(kind, text, INTERFACE_RULE))
     }
 }
 

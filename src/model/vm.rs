@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
 use super::identity::InstanceId;
-use super::key::SshKey;
+use super::key::SshKeys;
 use super::mac::MacAddress;
 use super::name::{ImageName, NetworkName, TapName, TemplateName, VmName};
 use super::time::Timestamp;
@@ -29,7 +29,7 @@ pub struct Vm {
     /// The name of its tap, unique in the registry.
     pub tap: TapName,
     /// The keys that may log in.
-    pub keys: Vec<SshKey>,
+    pub keys: SshKeys,
     /// The template its seed is rendered from.
     pub template: TemplateName,
     /// The user's own user-data, byte for byte.
@@ -103,7 +103,7 @@ pub struct FirstBoot {
     /// When it phoned home.
     pub at: Timestamp,
     /// Its SSH host keys, as `known_hosts` writes them after the host name.
-    pub host_keys: Vec<SshKey>,
+    pub host_keys: SshKeys,
 }
 
 impl Vm {

@@ -8,7 +8,7 @@ use crate::model::mac::{self, MacError};
 use crate::model::subnet::{AddressProblem, Pool};
 use crate::model::{
     Bytes, Custom, CustomOption, DhcpSettings, Directory, DnsRecord, Domain, FirstBoot, Hosting, Image,
-    ImageName, Lease, MacAddress, NetBoot, NetworkName, RecordName, Route, SshKey, TemplateName, Vm, VmName,
+    ImageName, Lease, MacAddress, NetBoot, NetworkName, RecordName, Route, SshKeys, TemplateName, Vm, VmName,
 };
 
 /// One write. Each is done as a whole or not at all.
@@ -85,7 +85,7 @@ pub struct NewVm {
     /// Its address; the lowest free one of the network's pool when not given.
     pub address: Option<Ipv4Addr>,
     /// The keys that may log in.
-    pub keys: Vec<SshKey>,
+    pub keys: SshKeys,
     /// The template its seed is rendered from.
     pub template: TemplateName,
     /// The user's own user-data.
@@ -104,7 +104,7 @@ pub struct Edit {
     /// Another hardware address.
     pub mac: Option<MacAddress>,
     /// The whole new set of keys.
-    pub keys: Option<Vec<SshKey>>,
+    pub keys: Option<SshKeys>,
     /// Another template.
     pub template: Option<TemplateName>,
     /// Other user-data; `Some(None)` takes it away.
@@ -333,6 +333,16 @@ pub enum Refusal {
         /// Those there are.
         known: Listed<NetworkName>,
     },
+    /// A VM of ours has to be on a bridge of ours.
+    #[error(
+        "{vm} can not run on network {network}: that is not on this host; register who runs it there with `add`"
+    )]
+    Relayed {
+        /// Who would be on it.
+        vm: VmName,
+        /// The network.
+        network: NetworkName,
+    },
     /// Nothing tells which network is meant.
     #[error("{vm}: there are several networks ({known}): say which with --network")]
     SeveralNetworks {
@@ -454,6 +464,7 @@ impl Refusal {
             | Self::UnknownNetwork { vm, .. }
             | Self::SeveralNetworks { vm, .. }
             | Self::NoNetwork { vm }
+            | Self::Relayed { vm, .. }
             | Self::DiskTooSmall { vm, .. }
             | Self::NoCpus { vm }
             | Self::External { vm }

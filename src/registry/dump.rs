@@ -19,10 +19,10 @@ use crate::model::Directory;
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum LineV1 {
+enum LineV1<'a> {
     Seedbed { schema: u64, revision: u64 },
     Image(ImageV1),
-    Vm(Box<VmV1>),
+    Vm(Box<VmV1<'a>>),
     Lease(LeaseV2),
     Records(RecordSetV2),
 }

@@ -15,17 +15,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase as _, ReadableTable, StorageError,
-    TableDefinition, TableError, WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadableTable, StorageError, TableDefinition, TableError,
+    WriteTransaction,
 };
 use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::change::{Batch, RecordSet};
+use super::change::Batch;
 use super::record::{self, ImageV1, LeaseV2, RecordSetV2, SCHEMA, VmV1};
 use super::store::{OpenError, Snapshot, Store, StoreError};
-use crate::model::{Image, Lease, Revision, Vm};
+use crate::model::{Revision, Vm};
+
+mod load;
 
 const VMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("vms");
 const IMAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("images");
@@ -93,43 +94,11 @@ impl Embedded {
     pub(super) const fn on(database: Database) -> Self {
         Self { database }
     }
-
-    fn read(&self) -> Result<Snapshot, StoreError> {
-        let transaction = self.database.begin_read().map_err(wide)?;
-        let meta = transaction.open_table(META).map_err(table)?;
-        let schema = number(&meta, "schema")?;
-        if schema > SCHEMA {
-            return Err(StoreError::Newer {
-                found: schema,
-                known: SCHEMA,
-            });
-        }
-        let vms = transaction.open_table(VMS).map_err(table)?;
-        let images = transaction.open_table(IMAGES).map_err(table)?;
-        Ok(Snapshot {
-            revision: Revision(number(&meta, "revision")?),
-            vms: records::<VmV1, Vm, _>(&vms, "VM", |vm| vm.name.to_string())?,
-            images: records::<ImageV1, Image, _>(&images, "image", |image| image.name.to_string())?,
-            leases: match since_schema_2(transaction.open_table(LEASES))? {
-                Some(leases) => {
-                    records::<LeaseV2, Lease, _>(&leases, "lease", |lease| lease.address.to_string())?
-                }
-                None => Vec::new(),
-            },
-            records: match since_schema_2(transaction.open_table(RECORDS))? {
-                Some(sets) => records::<RecordSetV2, RecordSet, _>(&sets, "DNS name", record::key)?
-                    .into_iter()
-                    .map(Arc::unwrap_or_clone)
-                    .collect(),
-                None => Vec::new(),
-            },
-        })
-    }
 }
 
 impl Store for Embedded {
     fn load(&self) -> Result<Snapshot, StoreError> {
-        catch_unwind(AssertUnwindSafe(|| self.read()))
+        catch_unwind(AssertUnwindSafe(|| load::snapshot(&self.database)))
             .unwrap_or_else(|_| Err(StoreError::Corrupt("its pages contradict each other".to_owned())))
     }
 
@@ -142,20 +111,13 @@ impl Store for Embedded {
     }
 }
 
-/// A table that a registry of schema 1 does not have yet.
-fn since_schema_2<T>(opened: Result<T, TableError>) -> Result<Option<T>, StoreError> {
-    match opened {
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        opened => opened.map(Some).map_err(table),
-    }
-}
-
 pub(super) fn settings() -> Builder {
     let mut builder = Database::builder();
     // Every page's checksum is verified before anything is served from it; a registry is small enough.
     builder.set_check_integrity_on_open(true);
-    // All reads are answered by the directory: the cache only serves commits.
-    builder.set_cache_size(32 << 20);
+    // All reads are answered by the directory: the cache only serves commits, and one of 50,000 rows, which overflows
+    // it, takes no longer than with a hundred times as much. After the load it would be full for as long as we live.
+    builder.set_cache_size(256 << 10);
     builder
 }
 
@@ -240,39 +202,6 @@ fn number(meta: &impl ReadableTable<&'static str, u64>, key: &str) -> Result<u64
     value
         .map(|value| value.value())
         .ok_or_else(|| StoreError::Corrupt(format!("its {key} is missing")))
-}
-
-/// Reads a table of JSON documents; one that is no record is damage, and is named.
-fn records<Stored, Record, Name>(
-    table: &impl ReadableTable<&'static str, &'static [u8]>,
-    kind: &str,
-    name_of: impl Fn(&Record) -> Name,
-) -> Result<Vec<Arc<Record>>, StoreError>
-where
-    Stored: DeserializeOwned,
-    Record: TryFrom<Stored, Error: std::fmt::Display>,
-    Name: AsRef<str>,
-{
-    let mut all = Vec::new();
-    for entry in table.iter().map_err(storage)? {
-        let (key, value) = entry.map_err(storage)?;
-        let corrupt = |why: &dyn std::fmt::Display| {
-            StoreError::Corrupt(format!(
-                "the record of {kind} `{}`: {why}",
-                key.value().escape_debug()
-            ))
-        };
-        let stored: Stored = serde_json::from_slice(value.value()).map_err(|why| corrupt(&why))?;
-        let record = Record::try_from(stored).map_err(|why| corrupt(&why))?;
-        if name_of(&record).as_ref() != key.value() {
-            return Err(corrupt(&format_args!(
-                "it names itself {}",
-                name_of(&record).as_ref()
-            )));
-        }
-        all.push(Arc::new(record));
-    }
-    Ok(all)
 }
 
 /// Makes an empty registry beside its place, and moves it there when it is on disk.

@@ -18,6 +18,7 @@ use crate::model::{Clock, Directory, Network, Revision, Vm};
 mod apply;
 pub mod change;
 mod claims;
+mod common;
 pub mod dump;
 mod embedded;
 mod lending;

@@ -3,6 +3,7 @@
 //! A stored form is a promise to every later release, so it is a type of its own: `model` may change freely, and a
 //! change here means a new schema number and a migration.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::common::Common;
 use crate::model::image::{Boot, DiskFormat};
-use crate::model::{Bytes, Custom, FirstBoot, Hosting, Image, Machine, Phase, SshKey, Timestamp, Vm, mac};
+use crate::model::{Bytes, Custom, FirstBoot, Hosting, Image, Machine, Phase, SshKeys, Timestamp, Vm, mac};
 
 mod network;
 
@@ -28,25 +30,31 @@ pub(super) struct RecordError {
     why: String,
 }
 
+/// A text of a document, borrowed from it where it stands there without escapes: of 50,000 VMs none is copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct TextV1<'a>(#[serde(borrow)] Cow<'a, str>);
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct VmV1 {
-    name: String,
-    network: String,
-    mac: String,
-    address: String,
-    uuid: String,
-    tap: String,
-    keys: Vec<String>,
-    template: String,
+pub(super) struct VmV1<'a> {
+    #[serde(borrow)]
+    name: TextV1<'a>,
+    network: TextV1<'a>,
+    mac: TextV1<'a>,
+    address: TextV1<'a>,
+    uuid: TextV1<'a>,
+    tap: TextV1<'a>,
+    keys: Vec<TextV1<'a>>,
+    template: TextV1<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    user_data: Option<OctetsV1>,
+    user_data: Option<OctetsV1<'a>>,
     /// `None` for an external VM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    machine: Option<MachineV1>,
+    machine: Option<MachineV1<'a>>,
     created: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    first_boot: Option<FirstBootV1>,
+    first_boot: Option<FirstBootV1<'a>>,
     /// Since schema 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     custom: Option<CustomV2>,
@@ -54,8 +62,9 @@ pub(super) struct VmV1 {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct MachineV1 {
-    image: String,
+pub(super) struct MachineV1<'a> {
+    #[serde(borrow)]
+    image: TextV1<'a>,
     cpus: u16,
     memory: u64,
     disk: u64,
@@ -65,17 +74,19 @@ pub(super) struct MachineV1 {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FirstBootV1 {
+pub(super) struct FirstBootV1<'a> {
     at: u64,
-    host_keys: Vec<String>,
+    #[serde(borrow)]
+    host_keys: Vec<TextV1<'a>>,
 }
 
 /// Octets that JSON must carry: as text where they are text, so that a dump can be read; gzip is user-data too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum OctetsV1 {
-    Text(String),
-    Hex(String),
+pub(super) enum OctetsV1<'a> {
+    #[serde(borrow)]
+    Text(TextV1<'a>),
+    Hex(TextV1<'a>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,17 +111,31 @@ pub(super) struct KernelV1 {
     cmdline: String,
 }
 
-impl From<&Vm> for VmV1 {
-    fn from(vm: &Vm) -> Self {
+impl<'a> TextV1<'a> {
+    const fn of(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+
+    const fn made(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'a> From<&'a Vm> for VmV1<'a> {
+    fn from(vm: &'a Vm) -> Self {
         Self {
-            name: vm.name.to_string(),
-            network: vm.network.to_string(),
-            mac: mac::text(vm.mac),
-            address: vm.address.to_string(),
-            uuid: vm.uuid.hyphenated().to_string(),
-            tap: vm.tap.to_string(),
-            keys: vm.keys.iter().map(ToString::to_string).collect(),
-            template: vm.template.to_string(),
+            name: TextV1::of(vm.name.as_str()),
+            network: TextV1::of(vm.network.as_str()),
+            mac: TextV1::made(mac::text(vm.mac)),
+            address: TextV1::made(vm.address.to_string()),
+            uuid: TextV1::made(vm.uuid.hyphenated().to_string()),
+            tap: TextV1::of(vm.tap.as_str()),
+            keys: vm.keys.iter().map(|key| TextV1::of(key.as_str())).collect(),
+            template: TextV1::of(vm.template.as_str()),
             user_data: vm.user_data.as_deref().map(OctetsV1::of),
             machine: vm.machine().map(MachineV1::from),
             created: vm.created.0,
@@ -120,27 +145,26 @@ impl From<&Vm> for VmV1 {
     }
 }
 
-impl TryFrom<VmV1> for Vm {
-    type Error = RecordError;
-
-    fn try_from(stored: VmV1) -> Result<Self, RecordError> {
-        Ok(Self {
-            name: field("name", &stored.name)?,
-            network: field("network", &stored.network)?,
-            mac: mac::parse(&stored.mac).map_err(|why| error("mac", &why))?,
-            address: field("address", &stored.address)?,
-            uuid: Uuid::parse_str(&stored.uuid).map_err(|why| error("uuid", &why))?,
-            tap: field("tap", &stored.tap)?,
-            keys: keys("keys", &stored.keys)?,
-            template: field("template", &stored.template)?,
-            user_data: stored.user_data.map(OctetsV1::octets).transpose()?,
-            hosting: match stored.machine {
-                Some(machine) => Hosting::Managed(machine.try_into()?),
+impl VmV1<'_> {
+    /// The VM; what it has in common with others that were read is kept once.
+    pub(super) fn read(self, common: &mut Common) -> Result<Vm, RecordError> {
+        Ok(Vm {
+            name: field("name", self.name.as_str())?,
+            network: common.networks.of("network", &self.network)?,
+            mac: mac::parse(self.mac.as_str()).map_err(|why| error("mac", &why))?,
+            address: field("address", self.address.as_str())?,
+            uuid: Uuid::parse_str(self.uuid.as_str()).map_err(|why| error("uuid", &why))?,
+            tap: field("tap", self.tap.as_str())?,
+            keys: common.keys.of("keys", &self.keys)?,
+            template: common.templates.of("template", &self.template)?,
+            user_data: self.user_data.map(OctetsV1::octets).transpose()?,
+            hosting: match self.machine {
+                Some(machine) => Hosting::Managed(machine.read(common)?),
                 None => Hosting::External,
             },
-            created: Timestamp(stored.created),
-            first_boot: stored.first_boot.map(FirstBoot::try_from).transpose()?,
-            custom: match stored.custom {
+            created: Timestamp(self.created),
+            first_boot: self.first_boot.map(FirstBoot::try_from).transpose()?,
+            custom: match self.custom {
                 Some(custom) => Custom::try_from(custom)?.boxed(),
                 None => None,
             },
@@ -148,10 +172,10 @@ impl TryFrom<VmV1> for Vm {
     }
 }
 
-impl From<&Machine> for MachineV1 {
-    fn from(machine: &Machine) -> Self {
+impl<'a> From<&'a Machine> for MachineV1<'a> {
+    fn from(machine: &'a Machine) -> Self {
         Self {
-            image: machine.image.to_string(),
+            image: TextV1::of(machine.image.as_str()),
             cpus: machine.cpus,
             memory: machine.memory.0,
             disk: machine.disk.0,
@@ -161,17 +185,15 @@ impl From<&Machine> for MachineV1 {
     }
 }
 
-impl TryFrom<MachineV1> for Machine {
-    type Error = RecordError;
-
-    fn try_from(stored: MachineV1) -> Result<Self, RecordError> {
-        Ok(Self {
-            image: field("machine.image", &stored.image)?,
-            cpus: stored.cpus,
-            memory: Bytes(stored.memory),
-            disk: Bytes(stored.disk),
-            swap: Bytes(stored.swap),
-            phase: if stored.launched {
+impl MachineV1<'_> {
+    fn read(self, common: &mut Common) -> Result<Machine, RecordError> {
+        Ok(Machine {
+            image: common.images.of("machine.image", &self.image)?,
+            cpus: self.cpus,
+            memory: Bytes(self.memory),
+            disk: Bytes(self.disk),
+            swap: Bytes(self.swap),
+            phase: if self.launched {
                 Phase::Launched
             } else {
                 Phase::Launching
@@ -180,19 +202,23 @@ impl TryFrom<MachineV1> for Machine {
     }
 }
 
-impl From<&FirstBoot> for FirstBootV1 {
-    fn from(told: &FirstBoot) -> Self {
+impl<'a> From<&'a FirstBoot> for FirstBootV1<'a> {
+    fn from(told: &'a FirstBoot) -> Self {
         Self {
             at: told.at.0,
-            host_keys: told.host_keys.iter().map(ToString::to_string).collect(),
+            host_keys: told
+                .host_keys
+                .iter()
+                .map(|key| TextV1::of(key.as_str()))
+                .collect(),
         }
     }
 }
 
-impl TryFrom<FirstBootV1> for FirstBoot {
+impl TryFrom<FirstBootV1<'_>> for FirstBoot {
     type Error = RecordError;
 
-    fn try_from(stored: FirstBootV1) -> Result<Self, RecordError> {
+    fn try_from(stored: FirstBootV1<'_>) -> Result<Self, RecordError> {
         Ok(Self {
             at: Timestamp(stored.at),
             host_keys: keys("first_boot.host_keys", &stored.host_keys)?,
@@ -250,24 +276,25 @@ impl TryFrom<ImageV1> for Image {
     }
 }
 
-impl OctetsV1 {
-    fn of(octets: &[u8]) -> Self {
+impl<'a> OctetsV1<'a> {
+    fn of(octets: &'a [u8]) -> Self {
         use std::fmt::Write as _;
         if let Ok(text) = std::str::from_utf8(octets) {
-            return Self::Text(text.to_owned());
+            return Self::Text(TextV1::of(text));
         }
         let mut hex = String::with_capacity(octets.len() * 2);
         for octet in octets {
             // Writing to a String can not fail.
             let _ = write!(hex, "{octet:02x}");
         }
-        Self::Hex(hex)
+        Self::Hex(TextV1::made(hex))
     }
 
     fn octets(self) -> Result<Arc<[u8]>, RecordError> {
         match self {
-            Self::Text(text) => Ok(Arc::from(text.into_bytes())),
+            Self::Text(text) => Ok(Arc::from(text.as_str().as_bytes())),
             Self::Hex(hex) => hex
+                .as_str()
                 .as_bytes()
                 .chunks(2)
                 .map(octet)
@@ -287,8 +314,8 @@ pub(super) fn field<T: FromStr<Err: fmt::Display>>(name: &'static str, text: &st
     text.parse().map_err(|why| error(name, &why))
 }
 
-fn keys(name: &'static str, stored: &[String]) -> Result<Vec<SshKey>, RecordError> {
-    stored.iter().map(|key| field(name, key)).collect()
+pub(super) fn keys(name: &'static str, stored: &[TextV1<'_>]) -> Result<SshKeys, RecordError> {
+    stored.iter().map(|key| field(name, key.as_str())).collect()
 }
 
 pub(super) fn error(field: &'static str, why: &dyn fmt::Display) -> RecordError {

@@ -142,6 +142,7 @@ pub(super) fn directory(networks: Vec<Network>, snapshot: Snapshot) -> Result<Di
     for image in snapshot.images {
         directory.put_image(image);
     }
+    directory.reserve_vms(snapshot.vms.len());
     let leases = directory.leases_mut();
     for lease in snapshot.leases {
         leases.put(lease);

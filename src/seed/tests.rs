@@ -13,7 +13,7 @@ pub(crate) fn network(subnet: &str) -> Network {
 
 pub(crate) fn vm(name: &str, address: &str) -> Vm {
     Vm {
-        keys: vec![KEY.parse().unwrap()],
+        keys: vec![KEY.parse().unwrap()].into(),
         ..examples::vm(name, address)
     }
 }

@@ -49,7 +49,7 @@ fn new(text: &str) -> NewVm {
         network: None,
         mac: None,
         address: None,
-        keys: vec![KEY.parse().unwrap()],
+        keys: vec![KEY.parse().unwrap()].into(),
         template: "default".parse().unwrap(),
         user_data: None,
         hosting: Hosting::External,

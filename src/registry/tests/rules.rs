@@ -284,7 +284,7 @@ fn the_host_keys_of_the_first_boot_are_kept() {
         name: name("a"),
         first_boot: FirstBoot {
             at: Timestamp(at),
-            host_keys: vec![key.parse().unwrap()],
+            host_keys: vec![key.parse().unwrap()].into(),
         },
     };
     let directory = after([register([new("a")]), told(KEY, 5)]);

@@ -72,6 +72,7 @@ pub struct Daemon {
     written: exports::Written,
     /// One lock per VM: two requests never start, stop or delete the same VM at once.
     locks: Mutex<HashMap<VmName, Arc<tokio::sync::Mutex<()>>>>,
+    rungs_changed: rungs::Changed,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
 }
@@ -177,6 +178,7 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
         stop.clone(),
     ));
     tasks.spawn(memory::keep(stop.clone()));
+    tasks.spawn(rungs::keep_external(Arc::clone(&daemon), stop.clone()));
     tasks.spawn(services::examine(Arc::clone(&daemon)));
     recover::recover(&daemon).await?;
     tasks.spawn(control::serve::serve(

@@ -41,7 +41,7 @@ async fn take(daemon: &Daemon, event: Event) {
     }
     let known = vm.first_boot.is_some();
     if let Some(progress) = daemon.status.observe(&event, known, daemon.clock.now()) {
-        rungs::keep(daemon, &vm.name, progress.step);
+        rungs::keep(daemon, &vm, progress.step);
         tracing::info!(vm = %vm.name, step = %progress.step, "{} reached {}.", vm.name, progress.step);
     }
 }

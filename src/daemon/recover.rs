@@ -72,9 +72,16 @@ async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(),
 
 /// Puts VMs back on the rungs they were seen on: those that run, and those that someone else runs.
 fn resume(daemon: &Daemon) {
+    let external = rungs::kept_of_external(daemon);
     for vm in daemon.directory().each_vm() {
-        let alive = vm.machine().is_none() || daemon.status.seen(vm).is_up();
-        if let Some(step) = rungs::kept(daemon, &vm.name).filter(|_| alive) {
+        let step = if vm.machine().is_none() {
+            external.get(vm.name.as_str()).copied()
+        } else if daemon.status.seen(vm).is_up() {
+            rungs::kept(daemon, &vm.name)
+        } else {
+            None
+        };
+        if let Some(step) = step {
             daemon.status.resume(&vm.name, step, daemon.clock.now());
         }
     }

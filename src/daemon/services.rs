@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Daemon;
 use super::guard::Guard;
+use super::rungs;
 use super::status::Status;
 use crate::config::{AccelChoice, Config};
 use crate::control::Refusal;
@@ -213,6 +214,7 @@ pub(super) fn daemon(
         host,
         locks: std::sync::Mutex::default(),
         registry,
+        rungs_changed: rungs::Changed::default(),
         starting: Semaphore::new(parallel),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::frame::{BROADCAST, Mac, arp, bootp, ethernet, ipv4, ipv6, syn, udp};
 use super::namespace::{self, ip};
-use super::wire::{ALL, GATEWAY, IPV4, NONE, Port, WORLD_ROUTER, Wire};
+use super::wire::{GATEWAY, IPV4, NONE, Port, WORLD_ROUTER, Wire};
 
 #[test]
 fn an_honest_guest_is_heard() {

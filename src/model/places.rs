@@ -115,6 +115,11 @@ impl Places {
         self.rungs().join(name.as_str())
     }
 
+    /// The rungs that VMs which someone else runs were last seen on, a name and a word a line. No VM has such a name.
+    pub fn external_rungs(&self) -> PathBuf {
+        self.rungs().join(".external")
+    }
+
     /// One VM's sockets.
     pub fn vm_sockets(&self, name: &VmName) -> PathBuf {
         self.sockets().join(name.as_str())

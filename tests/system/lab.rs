@@ -339,6 +339,18 @@ impl Client {
         self.set_address(address);
     }
 
+    /// Puts its plug into another bridge of the lab.
+    pub(crate) fn move_to(&self, bridge: &str) {
+        ip(&["-n", &self.lab, "link", "set", &self.port, "master", bridge, "up"]);
+    }
+
+    /// Puts its plug into a router's namespace, as an interface of this name and address.
+    pub(crate) fn replug(&self, router: &str, name: &str, address: &str) {
+        ip(&["-n", &self.lab, "link", "set", &self.port, "nomaster", "netns", router, "name", name]);
+        ip(&["-n", router, "addr", "add", address, "dev", name]);
+        ip(&["-n", router, "link", "set", name, "up"]);
+    }
+
     /// Pulls its plug.
     pub(crate) fn unplug(&self) {
         ip(&["-n", &self.lab, "link", "del", &self.port]);

@@ -11,6 +11,7 @@
     reason = "a test that can not go on fails, and says what it measured"
 )]
 
+mod dhcp;
 mod first_boot;
 mod foreign_clients;
 mod guests;

@@ -17,6 +17,7 @@ mod guests;
 mod lab;
 mod lifecycle;
 mod nat;
+mod netboot;
 mod quickstart;
 mod recovery;
 mod refusals;

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Daemon, images, info, launch, machines, records, register, render, selection, several, waiting};
+use super::{
+    Daemon, adopt, images, info, launch, machines, networks, records, register, render, selection, several,
+    waiting,
+};
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, StopVms};
 use crate::export;
@@ -26,9 +29,11 @@ impl Handle for Door {
             }),
             Request::Launch(request) => Ok(vms(daemon, &launch::launch(daemon, request, progress).await?)),
             Request::Add(request) => Ok(vms(daemon, &register::add(daemon, request).await?)),
-            Request::Import { rows, network } => register::import(daemon, rows, network.as_ref())
-                .await
-                .map(Answer::Done),
+            Request::Import {
+                rows,
+                network,
+                dry_run,
+            } => register::import(daemon, rows, network.as_ref(), dry_run).await,
             Request::Set(request) => Ok(vms(daemon, &register::set(daemon, request).await?)),
             Request::List { names } => Ok(vms(daemon, &selection::vms_or_all(&daemon.directory(), &names)?)),
             Request::Start(select) => {
@@ -52,6 +57,9 @@ impl Handle for Door {
             }
             Request::Render { names, view } => render::render(daemon, &names, view).map(Answer::Text),
             Request::Leases => Ok(records::leases(daemon)),
+            Request::Networks { names } => networks::shown(daemon, &names),
+            Request::Discovered => Ok(adopt::discovered(daemon)),
+            Request::Adopt { mac, register } => Ok(vms(daemon, &adopt::adopt(daemon, &mac, register).await?)),
             Request::AddRecord(written) => records::add(daemon, written).await.map(Answer::Done),
             Request::Records { network } => records::list(daemon, network.as_ref()),
             Request::RemoveRecords {
@@ -65,6 +73,9 @@ impl Handle for Door {
             Request::Hosts => {
                 let directory = daemon.directory();
                 Ok(Answer::Text(export::text(|out| export::hosts(&directory, out))))
+            }
+            Request::Export { form, network } => {
+                networks::export(daemon, form, network.as_ref()).map(Answer::Text)
             }
             Request::ImageAdd(request) => {
                 let image = images::add(daemon, request, progress).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Directory, Network, Revision, Vm, examples};
+use crate::model::{Custom, Directory, DnsRecord, Network, RecordData, Revision, Vm, VmName, examples};
 
 pub(super) fn network(name: &str, subnet: &str, domain: &str) -> Network {
     Network {
@@ -29,4 +29,55 @@ pub(super) fn lab() -> Directory {
     directory.put_vm(vm("mx", "dmz", "10.78.5.10"));
     directory.set_revision(Revision(7));
     directory
+}
+
+/// The same VM, with other names.
+pub(super) fn aliased(vm: &Arc<Vm>, aliases: &[&str]) -> Arc<Vm> {
+    let aliases = aliases.iter().map(|alias| alias.parse::<VmName>().unwrap());
+    let custom = Custom {
+        aliases: aliases.collect(),
+        ..Custom::default()
+    };
+    Arc::new(Vm {
+        custom: Some(Box::new(custom)),
+        ..Vm::clone(vm)
+    })
+}
+
+/// Puts a record beside those that the name has.
+pub(super) fn register(directory: &mut Directory, network: &str, owner: &str, (kind, value): (&str, &str)) {
+    let domain = &directory.network(&network.parse().unwrap()).unwrap().domain;
+    let record = DnsRecord {
+        network: network.parse().unwrap(),
+        owner: owner.parse().unwrap(),
+        data: RecordData::parse(kind, value, domain).unwrap(),
+    };
+    let mut records = directory.records().at(&record.network, owner).to_vec();
+    records.push(Arc::new(record.clone()));
+    directory
+        .records_mut()
+        .put(&record.network, &record.owner, records);
+}
+
+/// [`lab`] with an alias and one record of each kind.
+pub(super) fn rich_lab() -> Directory {
+    let mut lab = lab();
+    lab.put_vm(aliased(&vm("web1", "br0", "10.77.0.10"), &["www"]));
+    for (owner, kind, value) in [
+        ("@", "MX", "10 mail"),
+        ("@", "TXT", "v=spf1 -all"),
+        ("mail", "A", "10.77.0.25"),
+        ("mail", "AAAA", "2001:db8::25"),
+        ("_ssh._tcp", "SRV", "0 5 22 web1"),
+        ("docs", "CNAME", "www"),
+        ("mirror", "CNAME", "deb.debian.org."),
+        ("far", "CNAME", "mx.dmz.lab."),
+        ("gone", "CNAME", "none"),
+        ("round", "CNAME", "and-round"),
+        ("and-round", "CNAME", "round"),
+        ("web1", "TXT", "the first"),
+    ] {
+        register(&mut lab, "br0", owner, (kind, value));
+    }
+    lab
 }

@@ -1,46 +1,51 @@
-//! The DNS server's sockets: UDP and TCP on a bridge's own address.
+//! The DNS server on a bridge's own address: its sockets, and the connections of TCP (datagrams are socket.rs's).
 //!
 //! These loops are ours rather than hickory-server's, because that one has no bound on TCP connections, ends its TCP
 //! service for good on one aborted connection, and allocates by the counts that a message claims.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
-use tokio::task::{Id, JoinSet};
+use rustix::net::sockopt;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::answer::may_ask;
 use super::client::Upstream;
+use super::socket::Datagrams;
 pub use super::wire::Protocol;
 use super::wire::{Asked, Decision, Forwarded, decide};
-use crate::model::Network;
 use crate::model::directory::Published;
+use crate::model::{Directory, Network};
+use crate::net::{Seat, Seats};
 
 /// The port of DNS.
 const PORT: u16 = 53;
-/// The most questions that wait for upstream servers at a time; one more is told SERVFAIL at once.
-const MAX_FORWARDED: usize = 512;
+/// The most questions that wait for upstream servers at a time, from all and from one address; one more is told SERVFAIL
+/// at once.
+const MAX_FORWARDED: usize = 1_024;
+const MAX_FORWARDED_EACH: usize = 128;
 /// The most TCP connections at a time, from all and from one address.
 const MAX_CONNECTIONS: usize = 128;
 const MAX_CONNECTIONS_EACH: usize = 8;
+/// The most questions of one connection that are worked on at a time (RFC 7766 §6.2.1.1).
+const MAX_PIPELINED: usize = 16;
 /// How long a TCP connection may be idle, or take over one message (RFC 7766 §6.2.3).
 const IDLE: Duration = Duration::from_secs(5);
-/// How long a datagram may wait for room in the socket: one slow neighbour must not hold up the others.
-const SEND: Duration = Duration::from_millis(50);
 /// How long to rest after the kernel refused something, so that a lasting error does not burn a CPU.
 const REST: Duration = Duration::from_millis(50);
 /// Room for datagrams while others are answered: a thousand guests may start at once.
-const RECEIVE_BUFFER: usize = 1 << 20;
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Why a network's DNS server can not start.
 #[derive(Debug, thiserror::Error)]
@@ -105,10 +110,11 @@ pub async fn bind_at(network: &Network, address: SocketAddr) -> Result<Server, B
         .await
         .map_err(refused(address, Protocol::Tcp))?;
     let address = tcp.local_addr().map_err(refused(address, Protocol::Tcp))?;
-    let udp = UdpSocket::bind(address)
-        .await
-        .map_err(refused(address, Protocol::Udp))?;
-    if let Err(error) = socket2::SockRef::from(&udp).set_recv_buffer_size(RECEIVE_BUFFER) {
+    let udp = UdpSocket::bind(address).map_err(refused(address, Protocol::Udp))?;
+    // Beyond net.core.rmem_max only with CAP_NET_ADMIN; what the kernel grants without it is still more.
+    let enlarged = sockopt::set_socket_recv_buffer_size_force(&udp, RECEIVE_BUFFER)
+        .or_else(|_| sockopt::set_socket_recv_buffer_size(&udp, RECEIVE_BUFFER));
+    if let Err(error) = enlarged {
         debug!(%address, %error, "the DNS socket keeps its small receive buffer");
     }
     Ok(Server {
@@ -139,155 +145,170 @@ impl Server {
             udp,
             tcp,
         } = self;
-        info!(network = %network.name, %address, "DNS is served");
         let desk = Arc::new(Desk {
-            upstream: Upstream::of(&network, resolv_conf),
+            upstream: Upstream::of(Arc::clone(&network), address, resolv_conf),
             network,
             directory,
-            address,
-            forwarding: Arc::new(Semaphore::new(MAX_FORWARDED)),
+            forwarding: Seats::new(MAX_FORWARDED, MAX_FORWARDED_EACH),
         });
-        let both = async {
-            tokio::join!(
-                datagrams(Arc::clone(&desk), Arc::new(udp)),
-                connections(desk, tcp)
-            )
+        let mut datagrams = match Datagrams::start(Arc::clone(&desk), udp) {
+            Ok(datagrams) => datagrams,
+            Err(error) => {
+                error!(network = %desk.network.name, %error, "DNS can not be served: no thread could be started.");
+                return;
+            }
         };
+        info!(network = %desk.network.name, %address, "DNS is served");
         tokio::select! {
             () = stop.cancelled() => {}
-            _ = both => {}
+            () = datagrams.ended() => error!(network = %desk.network.name, "DNS ended: the thread of its datagrams did."),
+            () = connections(Arc::clone(&desk), tcp) => {}
         }
+        datagrams.stop();
+        datagrams.ended().await;
     }
 }
 
-/// What both loops answer from.
-struct Desk {
-    network: Arc<Network>,
-    directory: Arc<Published>,
+/// What datagrams and connections are answered from.
+pub(super) struct Desk {
+    pub(super) network: Arc<Network>,
+    pub(super) directory: Arc<Published>,
     upstream: Upstream,
-    address: SocketAddr,
-    forwarding: Arc<Semaphore>,
+    forwarding: Arc<Seats>,
 }
 
 impl Desk {
     /// Decides on a message. No message ends the server, whatever is wrong with the code that reads it.
-    fn decide(&self, from: (SocketAddr, Protocol), bytes: &[u8]) -> Decision {
-        let directory = self.directory.load();
-        let deciding = || decide(&directory, &self.network, from, bytes);
+    pub(super) fn decide(
+        &self,
+        directory: &Directory,
+        from: (SocketAddr, Protocol),
+        bytes: &[u8],
+    ) -> Decision {
+        let deciding = || decide(directory, &self.network, from, bytes);
         catch_unwind(AssertUnwindSafe(deciding)).unwrap_or_else(|_| {
             error!(network = %self.network.name, ip = %from.0.ip(), "a DNS message broke its reader: it is dropped");
             Decision::Silence
         })
     }
 
-    async fn forward(&self, asked: &Asked) -> Vec<u8> {
+    /// A place for a question that waits for upstream servers.
+    pub(super) fn seat(&self, source: IpAddr) -> Option<Seat> {
+        match source {
+            IpAddr::V4(source) => self.forwarding.take(source),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    /// What an upstream server says to a question from `source`.
+    pub(super) async fn forward(&self, asked: &Asked, source: IpAddr) -> Vec<u8> {
         let directory = self.directory.load_full();
-        let said = self.upstream.ask(asked.query(), &directory, self.address).await;
+        let said = self.upstream.ask(asked.onward(), source, &directory).await;
         asked.forwarded(said)
-    }
-}
-
-/// Answers datagrams: ours at once, others from a task of their own.
-async fn datagrams(desk: Arc<Desk>, udp: Arc<UdpSocket>) {
-    let mut buffer = vec![0; usize::from(u16::MAX)];
-    let mut tasks = JoinSet::new();
-    loop {
-        while tasks.try_join_next().is_some() {}
-        let (length, source) = match udp.recv_from(&mut buffer).await {
-            Ok(received) => received,
-            Err(error) => {
-                debug!(network = %desk.network.name, %error, "no DNS datagram could be received");
-                sleep(REST).await;
-                continue;
-            }
-        };
-        let bytes = buffer.get(..length).unwrap_or_default();
-        let asked = match desk.decide((source, Protocol::Udp), bytes) {
-            Decision::Silence => continue,
-            Decision::Reply(reply) => {
-                send(&udp, source, &reply).await;
-                continue;
-            }
-            Decision::Forward(asked) => asked,
-        };
-        let Ok(permit) = Arc::clone(&desk.forwarding).try_acquire_owned() else {
-            send(&udp, source, &asked.forwarded(Forwarded::Failed)).await;
-            continue;
-        };
-        let (desk, udp) = (Arc::clone(&desk), Arc::clone(&udp));
-        tasks.spawn(async move {
-            send(&udp, source, &desk.forward(&asked).await).await;
-            drop(permit);
-        });
-    }
-}
-
-async fn send(udp: &UdpSocket, to: SocketAddr, reply: &[u8]) {
-    match timeout(SEND, udp.send_to(reply, to)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => debug!(ip = %to.ip(), %error, "a DNS answer could not be sent"),
-        Err(_) => debug!(ip = %to.ip(), "a DNS answer was dropped: the socket is full"),
     }
 }
 
 /// Accepts connections, each answered by a task of its own.
 async fn connections(desk: Arc<Desk>, tcp: TcpListener) {
+    let seats = Seats::new(MAX_CONNECTIONS, MAX_CONNECTIONS_EACH);
     let mut tasks = JoinSet::new();
-    let mut open: HashMap<Id, IpAddr> = HashMap::new();
     loop {
         let accepted = tokio::select! {
-            Some(ended) = tasks.join_next_with_id() => {
-                open.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
-                continue;
-            }
+            Some(_) = tasks.join_next() => continue,
             accepted = tcp.accept() => accepted,
         };
         match accepted {
             Ok((stream, source)) => {
-                let same = open.values().filter(|other| **other == source.ip()).count();
-                if may_ask(&desk.network, source.ip())
-                    && open.len() < MAX_CONNECTIONS
-                    && same < MAX_CONNECTIONS_EACH
-                {
-                    let task = tasks.spawn(connection(Arc::clone(&desk), stream, source));
-                    open.insert(task.id(), source.ip());
+                let seat = match source.ip() {
+                    IpAddr::V4(ip) if may_ask(&desk.network, source.ip()) => seats.take(ip),
+                    _ => None,
+                };
+                if let Some(seat) = seat {
+                    tasks.spawn(connection(Arc::clone(&desk), stream, source, seat));
                 }
             }
             Err(error) => {
-                warn!(network = %desk.network.name, %error, "a DNS connection could not be accepted");
+                warn!(network = %desk.network.name, %error, "a DNS connection could not be accepted.");
                 sleep(REST).await;
             }
         }
     }
 }
 
-/// Answers the messages of one connection, in order, until it is closed, idle or broken.
-async fn connection(desk: Arc<Desk>, mut stream: TcpStream, source: SocketAddr) {
-    let ended = loop {
+/// Answers the messages of one connection until it is closed, idle or broken.
+async fn connection(desk: Arc<Desk>, stream: TcpStream, source: SocketAddr, _seat: Seat) {
+    let (read, write) = stream.into_split();
+    let (replies, queue) = mpsc::channel(MAX_PIPELINED);
+    let reading = reader(Arc::clone(&desk), read, source, replies);
+    // Both: what was asked before the asker closed its side is still answered.
+    let (why, ()) = tokio::join!(reading, writer(write, queue));
+    debug!(network = %desk.network.name, ip = %source.ip(), why, "a DNS connection ended");
+}
+
+/// Reads questions and has them answered; says why it ends.
+///
+/// RFC 7766 §6.2.1.1: what takes long does not hold up what was asked after it.
+async fn reader(
+    desk: Arc<Desk>,
+    mut stream: OwnedReadHalf,
+    source: SocketAddr,
+    replies: mpsc::Sender<Vec<u8>>,
+) -> &'static str {
+    let mut waiting = JoinSet::new();
+    let why = loop {
         let bytes = match timeout(IDLE, message(&mut stream)).await {
             Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => break error.to_string(),
-            Err(_) => break "idle for too long".to_owned(),
+            Ok(Err(_)) => break "closed or broken",
+            Err(_) => break "idle for too long",
         };
-        let reply = match desk.decide((source, Protocol::Tcp), &bytes) {
-            Decision::Silence => break "not a question".to_owned(),
-            Decision::Reply(reply) => reply,
-            Decision::Forward(asked) => match desk.forwarding.try_acquire() {
-                Ok(_permit) => desk.forward(&asked).await,
-                Err(_) => asked.forwarded(Forwarded::Failed),
-            },
+        while waiting.len() >= MAX_PIPELINED {
+            waiting.join_next().await;
+        }
+        let directory = desk.directory.load_full();
+        let sent = match desk.decide(&directory, (source, Protocol::Tcp), &bytes) {
+            Decision::Silence => break "not a question",
+            Decision::Reply(reply) => replies.send(reply).await,
+            Decision::Transfer(transfer) => {
+                let mut sent = Ok(());
+                for reply in transfer.messages(&directory, &desk.network) {
+                    sent = replies.send(reply).await;
+                    if sent.is_err() {
+                        break;
+                    }
+                }
+                sent
+            }
+            Decision::Forward(asked) => {
+                let (desk, replies) = (Arc::clone(&desk), replies.clone());
+                waiting.spawn(async move {
+                    let reply = match desk.seat(source.ip()) {
+                        Some(_seat) => desk.forward(&asked, source.ip()).await,
+                        None => asked.forwarded(Forwarded::Failed),
+                    };
+                    drop(replies.send(reply).await);
+                });
+                Ok(())
+            }
         };
-        match timeout(IDLE, write(&mut stream, &reply)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => break error.to_string(),
-            Err(_) => break "it does not read its answers".to_owned(),
+        if sent.is_err() {
+            break "it does not read its answers";
         }
     };
-    debug!(network = %desk.network.name, ip = %source.ip(), why = ended, "a DNS connection ended");
+    while waiting.join_next().await.is_some() {}
+    why
+}
+
+/// Writes replies as they come, until there will be no more or the other side does not take them.
+async fn writer(mut stream: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+    while let Some(reply) = queue.recv().await {
+        let Ok(Ok(())) = timeout(IDLE, write(&mut stream, &reply)).await else {
+            return;
+        };
+    }
 }
 
 /// One message of a stream (RFC 1035 §4.2.2). Its room grows with what arrives, not with what was announced.
-async fn message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn message(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let length = stream.read_u16().await?;
     let mut bytes = Vec::new();
     stream.take(u64::from(length)).read_to_end(&mut bytes).await?;
@@ -298,7 +319,7 @@ async fn message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 }
 
 /// RFC 7766 §8: the length and the message in one write.
-async fn write(stream: &mut TcpStream, reply: &[u8]) -> io::Result<()> {
+async fn write(stream: &mut (impl tokio::io::AsyncWrite + Unpin), reply: &[u8]) -> io::Result<()> {
     let length = u16::try_from(reply.len()).map_err(|_| io::ErrorKind::InvalidData)?;
     let framed = [&length.to_be_bytes(), reply].concat();
     stream.write_all(&framed).await

@@ -4,13 +4,17 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, HINFO, NS, PTR, SOA};
-use hickory_proto::rr::{DNSClass, Name, RData, Record};
+use hickory_proto::rr::{DNSClass, RData, Record};
 use hickory_proto::serialize::binary::{BinEncodable as _, BinEncoder};
 
-use super::answer::{Answer, Authority, Data, Kind, Question, Soa, answer};
+use super::answer::{Answer, Question, Response, answer};
+use super::data::{Data, Kind};
+use super::transfer::Transfer;
 use super::zone::QueryName;
 use crate::model::{Directory, Network};
+use records::{name, rdata, start};
+
+mod records;
 
 /// What carries a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub enum Decision {
     Reply(Vec<u8>),
     /// Ask upstream, then send what [`Asked::forwarded`] makes of it.
     Forward(Box<Asked>),
+    /// Send all messages of this transfer.
+    Transfer(Transfer),
 }
 
 /// What an upstream server said.
@@ -52,6 +58,8 @@ pub enum Forwarded {
     NxDomain(Option<Record>),
     /// Nothing in time, or nothing of use.
     Failed,
+    /// The question is one of ours that came back.
+    Refused,
 }
 
 /// A well-formed query, kept for its reply.
@@ -63,10 +71,16 @@ pub struct Asked {
     query: Query,
     edns: Option<Edns>,
     protocol: Protocol,
+    /// The serial number of the zone that an asker of IXFR has.
+    serial: Option<u32>,
+    /// Our aliases (CNAME) before what is asked upstream.
+    aliases: Vec<Record>,
+    /// What is asked upstream: the query, or the last alias's target.
+    onward: Query,
 }
 
 /// The largest answer by UDP, whatever the asker allows: what fits the smallest common MTU unfragmented.
-const MAX_DATAGRAM: u16 = 1_232;
+pub(super) const MAX_DATAGRAM: u16 = 1_232;
 
 /// Decides on a message that came in on `network`.
 pub fn decide(
@@ -86,10 +100,15 @@ pub fn decide(
         internet: matches!(asked.query.query_class(), DNSClass::IN | DNSClass::ANY),
         recursion_desired: asked.recursion_desired,
         source: source.ip(),
+        by_stream: protocol == Protocol::Tcp,
+        serial: asked.serial,
     };
-    match answer(directory, network, &question) {
+    let Response { aliases, ttl, answer } = answer(directory, network, &question);
+    let asked = asked.following(&aliases, ttl);
+    match answer {
         Answer::Forward => Decision::Forward(Box::new(asked)),
-        answered => Decision::Reply(asked.answered(answered)),
+        Answer::Zone => Decision::Transfer(asked.transfer(question.name)),
+        answer => Decision::Reply(asked.answered(answer, ttl)),
     }
 }
 
@@ -127,7 +146,14 @@ fn read(bytes: &[u8], protocol: Protocol) -> Result<Asked, Unfit> {
         .queries
         .pop()
         .ok_or_else(|| refusal(ResponseCode::FormErr))?;
+    let serial = message.authorities.first().and_then(|record| match &record.data {
+        RData::SOA(soa) => Some(soa.serial),
+        _ => None,
+    });
     let asked = Asked {
+        serial,
+        aliases: Vec::new(),
+        onward: query.clone(),
         id: message.metadata.id,
         recursion_desired: message.metadata.recursion_desired,
         checking_disabled: message.metadata.checking_disabled,
@@ -137,11 +163,10 @@ fn read(bytes: &[u8], protocol: Protocol) -> Result<Asked, Unfit> {
     };
     match &asked.edns {
         // RFC 6891 §6.1.3.
-        Some(edns) if edns.version() > 0 => Err(Unfit::Reply(asked.reply(
-            ResponseCode::BADVERS,
-            false,
-            (Vec::new(), Vec::new()),
-        ))),
+        Some(edns) if edns.version() > 0 => {
+            let none = (Vec::new(), Vec::new());
+            Err(Unfit::Reply(asked.reply(ResponseCode::BADVERS, false, none)))
+        }
         _ => Ok(asked),
     }
 }
@@ -167,8 +192,21 @@ fn bare([id, id_low]: [u8; 2], flags: u8, code: ResponseCode) -> Vec<u8> {
 
 impl Asked {
     /// The query to ask upstream.
-    pub const fn query(&self) -> &Query {
-        &self.query
+    pub const fn onward(&self) -> &Query {
+        &self.onward
+    }
+
+    /// The same, behind these aliases.
+    fn following(mut self, aliases: &[String], ttl: u32) -> Self {
+        // The name as it was asked, letter case included: some resolvers check it (draft-vixie-dnsext-dns0x20).
+        let mut owner = self.query.name().clone();
+        for target in aliases {
+            let record = rdata(Data::Cname(target.clone()));
+            self.aliases.push(Record::from_rdata(owner, ttl, record));
+            owner = name(target);
+        }
+        self.onward = Query::query(owner, self.query.query_type());
+        self
     }
 
     /// The reply that passes on what an upstream server said.
@@ -177,19 +215,41 @@ impl Asked {
         let (code, sections) = match said {
             Forwarded::Found(records) => (ResponseCode::NoError, (records, Vec::new())),
             Forwarded::NoData(soa) => (ResponseCode::NoError, (Vec::new(), authority(soa))),
+            // RFC 6604 §3: the code is that of the last name, whatever aliases come before it.
             Forwarded::NxDomain(soa) => (ResponseCode::NXDomain, (Vec::new(), authority(soa))),
             Forwarded::Failed => (ResponseCode::ServFail, (Vec::new(), Vec::new())),
+            Forwarded::Refused => (ResponseCode::Refused, (Vec::new(), Vec::new())),
         };
-        self.reply(code, false, sections)
+        // RFC 1035 §4.1.1: the AA bit is about the first owner name in the answer.
+        self.reply(code, !self.aliases.is_empty(), sections)
+    }
+
+    /// The transfer of the zone that was asked for.
+    fn transfer(&self, name: QueryName) -> Transfer {
+        const RECURSION_DESIRED: u16 = 0x0100;
+        let mut question = Vec::new();
+        let mut encoder = BinEncoder::new(&mut question);
+        // A query that was read can be written: the zone's name, type and class.
+        drop(self.query.emit(&mut encoder));
+        Transfer {
+            id: self.id,
+            flags: if self.recursion_desired {
+                RECURSION_DESIRED
+            } else {
+                0
+            },
+            question,
+            name,
+        }
     }
 
     /// The reply for an answer of ours.
-    fn answered(&self, answered: Answer) -> Vec<u8> {
+    fn answered(&self, answer: Answer, ttl: u32) -> Vec<u8> {
         let none = (Vec::new(), Vec::new());
-        match answered {
-            Answer::Records { ttl, records } => {
-                // The name as it was asked, letter case included: some resolvers check it (draft-vixie-dnsext-dns0x20).
-                let record = |data| Record::from_rdata(self.query.name().clone(), ttl, rdata(data));
+        match answer {
+            Answer::Records(records) => {
+                let owner = self.onward.name();
+                let record = |data| Record::from_rdata(owner.clone(), ttl, rdata(data));
                 let answers = records.into_iter().map(record).collect();
                 self.reply(ResponseCode::NoError, true, (answers, Vec::new()))
             }
@@ -201,7 +261,9 @@ impl Asked {
             }
             Answer::Refused => self.reply(ResponseCode::Refused, false, none),
             Answer::NotImplemented => self.reply(ResponseCode::NotImp, false, none),
-            Answer::Forward => self.reply(ResponseCode::ServFail, false, none),
+            Answer::Failed | Answer::Zone | Answer::Forward => {
+                self.reply(ResponseCode::ServFail, false, none)
+            }
         }
     }
 
@@ -218,7 +280,7 @@ impl Asked {
         message.metadata.recursion_available = true;
         message.metadata.checking_disabled = self.checking_disabled;
         message.queries = vec![self.query.clone()];
-        message.answers = answers;
+        message.answers = [self.aliases.clone(), answers].concat();
         message.authorities = authorities;
         // RFC 6891 §6.1.1: an OPT is answered by one; RFC 3225 §3: with the same DO bit.
         message.edns = self.edns.as_ref().map(|theirs| {
@@ -269,44 +331,6 @@ fn emit(message: &Message, limit: u16) -> Option<Vec<u8>> {
 /// Whether the TC bit is set: the encoder does that when records did not fit.
 fn is_truncated(bytes: &[u8]) -> bool {
     bytes.get(2).is_some_and(|flags| flags & 0x02 != 0)
-}
-
-/// A name of ours; the root when it is none, which the model's rules for names exclude.
-fn name(text: &str) -> Name {
-    Name::from_labels(text.split('.').map(str::as_bytes)).unwrap_or_else(|_| Name::root())
-}
-
-fn start(authority: Authority) -> Record {
-    let ttl = authority.soa.minimum;
-    Record::from_rdata(name(&authority.zone), ttl, rdata(Data::Soa(authority.soa)))
-}
-
-fn rdata(data: Data) -> RData {
-    match data {
-        Data::A(address) => RData::A(A(address)),
-        Data::Aaaa(address) => RData::AAAA(AAAA(address)),
-        Data::Ptr(target) => RData::PTR(PTR(name(&target))),
-        Data::Ns(target) => RData::NS(NS(name(&target))),
-        Data::Minimal => RData::HINFO(HINFO::new("RFC8482".to_owned(), String::new())),
-        Data::Soa(Soa {
-            server,
-            mailbox,
-            serial,
-            minimum,
-        }) => {
-            // Nobody transfers these zones: the times between transfers are there for the format.
-            let (refresh, retry, expire) = (3_600, 600, 86_400);
-            RData::SOA(SOA::new(
-                name(&server),
-                name(&mailbox),
-                serial,
-                refresh,
-                retry,
-                expire,
-                minimum,
-            ))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Names and addresses: which zone a name lies in, where in it, and the other way round.
 
+pub mod records;
+
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -37,8 +39,29 @@ impl QueryName {
 pub struct Reverse {
     /// The zone, such as `0.77.10.in-addr.arpa`.
     pub zone: String,
+    /// The addresses that have their names in it.
+    pub block: Block,
     /// The place in it.
     pub place: ReversePlace,
+}
+
+/// The addresses of one reverse zone: those that share the first one, two or three octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    first: Ipv4Addr,
+    octets: usize,
+}
+
+impl Block {
+    /// The labels of an address within the zone, such as `10` for 10.77.0.10 in `0.77.10.in-addr.arpa`; `None` when the
+    /// address has its name in another zone.
+    pub fn labels_of(self, address: Ipv4Addr) -> Option<String> {
+        let (zone, own) = (self.first.octets(), address.octets());
+        let (zone, _) = zone.split_at_checked(self.octets)?;
+        let (shared, rest) = own.split_at_checked(self.octets)?;
+        let labels: Vec<_> = rest.iter().rev().map(u8::to_string).collect();
+        (zone == shared).then(|| labels.join("."))
+    }
 }
 
 /// A place in a reverse zone.
@@ -92,14 +115,22 @@ pub fn reverse(name: &QueryName, subnet: Subnet) -> Option<Reverse> {
         .iter()
         .take(cut)
         .fold("in-addr.arpa".to_owned(), |zone, octet| format!("{octet}.{zone}"));
-    Some(Reverse { zone, place })
+    let block = Block {
+        first: address,
+        octets: cut,
+    };
+    Some(Reverse { zone, block, place })
 }
 
 /// An octet as reverse names write it: decimal, without leading zeros (RFC 1035 §3.5).
-fn octet(label: &[u8]) -> Option<u8> {
-    let text = std::str::from_utf8(label).ok()?;
-    let value: u8 = text.parse().ok()?;
-    (value.to_string() == text).then_some(value)
+pub(super) fn octet(label: &[u8]) -> Option<u8> {
+    if label.is_empty() || (label.len() > 1 && label.first() == Some(&b'0')) {
+        return None;
+    }
+    label.iter().try_fold(0_u8, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 impl fmt::Display for QueryName {

@@ -17,8 +17,8 @@ use tokio::time::timeout;
 
 use super::netboot::BootFile;
 use super::range::Part;
-use super::seats::{Seat, Seats};
 use crate::model::Places;
+use crate::net::{Seat, Seats};
 
 /// Files that are sent at one time; who comes later waits in line. More would not be faster, and each holds two pieces.
 const AT_ONCE: usize = 64;

@@ -21,10 +21,10 @@ pub mod answer;
 pub mod caller;
 mod files;
 pub mod form;
+mod message;
 pub mod netboot;
 pub mod range;
 pub mod request;
-mod seats;
 pub mod serve;
 
 /// Who has an address on a bridge, as the kernel knows it.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use http_body_util::{BodyExt as _, Either, Full, Limited};
-use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,11 +23,12 @@ use tracing::{debug, info, warn};
 use super::Neighbours;
 use super::answer::{self, Body, Response, Verdict};
 use super::caller::{Caller, Stranger, identify};
-use super::files::{FileBody, NotSent, Outlet, Sending, Wanted};
+use super::files::{NotSent, Outlet, Wanted};
+use super::message::{Sent, sent};
 use super::request::{Malformed, Method, Request, check_headers, check_host};
-use super::seats::{Seat, Seats};
 use crate::model::directory::Published;
 use crate::model::{BridgeName, Event, EventKind, Network, Places};
+use crate::net::{Seat, Seats};
 use crate::seed::Templates;
 
 /// A bound socket of one network, not serving yet.
@@ -364,45 +365,6 @@ fn trace(shared: &Shared, source: Ipv4Addr, response: &Response) {
         Verdict::Failed(error) => warn!(%network, %ip, "can not make a seed: {error}"),
         verdict => debug!(%network, %ip, status, ?verdict, "metadata request"),
     }
-}
-
-/// The body of an answer: made before, or a file.
-type Sent = Either<Full<Bytes>, FileBody>;
-
-fn sent(response: Response, sending: Option<Sending>) -> hyper::Response<Sent> {
-    let mut status = response.status;
-    let mut sent = hyper::Response::new(match response.body {
-        Body::Bytes(bytes) => Either::Left(Full::new(Bytes::from_owner(bytes))),
-        Body::File(_) => Either::Left(Full::default()),
-    });
-    let headers = sent.headers_mut();
-    if let Some(sending) = sending {
-        status = sending.status;
-        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(sending.len));
-        if let Some(range) = sending.content_range.and_then(|range| range.try_into().ok()) {
-            headers.insert(header::CONTENT_RANGE, range);
-        }
-        if let Some(body) = sending.body {
-            *sent.body_mut() = Either::Right(body);
-        }
-    }
-    *sent.status_mut() =
-        hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = sent.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(response.content_type),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    if let Some((name, value)) = response.header {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-    sent
 }
 
 #[cfg(test)]

@@ -111,6 +111,11 @@ impl Directory {
         self.vms.aliased(alias.as_str())
     }
 
+    /// As [`Self::vm_aliased`], for those who were sent some text.
+    pub fn vm_with_alias(&self, alias: &str) -> Option<&Arc<Vm>> {
+        self.vms.aliased(alias)
+    }
+
     /// The dynamic leases.
     pub fn leases(&self) -> &Leases {
         &self.leases

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::name::{ImageName, VmName};
+use super::name::{ImageName, NetworkName, VmName};
 
 /// The two directories everything lies in: what must survive a host reboot, and what must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,21 @@ impl Places {
     /// The generated `known_hosts` file.
     pub fn known_hosts(&self) -> PathBuf {
         self.state.join("known_hosts")
+    }
+
+    /// All generated files of single networks.
+    pub fn exports(&self) -> PathBuf {
+        self.state.join("exports")
+    }
+
+    /// The generated files of one network.
+    pub fn exports_of(&self, network: &NetworkName) -> PathBuf {
+        self.exports().join(network.as_str())
+    }
+
+    /// The hardware addresses without a record that were seen.
+    pub fn discovered(&self) -> PathBuf {
+        self.run.join("discovered")
     }
 
     /// All base images.

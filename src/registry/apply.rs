@@ -48,6 +48,12 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
             claims.address(&new.name, network, address)?;
         }
         check_machine(directory, &new.name, &new.hosting)?;
+        if matches!(new.hosting, Hosting::Managed(_)) && !network.is_local() {
+            return Err(Refusal::Relayed {
+                vm: new.name.clone(),
+                network: network.name.clone(),
+            });
+        }
         check_boot(directory, &new.name, new.custom.boot.as_ref())?;
         claims.aliases(&new.name, network, &new.custom.aliases)?;
         networks.push(network);

@@ -333,6 +333,16 @@ pub enum Refusal {
         /// Those there are.
         known: Listed<NetworkName>,
     },
+    /// A VM of ours has to be on a bridge of ours.
+    #[error(
+        "{vm} can not run on network {network}: that is not on this host; register who runs it there with `add`"
+    )]
+    Relayed {
+        /// Who would be on it.
+        vm: VmName,
+        /// The network.
+        network: NetworkName,
+    },
     /// Nothing tells which network is meant.
     #[error("{vm}: there are several networks ({known}): say which with --network")]
     SeveralNetworks {
@@ -454,6 +464,7 @@ impl Refusal {
             | Self::UnknownNetwork { vm, .. }
             | Self::SeveralNetworks { vm, .. }
             | Self::NoNetwork { vm }
+            | Self::Relayed { vm, .. }
             | Self::DiskTooSmall { vm, .. }
             | Self::NoCpus { vm }
             | Self::External { vm }

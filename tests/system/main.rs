@@ -11,11 +11,13 @@
     reason = "a test that can not go on fails, and says what it measured"
 )]
 
+mod dhcp;
 mod first_boot;
 mod foreign_clients;
 mod guests;
 mod lab;
 mod lifecycle;
+mod names;
 mod nat;
 mod netboot;
 mod quickstart;

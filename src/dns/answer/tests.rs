@@ -1,7 +1,7 @@
 //! The rules of [`answer`](super::answer), one test each.
 
 use super::*;
-use crate::dns::fixture::{lab, network, vm};
+use crate::dns::fixture::{aliased, lab, network, register, rich_lab, vm};
 use proptest::prelude::*;
 
 fn question(name: &str, kind: Kind) -> Question {
@@ -11,16 +11,33 @@ fn question(name: &str, kind: Kind) -> Question {
         internet: true,
         recursion_desired: true,
         source: "10.77.0.99".parse().unwrap(),
+        by_stream: true,
+        serial: None,
     }
 }
 
-fn ask(directory: &Directory, name: &str, kind: Kind) -> Answer {
+/// What `br0` answers; every answer may be cached for the network's five seconds.
+fn respond(directory: &Directory, question: &Question) -> Response {
     let br0 = directory.network(&"br0".parse().unwrap()).unwrap();
-    answer(directory, br0, &question(name, kind))
+    let response = answer(directory, br0, question);
+    assert_eq!(response.ttl, 5);
+    response
+}
+
+fn ask(directory: &Directory, name: &str, kind: Kind) -> Answer {
+    let response = respond(directory, &question(name, kind));
+    assert_eq!(response.aliases, Vec::<String>::new(), "{name}");
+    response.answer
+}
+
+/// The aliases on the way, and what is at its end.
+fn follow(directory: &Directory, name: &str, kind: Kind) -> (Vec<String>, Answer) {
+    let response = respond(directory, &question(name, kind));
+    (response.aliases, response.answer)
 }
 
 fn records(records: Vec<Data>) -> Answer {
-    Answer::Records { ttl: 5, records }
+    Answer::Records(records)
 }
 
 fn is_nx(answer: &Answer, zone: &str) -> bool {
@@ -142,15 +159,14 @@ fn everything_is_answered_with_next_to_nothing() {
 }
 
 #[test]
-fn transfers_meta_types_and_other_classes_are_not_served() {
+fn meta_types_and_other_classes_are_not_served() {
     let lab = lab();
-    assert_eq!(ask(&lab, "lab", Kind::Transfer), Answer::Refused);
     assert_eq!(ask(&lab, "lab", Kind::Meta), Answer::NotImplemented);
     assert_eq!(
         [251, 252, 255, 41, 250, 65].map(Kind::of),
         [
-            Kind::Transfer,
-            Kind::Transfer,
+            Kind::Ixfr,
+            Kind::Axfr,
             Kind::Any,
             Kind::Meta,
             Kind::Meta,
@@ -161,27 +177,217 @@ fn transfers_meta_types_and_other_classes_are_not_served() {
         internet: false,
         ..question("version.bind", Kind::Other)
     };
-    let br0 = lab.network(&"br0".parse().unwrap()).unwrap();
-    assert_eq!(answer(&lab, br0, &chaos), Answer::Refused);
+    assert_eq!(respond(&lab, &chaos).answer, Answer::Refused);
+}
+
+/// `lab` with 192.0.2.53 as a secondary server.
+fn with_secondary() -> Directory {
+    let mut br0 = network("br0", "10.77.0.1/24", "lab");
+    br0.dns.transfer = vec!["192.0.2.53".parse().unwrap(), "10.77.0.64/26".parse().unwrap()];
+    let mut directory = Directory::of([br0]);
+    directory.set_revision(crate::model::Revision(7));
+    directory
+}
+
+#[test]
+fn n18_a_zone_goes_only_to_this_host_and_to_whom_the_network_lists() {
+    let lab = with_secondary();
+    let from = |source: &str, kind, name| {
+        let source = source.parse().unwrap();
+        let question = Question {
+            source,
+            ..question(name, kind)
+        };
+        respond(&lab, &question).answer
+    };
+    for kind in [Kind::Axfr, Kind::Ixfr] {
+        for zone in ["lab", "LAB", "0.77.10.in-addr.arpa"] {
+            for good in ["10.77.0.1", "127.0.0.1", "192.0.2.53", "10.77.0.99"] {
+                assert_eq!(from(good, kind, zone), Answer::Zone, "{zone} to {good}");
+            }
+            for bad in ["10.77.0.9", "192.0.2.54", "::1"] {
+                assert_eq!(from(bad, kind, zone), Answer::Refused, "{zone} to {bad}");
+            }
+        }
+        for other in ["web1.lab", "example.com", "77.10.in-addr.arpa", "dmz"] {
+            assert_eq!(from("10.77.0.1", kind, other), Answer::Refused, "{other}");
+        }
+    }
+    // A secondary elsewhere may ask for our zones, and is no open door to the world.
+    assert!(matches!(from("192.0.2.53", Kind::Soa, "lab"), Answer::Records(_)));
+    assert_eq!(from("192.0.2.53", Kind::A, "example.com"), Answer::Refused);
+}
+
+#[test]
+fn n18_what_is_no_whole_zone_is_told_by_its_start_or_refused() {
+    let lab = with_secondary();
+    let ask = |kind, by_stream, serial| {
+        let question = Question {
+            by_stream,
+            serial,
+            ..question("lab", kind)
+        };
+        respond(&lab, &question).answer
+    };
+    let is_start =
+        |answer| matches!(answer, Answer::Records(records) if matches!(records[..], [Data::Soa(_)]));
+    assert_eq!(ask(Kind::Axfr, false, None), Answer::Refused, "RFC 5936 §4.2");
+    assert!(
+        is_start(ask(Kind::Ixfr, false, Some(6))),
+        "RFC 1995 §2: come back by TCP"
+    );
+    assert!(
+        is_start(ask(Kind::Ixfr, true, Some(7))),
+        "RFC 1995 §2: nothing is new"
+    );
+    assert_eq!(ask(Kind::Ixfr, true, Some(6)), Answer::Zone);
+}
+
+#[test]
+fn an_alias_leads_to_its_vm() {
+    let lab = rich_lab();
+    let web1 = || records(vec![Data::A(Ipv4Addr::new(10, 77, 0, 10))]);
+    assert_eq!(
+        follow(&lab, "WWW.lab", Kind::A),
+        (vec!["web1.lab".to_owned()], web1())
+    );
+    let both = vec!["www.lab".to_owned(), "web1.lab".to_owned()];
+    assert_eq!(follow(&lab, "docs.lab", Kind::A), (both, web1()));
+    let (aliases, answer) = follow(&lab, "www.lab", Kind::Aaaa);
+    assert!(aliases == ["web1.lab"] && is_empty(&answer, "lab"));
+    assert_eq!(
+        ask(&lab, "www.lab", Kind::Cname),
+        records(vec![Data::Cname("web1.lab".to_owned())])
+    );
+    assert_eq!(ask(&lab, "www.lab", Kind::Any), records(vec![Data::Minimal]));
+}
+
+#[test]
+fn an_alias_that_leads_elsewhere_is_told_and_followed_where_that_is_wished() {
+    let lab = rich_lab();
+    let debian = vec!["deb.debian.org".to_owned()];
+    assert_eq!(
+        follow(&lab, "mirror.lab", Kind::A),
+        (debian.clone(), Answer::Forward)
+    );
+    let direct = Question {
+        recursion_desired: false,
+        ..question("mirror.lab", Kind::A)
+    };
+    let response = respond(&lab, &direct);
+    assert_eq!((response.aliases, response.answer), (debian, records(Vec::new())));
+    assert_eq!(
+        follow(&lab, "far.lab", Kind::A),
+        (vec!["mx.dmz.lab".to_owned()], records(Vec::new())),
+        "another network's names are not told"
+    );
+    let (aliases, answer) = follow(&lab, "gone.lab", Kind::A);
+    assert!(
+        aliases == ["none.lab"] && is_nx(&answer, "lab"),
+        "RFC 6604: the code is the last name's"
+    );
+}
+
+#[test]
+fn n15_aliases_in_a_circle_and_too_many_are_no_answer() {
+    let mut lab = rich_lab();
+    assert_eq!(follow(&lab, "round.lab", Kind::A), (Vec::new(), Answer::Failed));
+    for step in 0..1_000 {
+        register(
+            &mut lab,
+            "br0",
+            &format!("c{step}"),
+            ("CNAME", &format!("c{}", step + 1)),
+        );
+    }
+    assert_eq!(follow(&lab, "c0.lab", Kind::A), (Vec::new(), Answer::Failed));
+    register(&mut lab, "br0", "c1000", ("A", "10.77.0.7"));
+    let (aliases, answer) = follow(&lab, &format!("c{}.lab", 1_000 - MAX_ALIASES), Kind::A);
+    assert_eq!(
+        (aliases.len(), answer),
+        (8, records(vec![Data::A(Ipv4Addr::new(10, 77, 0, 7))]))
+    );
+    let one_more = follow(&lab, &format!("c{}.lab", 999 - MAX_ALIASES), Kind::A);
+    assert_eq!(one_more, (Vec::new(), Answer::Failed));
+}
+
+#[test]
+fn registered_records_stand_beside_those_of_the_vms() {
+    let lab = rich_lab();
+    let exchange = "mail.lab".to_owned();
+    let mx = Data::Mx {
+        preference: 10,
+        exchange,
+    };
+    assert_eq!(ask(&lab, "lab", Kind::Mx), records(vec![mx]));
+    assert!(matches!(ask(&lab, "lab", Kind::Soa), Answer::Records(_)));
+    assert_eq!(
+        ask(&lab, "mail.lab", Kind::Aaaa),
+        records(vec![Data::Aaaa("2001:db8::25".parse().unwrap())])
+    );
+    let target = "web1.lab".to_owned();
+    let srv = Data::Srv {
+        priority: 0,
+        weight: 5,
+        port: 22,
+        target,
+    };
+    assert_eq!(ask(&lab, "_ssh._tcp.lab", Kind::Srv), records(vec![srv]));
+    let text = |text: &str| records(vec![Data::Txt(vec![text.as_bytes().into()])]);
+    assert_eq!(ask(&lab, "web1.lab", Kind::Txt), text("the first"));
+    assert_eq!(
+        ask(&lab, "web1.lab", Kind::A),
+        records(vec![Data::A(Ipv4Addr::new(10, 77, 0, 10))])
+    );
+    // RFC 8020: what has names below it is there.
+    assert!(is_empty(&ask(&lab, "_tcp.lab", Kind::A), "lab"));
+    assert!(is_nx(&ask(&lab, "_udp.lab", Kind::A), "lab"));
+}
+
+#[test]
+fn a_long_text_is_sent_in_strings_of_255_octets() {
+    let mut lab = lab();
+    register(&mut lab, "br0", "key", ("TXT", &"x".repeat(600)));
+    let Answer::Records(records) = ask(&lab, "key.lab", Kind::Txt) else {
+        panic!("no records")
+    };
+    let [Data::Txt(strings)] = &records[..] else {
+        panic!("{records:?}")
+    };
+    assert_eq!(
+        strings.iter().map(|text| text.len()).collect::<Vec<_>>(),
+        [255, 255, 90]
+    );
+}
+
+#[test]
+fn the_bridges_name_makes_room_for_an_alias_and_a_record_too() {
+    let mut lab = lab();
+    lab.put_vm(aliased(&vm("web1", "br0", "10.77.0.10"), &["ns"]));
+    register(&mut lab, "br0", "gateway", ("A", "10.77.0.77"));
+    assert_eq!(
+        ask(&lab, "lab", Kind::Ns),
+        records(vec![Data::Ns("_ns.lab".to_owned())])
+    );
+    assert_eq!(
+        ask(&lab, "gateway.lab", Kind::A),
+        records(vec![Data::A(Ipv4Addr::new(10, 77, 0, 77))])
+    );
 }
 
 #[test]
 fn only_the_network_and_the_host_itself_may_ask() {
     let lab = lab();
-    let br0 = lab.network(&"br0".parse().unwrap()).unwrap();
     let from = |source: &str| {
         let source = source.parse().unwrap();
-        answer(
-            &lab,
-            br0,
-            &Question {
-                source,
-                ..question("web1.lab", Kind::A)
-            },
-        )
+        let question = Question {
+            source,
+            ..question("web1.lab", Kind::A)
+        };
+        respond(&lab, &question).answer
     };
     for good in ["10.77.0.99", "10.77.0.1", "127.0.0.1"] {
-        assert!(matches!(from(good), Answer::Records { .. }), "{good}");
+        assert!(matches!(from(good), Answer::Records(_)), "{good}");
     }
     for bad in ["10.78.5.10", "192.0.2.1", "::1"] {
         assert_eq!(from(bad), Answer::Refused, "{bad}");
@@ -219,12 +425,11 @@ fn other_names_are_forwarded_when_recursion_is_desired() {
     for name in ["example.com", "collab", "1.1.1.1.in-addr.arpa", "web1"] {
         assert_eq!(ask(&lab, name, Kind::A), Answer::Forward, "{name}");
     }
-    let br0 = lab.network(&"br0".parse().unwrap()).unwrap();
     let direct = Question {
         recursion_desired: false,
         ..question("example.com", Kind::A)
     };
-    assert_eq!(answer(&lab, br0, &direct), Answer::Refused);
+    assert_eq!(respond(&lab, &direct).answer, Answer::Refused);
 }
 
 #[test]

@@ -1,12 +1,13 @@
-//! How many connections are open, in all and per source: one guest can not take the places of the others.
+//! Places for work in hand, such as open connections: so many in all and per source, so that one guest can not take those
+//! of the others.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The places there are for connections.
+/// The places there are.
 #[derive(Debug)]
-pub(super) struct Seats {
+pub struct Seats {
     taken: Mutex<Taken>,
     in_all: usize,
     per_source: usize,
@@ -18,16 +19,16 @@ struct Taken {
     by_source: HashMap<Ipv4Addr, usize>,
 }
 
-/// The place of one connection; free again when it is dropped.
+/// One place; free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub struct Seat {
     seats: Arc<Seats>,
     source: Ipv4Addr,
 }
 
 impl Seats {
     /// So many places in all, and at most so many of them for one source.
-    pub(super) fn new(in_all: usize, per_source: usize) -> Arc<Self> {
+    pub fn new(in_all: usize, per_source: usize) -> Arc<Self> {
         Arc::new(Self {
             taken: Mutex::default(),
             in_all,
@@ -35,8 +36,8 @@ impl Seats {
         })
     }
 
-    /// A place for a connection from there, when there is one.
-    pub(super) fn take(self: &Arc<Self>, source: Ipv4Addr) -> Option<Seat> {
+    /// A place for somebody there, when there is one.
+    pub fn take(self: &Arc<Self>, source: Ipv4Addr) -> Option<Seat> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let here = taken.by_source.get(&source).copied().unwrap_or_default();
         if taken.in_all >= self.in_all || here >= self.per_source {
@@ -52,8 +53,8 @@ impl Seats {
 }
 
 impl Seat {
-    /// Where the connection comes from.
-    pub(super) const fn source(&self) -> Ipv4Addr {
+    /// Whose place it is.
+    pub const fn source(&self) -> Ipv4Addr {
         self.source
     }
 }

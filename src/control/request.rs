@@ -293,6 +293,8 @@ pub enum View {
     Dhcp,
     /// Its lines of the hosts file.
     Hosts,
+    /// The iPXE script, of a VM that boots from the network.
+    Ipxe,
     /// The QEMU command line.
     Qemu,
 }

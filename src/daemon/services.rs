@@ -185,6 +185,7 @@ impl Metadata {
                 templates: Arc::clone(&daemon.templates),
                 neighbours: Arc::clone(&neighbours),
                 events: events.clone(),
+                places: daemon.config.places.clone(),
             };
             let stop = stop.clone();
             tasks.spawn(async move {

@@ -85,6 +85,11 @@ impl Places {
         self.image(name).join("initrd")
     }
 
+    /// What the operator puts there for firmware that boots from the network: `ipxe.efi` and the like.
+    pub fn boot_files(&self) -> PathBuf {
+        self.state.join("boot")
+    }
+
     /// All VMs' lasting files.
     pub fn vms(&self) -> PathBuf {
         self.state.join("vms")

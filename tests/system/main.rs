@@ -19,6 +19,7 @@ mod lab;
 mod lifecycle;
 mod names;
 mod nat;
+mod netboot;
 mod quickstart;
 mod recovery;
 mod refusals;

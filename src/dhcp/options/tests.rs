@@ -1,7 +1,7 @@
 //! Which options a reply has, and what they say.
 
 use super::super::sample::{Packet, Server, network, web1};
-use super::super::wire::tests::Decoded;
+use super::super::wire::tests::{Decoded, parts};
 use super::*;
 use crate::model::{Custom, CustomOption, Route};
 
@@ -114,7 +114,9 @@ fn a_search_list_of_more_than_255_octets_is_split_and_read_as_one() {
         .collect();
     network.dhcp.settings.search = labels.iter().map(|label| label.parse().unwrap()).collect();
     let mut server = Server::of(network);
-    let large = Packet::new(1).option(55, &[119]).option(57, &1500u16.to_be_bytes());
+    let large = Packet::new(1)
+        .option(55, &[119])
+        .option(57, &1500u16.to_be_bytes());
     let reply = server.ask(large).reply.unwrap();
     let written = parts(&server.out, 119);
     assert!(written.len() == 3 && written[..2] == [255, 255], "{written:?}");

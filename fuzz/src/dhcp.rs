@@ -23,20 +23,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server whose local network has this `dhcp:` part.
-    pub fn new(mode: &str, unregistered: &str) -> Self {
-        let dhcp = format!(
-            "  dhcp:\n    mode: {mode}\n    unregistered: {unregistered}\n    dynamic: 10.77.0.240-10.77.0.243\n"
-        );
-        let networks = crate::networks(&dhcp);
-        let directory = crate::directory(&networks);
-        let mut networks = networks.into_iter();
+    /// A server of networks of which the first is local.
+    pub fn of(networks: &[Network]) -> Self {
+        let (local, relayed) = networks.split_first().unwrap();
         Self {
-            local: networks.next().unwrap(),
-            relayed: networks.map(Arc::new).collect(),
-            directory,
+            local: local.clone(),
+            relayed: relayed.iter().cloned().map(Arc::new).collect(),
+            directory: crate::directory(networks),
         }
     }
+}
+
+/// Networks of which the first has this policy, and four addresses to lend.
+pub fn networks((mode, unregistered): (&str, &str)) -> Vec<Network> {
+    crate::networks(&format!(
+        "  dhcp:\n    mode: {mode}\n    unregistered: {unregistered}\n    dynamic: 10.77.0.240-10.77.0.243\n"
+    ))
 }
 
 /// A client's message.
@@ -77,9 +79,15 @@ impl Packet {
             Ipv4Addr::new(10, 78, 0, 11),
             Ipv4Addr::new(192, 0, 2, 1),
         ];
-        let macs = ["web1", "web2", "far1", "guest1", "guest2", "guest3", "guest4", "guest5", "guest6"];
+        let macs = [
+            "web1", "web2", "far1", "guest1", "guest2", "guest3", "guest4", "guest5", "guest6",
+        ];
         let relayed = u.ratio(1, 6)?;
-        let ciaddr = if u.ratio(1, 3)? { *u.choose(&addresses)? } else { Ipv4Addr::UNSPECIFIED };
+        let ciaddr = if u.ratio(1, 3)? {
+            *u.choose(&addresses)?
+        } else {
+            Ipv4Addr::UNSPECIFIED
+        };
         let agent = Ipv4Addr::new(10, 78, 0, 1);
         let source = if relayed { agent } else { ciaddr };
         let mut packet = Self {

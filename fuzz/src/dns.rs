@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use hickory_proto::op::Message;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
-use seedbed::dns::wire::{Decision, Forwarded, Protocol, decide};
 use seedbed::dns::fast;
+use seedbed::dns::wire::{Decision, Forwarded, Protocol, decide};
 use seedbed::model::{Custom, Directory, DnsRecord, Network, RecordData, Revision, Vm};
 
 /// The labels that names are made of, in records and in questions: few, so that they meet.
-pub const LABELS: [&str; 10] = ["web1", "web2", "www", "mail", "_ssh", "_tcp", "lab", "far", "a", "0"];
+pub const LABELS: [&str; 10] = [
+    "web1", "web2", "www", "mail", "_ssh", "_tcp", "lab", "far", "a", "0",
+];
 /// What records say.
 const DATA: [(&str, &str); 10] = [
     ("A", "10.77.0.25"),
@@ -50,10 +52,19 @@ pub fn directory(networks: &[Network], u: &mut Unstructured<'_>) -> Result<Direc
         let (Ok(owner), Ok(data)) = (owner.parse(), RecordData::parse(kind, value, &network.domain)) else {
             continue;
         };
-        let record = DnsRecord { network: network.name.clone(), owner, data };
-        let mut records = directory.records().at(&record.network, record.owner.as_str()).to_vec();
+        let record = DnsRecord {
+            network: network.name.clone(),
+            owner,
+            data,
+        };
+        let mut records = directory
+            .records()
+            .at(&record.network, record.owner.as_str())
+            .to_vec();
         records.push(Arc::new(record.clone()));
-        directory.records_mut().put(&record.network, &record.owner, records);
+        directory
+            .records_mut()
+            .put(&record.network, &record.owner, records);
     }
     directory.set_revision(Revision(u.arbitrary()?));
     Ok(directory)
@@ -76,7 +87,10 @@ pub fn check(directory: &Directory, network: &Network, source: SocketAddr, bytes
     if let Some(written) = short {
         let short = &room[..written.length];
         is_answer_to(bytes, short);
-        let (short, long) = (Message::from_vec(short).unwrap(), long.expect("the long way is silent"));
+        let (short, long) = (
+            Message::from_vec(short).unwrap(),
+            long.expect("the long way is silent"),
+        );
         assert_eq!(short, Message::from_vec(&long).unwrap(), "the two ways differ");
     }
     if let Some(length) = fast::by_stream(bytes, &mut room) {

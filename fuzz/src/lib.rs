@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use seedbed::config::Config;
-use seedbed::model::{Custom, Directory, Hosting, MacAddress, Network, SshKeys, Timestamp, Vm, VmName, identity};
+use seedbed::model::{
+    Custom, Directory, Hosting, MacAddress, Network, SshKeys, Timestamp, Vm, VmName, identity,
+};
 
 pub mod dhcp;
 pub mod dns;
@@ -16,7 +18,9 @@ pub fn networks(dhcp: &str) -> Vec<Network> {
          subnet: 10.78.0.1/24\n  domain: far\n  dhcp:\n    relay:\n      server: 192.0.2.1\n      agents: [10.78.0.1]\n"
     );
     let config = Config::parse(&text, Path::new("fuzz.yaml"));
-    config.unwrap_or_else(|problems| panic!("{problems:?}\n{text}")).networks
+    config
+        .unwrap_or_else(|problems| panic!("{problems:?}\n{text}"))
+        .networks
 }
 
 /// An external VM.
@@ -42,7 +46,10 @@ pub fn vm(name: &str, network: &str, address: &str) -> Vm {
 /// The same VM, which boots from the network.
 pub fn booting(vm: Vm, url: &str) -> Vm {
     let boot = Some(url.parse().unwrap());
-    let custom = Custom { boot, ..Custom::default() };
+    let custom = Custom {
+        boot,
+        ..Custom::default()
+    };
     Vm {
         custom: custom.boxed(),
         ..vm
@@ -53,7 +60,10 @@ pub fn booting(vm: Vm, url: &str) -> Vm {
 pub fn directory(networks: &[Network]) -> Directory {
     let mut directory = Directory::of(networks.iter().cloned());
     directory.put_vm(Arc::new(vm("web1", "lab", "10.77.0.11")));
-    directory.put_vm(Arc::new(booting(vm("web2", "lab", "10.77.0.12"), "http://10.77.0.9/x.ipxe")));
+    directory.put_vm(Arc::new(booting(
+        vm("web2", "lab", "10.77.0.12"),
+        "http://10.77.0.9/x.ipxe",
+    )));
     directory.put_vm(Arc::new(vm("far1", "far", "10.78.0.11")));
     directory
 }

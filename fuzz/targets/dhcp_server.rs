@@ -3,17 +3,29 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use seedbed::dhcp::{Arrival, Destination, Offers, Response, Scope, respond};
-use seedbed::model::{LeaseState, MacAddress, Timestamp};
-use seedbed_fuzz::dhcp::{Packet, Reply, Server};
+use seedbed::model::{LeaseState, MacAddress, Network, Timestamp};
+use seedbed_fuzz::dhcp::{Packet, Reply, Server, networks};
 
 const OFFER: u8 = 2;
 const ACK: u8 = 5;
 const NAK: u8 = 6;
+
+/// The policies a network can have; most of what happens, happens with a pool.
+const POLICIES: [(&str, &str); 6] = [
+    ("authoritative", "pool"),
+    ("polite", "pool"),
+    ("authoritative", "discover"),
+    ("polite", "ignore"),
+    ("proxy", "ignore"),
+    ("proxy", "discover"),
+];
+
+static NETWORKS: LazyLock<Vec<Vec<Network>>> = LazyLock::new(|| POLICIES.map(networks).into());
 
 /// What the clients were told, kept apart from what the server keeps.
 #[derive(Default)]
@@ -28,10 +40,13 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn run(u: &mut Unstructured<'_>) -> Result<()> {
-    let mode = *u.choose(&["authoritative", "polite", "proxy"])?;
-    let unregistered = *u.choose(&["pool", "pool", "ignore", "discover"])?;
-    let mut server = Server::new(mode, unregistered);
-    let (mut offers, mut told, mut now, mut out) = (Offers::default(), Told::default(), Timestamp(1_000_000), Vec::new());
+    let mut server = Server::of(u.choose(&NETWORKS)?);
+    let (mut offers, mut told, mut now, mut out) = (
+        Offers::default(),
+        Told::default(),
+        Timestamp(1_000_000),
+        Vec::new(),
+    );
     for _ in 0..64 {
         if u.is_empty() {
             break;
@@ -72,7 +87,10 @@ fn lends_what_is_free(server: &Server, response: &Response, now: Timestamp) {
     let lease = response.lend.as_ref().unwrap();
     assert!(lease.mac == response.client && response.vm.is_none(), "{lease:?}");
     assert!(server.local.dhcp.dynamic.contains(lease.address), "{lease:?}");
-    assert!(server.directory.vm_at(lease.address).is_none(), "{lease:?} is a VM's");
+    assert!(
+        server.directory.vm_at(lease.address).is_none(),
+        "{lease:?} is a VM's"
+    );
     if let Some(old) = server.directory.leases().at(lease.address) {
         let another = old.state == LeaseState::Bound && old.mac != lease.mac && old.expires > now;
         assert!(!another, "{old:?} is lent again: {lease:?}");
@@ -80,7 +98,13 @@ fn lends_what_is_free(server: &Server, response: &Response, now: Timestamp) {
 }
 
 impl Told {
-    fn hears(&mut self, server: &Server, packet: &Packet, (reply, to): (&Reply, Destination), now: Timestamp) {
+    fn hears(
+        &mut self,
+        server: &Server,
+        packet: &Packet,
+        (reply, to): (&Reply, Destination),
+        now: Timestamp,
+    ) {
         // Only the client that asked.
         assert_eq!((reply.mac, reply.xid), (packet.mac, packet.xid), "{packet:?}");
         match to {
@@ -94,20 +118,37 @@ impl Told {
             return;
         }
         if let Some(vm) = server.directory.vm_by_mac(packet.mac) {
-            assert_eq!(reply.yiaddr, vm.address, "{packet:?}: a VM is given another address");
+            assert_eq!(
+                reply.yiaddr, vm.address,
+                "{packet:?}: a VM is given another address"
+            );
             return;
         }
-        assert!(server.local.dhcp.dynamic.contains(reply.yiaddr), "{packet:?}: {reply:?}");
+        assert!(
+            server.local.dhcp.dynamic.contains(reply.yiaddr),
+            "{packet:?}: {reply:?}"
+        );
         if reply.kind == ACK {
-            let lease = server.directory.leases().at(reply.yiaddr).expect("what is acknowledged is in the registry");
-            assert!(lease.mac == packet.mac && lease.state == LeaseState::Bound, "{lease:?}");
+            let lease = server
+                .directory
+                .leases()
+                .at(reply.yiaddr)
+                .expect("what is acknowledged is in the registry");
+            assert!(
+                lease.mac == packet.mac && lease.state == LeaseState::Bound,
+                "{lease:?}"
+            );
             if let Some((other, until)) = self.given.insert(reply.yiaddr, (packet.mac, lease.expires))
                 && other != packet.mac
                 && until > now
             {
                 // Only a client that gave it back, or said that it is taken, has it no longer; the registry says so.
                 let still = server.directory.leases().of(&server.local.name, other);
-                assert!(still.is_none_or(|still| still.address != reply.yiaddr), "{other} and {}", packet.mac);
+                assert!(
+                    still.is_none_or(|still| still.address != reply.yiaddr),
+                    "{other} and {}",
+                    packet.mac
+                );
             }
         }
     }

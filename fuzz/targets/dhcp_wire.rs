@@ -7,12 +7,16 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use seedbed::dhcp::{Arrival, Offers, Scope, respond};
 use seedbed::model::Timestamp;
-use seedbed_fuzz::dhcp::{Reply, Server};
+use seedbed_fuzz::dhcp::{Reply, Server, networks};
 
 static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
-    [("authoritative", "pool"), ("polite", "discover"), ("proxy", "ignore")]
-        .map(|(mode, unregistered)| Server::new(mode, unregistered))
-        .into()
+    [
+        ("authoritative", "pool"),
+        ("polite", "discover"),
+        ("proxy", "ignore"),
+    ]
+    .map(|policy| Server::of(&networks(policy)))
+    .into()
 });
 
 fuzz_target!(|payload: &[u8]| {
@@ -27,7 +31,11 @@ fuzz_target!(|payload: &[u8]| {
             (SocketAddrV4::new(Ipv4Addr::new(10, 78, 0, 1), 67), 67),
             (SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 11), 68), 4011),
         ] {
-            let arrival = Arrival { payload, source, port };
+            let arrival = Arrival {
+                payload,
+                source,
+                port,
+            };
             let (mut offers, mut out) = (Offers::default(), Vec::new());
             if let Ok(response) = respond(&scope, &mut offers, &arrival, Timestamp(1_000), &mut out)
                 && let Some(to) = response.to

@@ -22,7 +22,12 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
             break;
         }
         let question = question(u)?;
-        check(&directory, &NETWORKS[0], "10.77.0.99:4711".parse().unwrap(), &question);
+        check(
+            &directory,
+            &NETWORKS[0],
+            "10.77.0.99:4711".parse().unwrap(),
+            &question,
+        );
     }
     Ok(())
 }
@@ -68,6 +73,10 @@ fn question(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 fn label(bytes: &mut Vec<u8>, text: &[u8], upper: u8) {
     bytes.push(text.len() as u8);
     bytes.extend(text.iter().enumerate().map(|(at, octet)| {
-        if upper >> (at % 8) & 1 == 1 { octet.to_ascii_uppercase() } else { *octet }
+        if upper >> (at % 8) & 1 == 1 {
+            octet.to_ascii_uppercase()
+        } else {
+            *octet
+        }
     }));
 }

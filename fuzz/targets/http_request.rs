@@ -11,10 +11,15 @@ use seedbed::metadata::request::{Method, Request, check_host};
 
 fuzz_target!(|bytes: &[u8]| {
     let _told = PhoneHome::parse(bytes);
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     if let Ok(request) = Request::of(Method::Get, text) {
         for part in request.segments() {
-            assert!(!part.is_empty() && !part.contains('/') && part != "." && part != "..", "{part:?}");
+            assert!(
+                !part.is_empty() && !part.contains('/') && part != "." && part != "..",
+                "{part:?}"
+            );
             if let Some(name) = FileName::parse(part) {
                 assert!(!name.as_str().starts_with('.') && !name.as_str().contains('/'));
             }

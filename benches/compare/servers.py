@@ -70,7 +70,8 @@ class Seedbed(Server):
     name = "seedbed"
     setup = (
         "`seedbed serve`, the release build with all its services (DHCP, DNS, metadata, exports) and default logging; "
-        "registered by `seedbed import --from csv`; `nat: false`."
+        "registered by `seedbed import --from csv`; `nat: false`. It believes no relay inside the bridge's own network, which "
+        "is what `perfdhcp` plays."
     )
 
     def _registry(self, hosts):

@@ -1,5 +1,5 @@
 //! Many datagrams in one system call: `recvmmsg` and `sendmmsg` over buffers that are allocated once. The unsafe code
-//! of the sockets is here.
+//! of the sockets is here. Not that of `src/net`: what measures must not share a fault or a cost with what is measured.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};

@@ -10,7 +10,7 @@ use super::{
     waiting,
 };
 use crate::control::serve::{Handle, ProgressSink};
-use crate::control::{Answer, Refusal, Request, StopVms};
+use crate::control::{Answer, Refusal, Request, Select, StopVms};
 use crate::export;
 use crate::model::Vm;
 
@@ -36,16 +36,7 @@ impl Handle for Door {
             } => register::import(daemon, rows, network.as_ref(), dry_run).await,
             Request::Set(request) => Ok(vms(daemon, &register::set(daemon, request).await?)),
             Request::List { names } => Ok(vms(daemon, &selection::vms_or_all(&daemon.directory(), &names)?)),
-            Request::Start(select) => {
-                let chosen = selection::selected(&daemon.directory(), &select)?;
-                let starts = chosen.iter().map(|vm| {
-                    if !daemon.status.seen(vm).is_up() {
-                        progress.line(vm.name.as_str(), "starting");
-                    }
-                    machines::start(daemon, vm)
-                });
-                finished(daemon, &chosen, futures_util::future::join_all(starts).await)
-            }
+            Request::Start(select) => start(daemon, &select, &progress).await,
             Request::Stop(request) => stop(daemon, &request, &progress).await,
             Request::Restart(request) => restart(daemon, &request, &progress).await,
             Request::Delete(request) => register::delete(daemon, request).await.map(Answer::Done),
@@ -90,6 +81,17 @@ impl Handle for Door {
             Request::ImageDelete { name } => images::delete(daemon, &name).await.map(Answer::Done),
         }
     }
+}
+
+async fn start(daemon: &Arc<Daemon>, select: &Select, progress: &ProgressSink) -> Result<Answer, Refusal> {
+    let chosen = selection::selected(&daemon.directory(), select)?;
+    let starts = chosen.iter().map(|vm| {
+        if !daemon.status.seen(vm).is_up() {
+            progress.line(vm.name.as_str(), "starting");
+        }
+        machines::start(daemon, vm)
+    });
+    finished(daemon, &chosen, futures_util::future::join_all(starts).await)
 }
 
 async fn stop(daemon: &Arc<Daemon>, request: &StopVms, progress: &ProgressSink) -> Result<Answer, Refusal> {

@@ -65,12 +65,11 @@ impl Way {
     fn of(wanted: HostNames) -> Self {
         match wanted {
             HostNames::Resolved => Self::Resolved,
-            HostNames::Hosts => Self::Hosts,
             HostNames::Off => Self::Off,
             // The files and services of a host are not those of a network namespace on it.
             HostNames::Auto if !is_hosts_network() => Self::Off,
             HostNames::Auto if Resolver::is_used() => Self::Resolved,
-            HostNames::Auto => Self::Hosts,
+            HostNames::Auto | HostNames::Hosts => Self::Hosts,
         }
     }
 }

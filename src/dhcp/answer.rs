@@ -94,9 +94,17 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// RFC 2131 §4.1: "In all cases, when 'giaddr' is zero, the server broadcasts any DHCPNAK messages to 0xffffffff."
+    /// RFC 2131 §4.1: "In all cases, when 'giaddr' is zero, the server broadcasts any DHCPNAK messages to 0xffffffff." A
+    /// client that renews by unicast from behind a router would not hear that: its refusal goes where it sent from.
     pub(super) fn refusal(&self, wanted: Ipv4Addr, why: &'static str) -> Outcome<'a> {
-        let to = self.relay().unwrap_or(Destination::Broadcast);
+        let unicast = || {
+            if self.network.is_local() {
+                Destination::Broadcast
+            } else {
+                self.to_address(*self.arrival.source.ip())
+            }
+        };
+        let to = self.relay().unwrap_or_else(unicast);
         let reply = self.reply(ReplyKind::Nak, Content::Refusal(why));
         Outcome::sent(reply, to, Verdict::Refused { wanted })
     }
@@ -112,15 +120,11 @@ impl<'a> Case<'a> {
     /// If the broadcast bit is not set [...], then the server unicasts DHCPOFFER and DHCPACK messages to the client's
     /// hardware address and 'yiaddr' address."
     pub(super) fn to_new_client(self, address: Ipv4Addr) -> Destination {
-        let unicast = if self.request.flags.broadcast() {
-            Destination::Broadcast
+        if self.request.flags.broadcast() && self.network.is_local() {
+            self.relay().unwrap_or(Destination::Broadcast)
         } else {
-            Destination::Hardware {
-                mac: self.request.mac,
-                address,
-            }
-        };
-        self.relay().unwrap_or(unicast)
+            self.to_address(address)
+        }
     }
 
     /// §4.1: "If the 'giaddr' field is zero and the 'ciaddr' field is nonzero, then the server unicasts DHCPOFFER and

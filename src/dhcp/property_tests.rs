@@ -102,9 +102,21 @@ fn servers() -> impl Strategy<Value = Server> {
         })
 }
 
-/// Whatever leaves is for the client that asked, and says an address that is its own, one that is nobody's, or none.
-fn check(server: &Server, answer: &Answer) {
-    let (client, mode) = (answer.response.client, server.local.dhcp.mode);
+/// An address that is given is the client's own, or one of the pool that is nobody's.
+fn check_address(server: &Server, client: MacAddress, given: Ipv4Addr) {
+    if let Some(vm) = server.directory.vm_by_mac(client) {
+        assert_eq!(given, vm.address);
+        return;
+    }
+    assert!(server.local.dhcp.dynamic.contains(given));
+    assert_eq!(server.directory.vm_at(given), None);
+    let others = server.directory.leases().at(given);
+    assert!(others.is_none_or(|lease| lease.mac == client || lease.expires <= server.now));
+}
+
+/// What is handed on beside an answer is of the policy that asks for it, and of the client.
+fn check_errands(server: &Server, answer: &Answer) {
+    let client = answer.response.client;
     let vm = server.directory.vm_by_mac(client);
     if let Some(lease) = &answer.response.lend {
         assert!(vm.is_none() && lease.mac == client, "{lease:?}");
@@ -115,6 +127,12 @@ fn check(server: &Server, answer: &Answer) {
         assert_eq!((seen.mac, vm), (client, None));
         assert_eq!(server.local.dhcp.unregistered, Unregistered::Discover);
     }
+}
+
+/// Whatever leaves is for the client that asked, and says an address that is its own, one that is nobody's, or none.
+fn check(server: &Server, answer: &Answer) {
+    let (client, mode) = (answer.response.client, server.local.dhcp.mode);
+    check_errands(server, answer);
     let Some(reply) = &answer.reply else { return };
     assert_eq!(reply.mac, client);
     match answer.response.to.unwrap() {
@@ -124,15 +142,7 @@ fn check(server: &Server, answer: &Answer) {
         Destination::Broadcast => {}
     }
     if !reply.yiaddr.is_unspecified() {
-        match vm {
-            Some(vm) => assert_eq!(reply.yiaddr, vm.address),
-            None => {
-                assert!(server.local.dhcp.dynamic.contains(reply.yiaddr));
-                assert_eq!(server.directory.vm_at(reply.yiaddr), None);
-                let others = server.directory.leases().at(reply.yiaddr);
-                assert!(others.is_none_or(|lease| lease.mac == client || lease.expires <= server.now));
-            }
-        }
+        check_address(server, client, reply.yiaddr);
     }
     if mode == DhcpMode::Proxy && answer.response.to.is_some_and(|to| to.link().is_some()) {
         assert!(reply.yiaddr.is_unspecified() && reply.kind != 6);

@@ -56,14 +56,6 @@ pub(super) fn stranger() -> Vm {
     vm("stranger", "dmz", [0x52, 0x54, 0, 0, 0, 3], "10.88.0.5")
 }
 
-pub(super) fn directory() -> Directory {
-    let mut directory = Directory::of([network()]);
-    for vm in [web1(), web2(), stranger()] {
-        directory.put_vm(Arc::new(vm));
-    }
-    directory
-}
-
 /// The network `lab`, with clients of the pool in the 20 addresses from 10.77.0.230 to 249.
 pub(super) fn lending() -> Network {
     let mut network = network();

@@ -279,18 +279,17 @@ impl Server {
         } = response;
         let name = &self.interface.name;
         alarm(name, client, verdict);
-        match &vm {
-            Some(vm) => {
-                debug!(vm = %vm.name, %name, mac = mac::text(client), ip = %vm.address, "DHCP: {}: {verdict:?}", vm.name);
-            }
-            None => debug!(%name, mac = mac::text(client), "DHCP: {}: {verdict:?}", mac::text(client)),
+        if let Some(vm) = &vm {
+            debug!(vm = %vm.name, %name, mac = mac::text(client), ip = %vm.address, "DHCP: {}: {verdict:?}", vm.name);
+        } else {
+            debug!(%name, mac = mac::text(client), "DHCP: {}: {verdict:?}", mac::text(client));
         }
         let way = to.and_then(|to| self.way(to));
         if let Some(lease) = lend {
             let reply = way.map(|way| (way, self.reply.clone()));
             self.hand_over(Errand::Lend { lease, reply });
         } else if let Some(way) = way {
-            self.send(way);
+            self.send(&way);
         }
         if let Some(seen) = seen {
             self.hand_over(Errand::Seen(seen));
@@ -310,13 +309,13 @@ impl Server {
         }
     }
 
-    fn send(&mut self, way: Way) {
+    fn send(&mut self, way: &Way) {
         match way {
             Way::Link(to) => {
                 if self.outbox.is_full() {
                     self.flush();
                 }
-                if self.outbox.put(&to, &self.reply) {
+                if self.outbox.put(to, &self.reply) {
                     self.count.answered += 1;
                 } else {
                     self.count.unsent += 1;

@@ -87,7 +87,7 @@ impl Value<'_> {
                 .iter()
                 .for_each(|domain| encode_name([domain.as_str()], out)),
             Self::FullName(flags, name, domain) => {
-                encode_full_name(flags, [name.as_str(), domain.as_str()], out)
+                encode_full_name(flags, [name.as_str(), domain.as_str()], out);
             }
             Self::Location(location) => location.encode(out),
             Self::Routes(routes, gateway) => {

@@ -26,14 +26,12 @@ pub(super) fn put_hosts(
 /// One VM's line, such as `10.77.0.10  web1.lab web1 www.lab www`: the first name is the one of its address.
 pub fn hosts_of(directory: &Directory, vm: &Vm) -> String {
     let domain = directory.network(&vm.network).map(|network| &network.domain);
-    let mut line = format!("{} ", vm.address);
-    for name in std::iter::once(&vm.name).chain(vm.aliases()) {
-        line += &match domain {
-            Some(domain) => format!(" {name}.{domain} {name}"),
-            None => format!(" {name}"),
-        };
-    }
-    line + "\n"
+    let names = std::iter::once(&vm.name).chain(vm.aliases());
+    let names = names.map(|name| match domain {
+        Some(domain) => format!("{name}.{domain} {name}"),
+        None => name.to_string(),
+    });
+    format!("{}  {}\n", vm.address, names.collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Host reservations for Kea's DHCPv4 server.
+//! Host reservations for Kea's server of DHCP for IPv4.
 
 use std::io::{self, Write};
 
 use crate::model::{Directory, Network, mac};
 
-/// The value of `reservations` of a `subnet4` (Kea's administrator manual, "Host Reservations in DHCPv4"): a JSON array
+/// The value of `reservations` of a `subnet4` (Kea's administrator manual, "Host Reservations in `DHCPv4`"): a JSON array
 /// that Kea's `<?include "FILE"?>` takes in.
 pub fn kea_reservations(directory: &Directory, network: &Network, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"[")?;

@@ -42,11 +42,13 @@ fn guest(client: &Client, words: &[&str]) -> Value {
     serde_json::from_str(&client.run(&all).ok()).unwrap()
 }
 
-/// A hook for udhcpc and dhclient that writes what it was told to a file, one event after the other.
+/// A hook for udhcpc and dhclient that writes what it was told to a file, one event after the other; dhclient, which goes
+/// on to renew by unicast, gets its address.
 fn hook(lab: &Lab, name: &str) -> (String, std::path::PathBuf) {
     let (script, log) = (lab.path(&format!("{name}.sh")), lab.path(&format!("{name}.log")));
     let text = format!(
-        "#!/bin/sh\necho \"${{reason:-$1}} ip=${{new_ip_address:-$ip}} router=$router dns=$dns search=$search lease=$lease serverid=$serverid boot=$boot_file\" >>{}\n",
+        "#!/bin/sh\necho \"${{reason:-$1}} ip=${{new_ip_address:-$ip}} router=$router dns=$dns search=$search lease=$lease serverid=$serverid boot=$boot_file\" >>{}\n\
+         [ \"$reason\" != BOUND ] || ip address add \"$new_ip_address/24\" dev eth0\n",
         log.display()
     );
     fs::write(&script, text).unwrap();

@@ -129,7 +129,8 @@ impl Lab {
         let others = text
             .lines()
             .filter(|other| !other.starts_with(&format!("{key}:")));
-        let lines: Vec<_> = others.chain([line, ""]).collect();
+        // In front: the last thing in the file is a network, to which a test may add.
+        let lines: Vec<_> = std::iter::once(line).chain(others).chain([""]).collect();
         fs::write(path, lines.join("\n")).unwrap();
     }
 

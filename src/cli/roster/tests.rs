@@ -162,7 +162,11 @@ fn xml_that_is_no_network_is_refused_with_its_line() {
         (deep.as_str(), "line 1: "),
         (flat.as_str(), "line "),
         ("<domain/>", "line 1: the outermost element is not <network>"),
-        ("<network>\n<ip", "line 2: "),
+        (
+            "<network>\n<ip",
+            "line 1: the root node was opened but never closed",
+        ),
+        ("<network>\n<ip a=/>", "line 2: "),
         ("", "line 1: "),
         (
             "<network><ip><dhcp>\n<host mac='nonsense' name='web1'/></dhcp></ip></network>",

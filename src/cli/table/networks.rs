@@ -50,8 +50,11 @@ pub(in crate::cli) fn network_sheets(networks: &[NetworkInfo]) -> String {
             ("Pool", format!("{} ({taken} of {size} taken)", network.pool)),
             ("Domain", network.domain.clone()),
             ("Outward", outward.to_owned()),
-            ("DHCP", format!("{}, leases of {lease}", network.dhcp)),
-            ("Unregistered", network.unregistered.clone()),
+            (
+                "DHCP",
+                format!("{}, unregistered: {}", network.dhcp, network.unregistered),
+            ),
+            ("Lease time", lease),
             ("Upstreams", words(&network.upstreams, "the host's own resolvers")),
             ("Transfer", words(&network.transfer, "this host only")),
             ("Reverse", reverse(&network.reverse_zones)),

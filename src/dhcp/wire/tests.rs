@@ -26,6 +26,22 @@ pub(in crate::dhcp) struct Decoded {
     pub(in crate::dhcp) options: BTreeMap<u8, Vec<u8>>,
 }
 
+/// The lengths of an option's parts in a reply with its IPv4 and UDP headers, as they stand in the options field.
+pub(in crate::dhcp) fn parts(packet: &[u8], code: u8) -> Vec<u8> {
+    let (mut lengths, mut at) = (Vec::new(), 28 + FIXED);
+    while packet[at] != 255 {
+        if packet[at] == 0 {
+            at += 1;
+            continue;
+        }
+        if packet[at] == code {
+            lengths.push(packet[at + 1]);
+        }
+        at += 2 + usize::from(packet[at + 1]);
+    }
+    lengths
+}
+
 /// Decodes a reply by dhcproto's owned and borrowed readers, which must agree.
 pub(in crate::dhcp) fn decode(bytes: &[u8]) -> Decoded {
     let owned = dhcproto::v4::Message::from_bytes(bytes).unwrap();
@@ -39,7 +55,7 @@ pub(in crate::dhcp) fn decode(bytes: &[u8]) -> Decoded {
             let code = u8::from(option.code());
             let joined = options.entry(code).or_default();
             // Only a part that is full goes on (RFC 3396).
-            let continues = !joined.is_empty() && joined.len() % 255 == 0;
+            let continues = !joined.is_empty() && joined.len().is_multiple_of(255);
             assert!(joined.is_empty() || continues, "option {code} is there twice");
             joined.extend_from_slice(option.data());
             order.push(code);

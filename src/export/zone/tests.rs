@@ -172,8 +172,9 @@ fn dnsmasq_takes_its_two_files() {
     // `--test` alone looks at the syntax of options: as `dhcp-host` lines they are options.
     let text = std::fs::read_to_string(&hosts).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let options: String = lines.map(|line| format!("dhcp-host={line}\n")).collect();
-    assert_eq!(options.lines().count(), 2);
+    let options: Vec<_> = lines.map(|line| format!("dhcp-host={line}\n")).collect();
+    assert_eq!(options.len(), 2);
+    let options = options.concat();
     let config = folder.path().join("dnsmasq.conf");
     let all = format!(
         "dhcp-hostsfile={}\naddn-hosts={}\ndhcp-range=10.0.0.0,static\n{options}",

@@ -10,7 +10,7 @@ use crate::{guests, root};
 
 const PXE1: &str = "52:54:00:aa:00:21";
 
-/// A machine of someone else's with a network card whose ROM is iPXE, and nothing to boot from but that.
+/// A machine of someone else's with nothing to boot from but its network card, whose ROM is iPXE or that of `rom`.
 struct Machine {
     qemu: Child,
     console: std::path::PathBuf,
@@ -18,7 +18,7 @@ struct Machine {
 
 impl Machine {
     /// Powers it on, with its card on the lab's bridge.
-    fn power_on(lab: &Lab, mac: &str, firmware: &[&str]) -> Self {
+    fn power_on(lab: &Lab, rom: &str, firmware: &[&str]) -> Self {
         for words in [
             &["ip", "tuntap", "add", "plug0", "mode", "tap"][..],
             &["ip", "link", "set", "plug0", "master", "br0", "up"],
@@ -27,7 +27,7 @@ impl Machine {
         }
         let console = lab.path("console");
         let serial = format!("file:{}", console.display());
-        let card = format!("virtio-net-pci,netdev=net0,mac={mac},bootindex=0");
+        let card = format!("virtio-net-pci,netdev=net0,mac={PXE1},bootindex=0{rom}");
         let mut qemu = lab.inside(&[
             "qemu-system-x86_64",
             "-nodefaults",
@@ -111,6 +111,50 @@ fn a_machine_with_an_ipxe_rom_boots_an_image_from_the_network() {
         script.contains("kernel http://10.77.0.1/boot/kernel initrd=initrd console=ttyS0"),
         "{script}"
     );
-    let machine = Machine::power_on(&lab, PXE1, &BIOS);
+    let machine = Machine::power_on(&lab, "", &BIOS);
     comes_up(&lab, &machine);
+}
+
+#[test]
+fn uefi_firmware_boots_an_image_by_http_through_ipxe() {
+    if !root() {
+        return;
+    }
+    let lab = Lab::new();
+    guests::add_tiny(&lab, "tiny");
+    lab.seedbed(&[
+        "add",
+        "pxe1",
+        "--mac",
+        PXE1,
+        "--ip",
+        "10.77.0.21",
+        "--netboot",
+        "tiny",
+    ])
+    .ok();
+    let boot = lab.path("state/boot");
+    fs::create_dir(&boot).unwrap();
+    fs::copy("/usr/lib/ipxe/ipxe.efi", boot.join("ipxe.efi")).unwrap();
+    let variables = lab.path("variables.fd");
+    fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &variables).unwrap();
+    let variables = format!("if=pflash,format=raw,file={}", variables.display());
+    let firmware = [
+        "-machine",
+        "q35",
+        "-drive",
+        "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+        "-drive",
+        &variables,
+        // What it would wait for first, for minutes.
+        "-fw_cfg",
+        "name=opt/org.tianocore/IPv4PXESupport,string=n",
+        "-fw_cfg",
+        "name=opt/org.tianocore/IPv6PXESupport,string=n",
+    ];
+    // Without the ROM, the firmware has to do it by itself.
+    let machine = Machine::power_on(&lab, ",romfile=", &firmware);
+    comes_up(&lab, &machine);
+    let fetches = "pxe1 fetches the loader of its network boot";
+    assert!(lab.daemon_log().contains(fetches), "{}", lab.daemon_log());
 }

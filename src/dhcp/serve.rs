@@ -99,21 +99,37 @@ impl Socket {
             });
             match started {
                 Ok(thread) => threads.push(thread),
-                Err(error) => return error!(%name, %error, "DHCP can not be served on {name}: {error}."),
+                Err(error) => {
+                    error!(%name, %error, "DHCP can not be served on {name}: {error}.");
+                    end(threads, &ended, &name).await;
+                    return clerk.abort();
+                }
             }
         }
         drop(errands);
         info!(%name, "serving DHCP");
         stop.cancelled().await;
-        ended.store(true, Ordering::Relaxed);
-        for (waker, done) in threads {
-            // Who waits in recvmmsg is woken, although the kernel calls it an error: the socket is not connected.
-            drop(socket2::SockRef::from(&waker).shutdown(Shutdown::Both));
-            if tokio::time::timeout(LAST_BATCH, done).await.is_err() {
-                warn!(%name, "a DHCP thread did not end in time.");
-            }
+        end(threads, &ended, &name).await;
+        // What waits is written yet; a thread that did not end would keep the clerk waiting for ever.
+        if tokio::time::timeout(LAST_BATCH, clerk).await.is_err() {
+            warn!(%name, "the last dynamic leases on {name} were not written in time.");
         }
-        drop(clerk.await);
+    }
+}
+
+/// Tells the threads to end, and waits for them.
+async fn end(
+    threads: Vec<(std::net::UdpSocket, oneshot::Receiver<()>)>,
+    ended: &AtomicBool,
+    name: &BridgeName,
+) {
+    ended.store(true, Ordering::Relaxed);
+    for (waker, done) in threads {
+        // Who waits in recvmmsg is woken, although the kernel calls it an error: the socket is not connected.
+        drop(socket2::SockRef::from(&waker).shutdown(Shutdown::Both));
+        if tokio::time::timeout(LAST_BATCH, done).await.is_err() {
+            warn!(%name, "a DHCP thread did not end in time.");
+        }
     }
 }
 

@@ -133,7 +133,7 @@ async fn go(daemon: &Arc<Daemon>, way: Way) {
 
 async fn resolved(network: &Network) -> Result<String, String> {
     if !network.is_local() {
-        return Ok("off: its names are served where its bridge is".to_owned());
+        return Ok("off: the network is not on this host".to_owned());
     }
     let link = LinkDns {
         bridge: network.bridge.clone(),

@@ -178,10 +178,11 @@ impl<'a> Reply<'a> {
         };
         match code {
             3 => Some(Value::Address(subnet.gateway())),
-            6 => Some(
-                self.setting(|settings| list(&settings.dns))
-                    .map_or(Value::Address(subnet.gateway()), Value::Addresses),
-            ),
+            // The gateway answers DNS where it is ours; a relayed network's is somebody's router.
+            6 => self
+                .setting(|settings| list(&settings.dns))
+                .map(Value::Addresses)
+                .or_else(|| network.is_local().then(|| Value::Address(subnet.gateway()))),
             12 => self.vm.map(|vm| Value::Text(vm.name.as_str())),
             15 => Some(Value::Text(network.domain.as_str())),
             26 => self

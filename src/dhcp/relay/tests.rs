@@ -31,6 +31,11 @@ fn a_relayed_discover_is_answered_from_its_own_network_by_its_agent() {
     );
     assert_eq!(reply.options[&54], US.octets());
     assert_eq!(reply.options[&3], AGENT.octets());
+    assert_eq!(
+        reply.options.get(&6),
+        None,
+        "the router there is not our name server"
+    );
 }
 
 #[test]

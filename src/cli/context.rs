@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::failure::Failure;
 use super::terminal::Terminal;
 use crate::control::client::Client;
-use crate::control::{Answer, ImageInfo, ProgressLine, Request, VmInfo};
+use crate::control::{Answer, ImageInfo, NetworkInfo, ProgressLine, Request, VmInfo};
 
 /// The way to the daemon.
 #[derive(Debug)]
@@ -101,6 +101,14 @@ impl Context {
     pub(super) fn text(&self, request: &Request) -> Result<String, Failure> {
         match self.ask(request)? {
             Answer::Text(text) => Ok(text),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Asks for networks.
+    pub(super) fn networks(&self, names: Vec<String>) -> Result<Vec<NetworkInfo>, Failure> {
+        match self.ask(&Request::Networks { names })? {
+            Answer::Networks(networks) => Ok(networks),
             other => Err(unexpected(&other)),
         }
     }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::context::Context;
+use super::context::{Context, unexpected};
 use super::failure::Failure;
+use super::input;
+use super::roster::{Problem, Read, Scope, csv, dnsmasq, hosts, libvirt};
 use super::terminal::Terminal;
-use super::{input, roster};
-use crate::control::Request;
+use crate::control::{Answer, NetworkInfo, Request};
 
 /// The most problems shown at once; a wrong file has one in every line.
 const SHOWN: usize = 100;
@@ -15,9 +16,13 @@ const SHOWN: usize = 100;
 ///
 /// A CSV file has the columns name,mac,ip, in this order when there is no header line. MAC and IP may be empty: they are
 /// derived from the name and chosen from the pool. The VMs are run by someone else, as with `seedbed add`.
+///
+/// Files of other programs have lines that are about something else, such as other networks: those are left out, and it
+/// is said which. Further names of a host become aliases.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  seedbed import --from csv students.csv\n  \
-    printf 'name,mac,ip\\nnas,52:54:00:aa:bb:cc,10.77.0.20\\n' | seedbed import --from csv -")]
+    printf 'name,mac,ip\\nnas,52:54:00:aa:bb:cc,10.77.0.20\\n' | seedbed import --from csv -\n  \
+    virsh net-dumpxml default | seedbed import --from libvirt --dry-run -")]
 pub(super) struct Args {
     /// What the file is
     #[arg(long, value_enum, value_name = "FORM")]
@@ -25,33 +30,79 @@ pub(super) struct Args {
     /// The network of all of them; the only one when not given
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
+    /// Show what would be registered, and register nothing
+    #[arg(long)]
+    dry_run: bool,
     /// The file; - for standard input
     file: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Form {
     /// name,mac,ip
     Csv,
+    /// A hosts file
+    Hosts,
+    /// dnsmasq's configuration, or a dhcp-hostsfile
+    Dnsmasq,
+    /// What `virsh net-dumpxml` prints
+    Libvirt,
 }
 
 pub(super) fn run(args: &Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
     let text = input::text(&args.file)?;
-    let rows = match args.from {
-        Form::Csv => roster::parse(&text),
+    let read = match args.from {
+        Form::Csv => csv::parse(&text),
+        Form::Hosts => hosts::parse(&text, &scope(args, context)?),
+        Form::Dnsmasq => dnsmasq::parse(&text, &scope(args, context)?),
+        Form::Libvirt => libvirt::parse(&text, &scope(args, context)?),
     };
-    let rows = rows.map_err(|problems| {
-        let count = problems.len();
-        let noun = if count == 1 { "problem" } else { "problems" };
-        let more = count.saturating_sub(SHOWN);
-        let file = args.file.display();
-        Failure::refused(format!("{file} has {count} {noun}; nothing was registered"))
-            .causes(problems.iter().take(SHOWN).map(ToString::to_string))
-            .causes((more > 0).then(|| format!("... and {more} more")))
-    })?;
+    let Read { rows, skipped } = read.map_err(|problems| refused(args, &problems))?;
+    for sentence in skipped {
+        terminal.say(&sentence);
+    }
     if rows.is_empty() {
         return terminal.answer("nothing to register: the file has no rows");
     }
-    let network = args.network.clone();
-    context.done(&Request::Import { rows, network }, &[], terminal)
+    let request = Request::Import {
+        rows,
+        network: args.network.clone(),
+        dry_run: args.dry_run,
+    };
+    if !args.dry_run {
+        return context.done(&request, &[], terminal);
+    }
+    match context.ask(&request)? {
+        Answer::Planned(vms) => terminal.planned(&vms),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn refused(args: &Args, problems: &[Problem]) -> Failure {
+    let count = problems.len();
+    let noun = if count == 1 { "problem" } else { "problems" };
+    let more = count.saturating_sub(SHOWN);
+    let file = args.file.display();
+    Failure::refused(format!("{file} has {count} {noun}; nothing was registered"))
+        .causes(problems.iter().take(SHOWN).map(ToString::to_string))
+        .causes((more > 0).then(|| format!("... and {more} more")))
+}
+
+/// The network that the file is read for.
+fn scope(args: &Args, context: &Context) -> Result<Scope, Failure> {
+    let networks = context.networks(args.network.clone().into_iter().collect())?;
+    let [network] = networks.as_slice() else {
+        return Err(Failure::refused(
+            "there are several networks: say which with --network",
+        ));
+    };
+    of_network(network).ok_or_else(|| Failure::internal(format!("the daemon told no subnet: {network:?}")))
+}
+
+fn of_network(network: &NetworkInfo) -> Option<Scope> {
+    let (_, prefix) = network.subnet.split_once('/')?;
+    Some(Scope {
+        domains: vec![network.domain.clone()],
+        subnet: format!("{}/{prefix}", network.gateway).parse().ok()?,
+    })
 }

@@ -16,12 +16,20 @@ pub(super) fn user_data(path: Option<&Path>) -> Result<Option<Vec<u8>>, Failure>
     path.map(bytes).transpose()
 }
 
+/// More than any file that is read whole: a device that never ends is none.
+const LARGEST: u64 = 256 * 1024 * 1024;
+
 fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+        std::io::stdin().take(LARGEST + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::read(path)
+        std::fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
     };
-    read.map_err(|error| Failure::io(format!("can not read {}", path.display()), &error))
+    read.map_err(|error| Failure::io(format!("can not read {}", path.display()), &error))?;
+    if bytes.len() as u64 > LARGEST {
+        let path = path.display();
+        return Err(Failure::refused(format!("{path} is larger than 256 MiB")));
+    }
+    Ok(bytes)
 }

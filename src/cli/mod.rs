@@ -10,10 +10,14 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod add;
+mod adopt;
 mod completions;
 mod console;
 mod context;
 mod delete;
+mod discovered;
+mod dns;
+mod export;
 pub mod failure;
 mod hosts;
 mod image;
@@ -22,8 +26,10 @@ mod init;
 mod input;
 mod keys;
 mod launch;
+mod leases;
 mod list;
 mod log;
+mod network;
 mod progress;
 mod registration;
 mod render;
@@ -104,6 +110,14 @@ enum Verb {
     Ssh(ssh::Args),
     Render(render::Args),
     Hosts(hosts::Args),
+    Export(export::Args),
+    #[command(subcommand)]
+    Network(network::Verb),
+    Leases(leases::Args),
+    Discovered(discovered::Args),
+    Adopt(adopt::Args),
+    #[command(subcommand)]
+    Dns(dns::Verb),
     Completions(completions::Args),
     Version(version::Args),
 }
@@ -167,6 +181,12 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Ssh(args) => ssh::run(args, &context()?, terminal),
         Verb::Render(args) => render::run(args, &context()?, terminal),
         Verb::Hosts(args) => hosts::run(args, &context()?, terminal),
+        Verb::Export(args) => export::run(args, &context()?, terminal),
+        Verb::Network(verb) => network::run(verb, &context()?, terminal),
+        Verb::Leases(args) => leases::run(args, &context()?, terminal),
+        Verb::Discovered(args) => discovered::run(args, &context()?, terminal),
+        Verb::Adopt(args) => adopt::run(args, &context()?, terminal),
+        Verb::Dns(verb) => dns::run(verb, &context()?, terminal),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Verb::Version(args) => version::run(args, &context()?, terminal),
     }

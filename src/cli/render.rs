@@ -25,6 +25,8 @@ enum View {
     Dhcp,
     /// Its lines of the hosts file
     Hosts,
+    /// The iPXE script it boots from the network by
+    Ipxe,
     /// The QEMU command line
     Qemu,
 }
@@ -35,6 +37,7 @@ impl From<View> for control::View {
             View::Nocloud => Self::Nocloud,
             View::Dhcp => Self::Dhcp,
             View::Hosts => Self::Hosts,
+            View::Ipxe => Self::Ipxe,
             View::Qemu => Self::Qemu,
         }
     }

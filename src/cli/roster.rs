@@ -1,13 +1,18 @@
-//! A roster: `name,mac,ip`, one VM a line. Pure: text in, rows or all its problems out.
+//! What is imported: files of other programs, read as rows or as all their problems. Pure: text in, rows out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use csv::{ReaderBuilder, StringRecord, Trim};
-
 use crate::control::ImportRow;
-use crate::model::{VmName, mac};
+use crate::model::{Subnet, VmName, mac};
+
+pub(super) mod csv;
+pub(super) mod dnsmasq;
+pub(super) mod hosts;
+pub(super) mod libvirt;
+#[cfg(test)]
+mod tests;
 
 /// What is wrong with one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,81 +27,55 @@ impl fmt::Display for Problem {
     }
 }
 
-const COLUMNS: [&str; 3] = ["name", "mac", "ip"];
+/// What was read of a file that has no problems.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Read {
+    /// The VMs.
+    pub(super) rows: Vec<ImportRow>,
+    /// What was left out, a sentence each.
+    pub(super) skipped: Vec<String>,
+}
 
-/// Reads a roster. Blank lines and lines that start with `#` are skipped.
-///
-/// A line is a record: no field may hold a line end, so that an open quote spoils its own line and not the rest.
-pub(super) fn parse(text: &str) -> Result<Vec<ImportRow>, Vec<Problem>> {
-    let mut roster = Roster::default();
-    // Spreadsheets put a byte order mark in front.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut columns: Option<Vec<usize>> = None;
-    for (number, line) in (1..).zip(text.lines()) {
-        if line.trim().is_empty() || line.trim_start().starts_with('#') {
-            continue;
-        }
-        match fields(line) {
-            Err(what) => roster.problem(number, what),
-            Ok(record) => match &columns {
-                Some(columns) => roster.take(number, &record, columns),
-                None => match header(&record) {
-                    Some(Ok(named)) => columns = Some(named),
-                    Some(Err(what)) => return Err(vec![Problem { line: number, what }]),
-                    None => roster.take(number, &record, columns.insert(vec![0, 1, 2])),
-                },
-            },
-        }
+/// The network that a file is read for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scope {
+    /// The domains whose names are names of VMs.
+    pub(super) domains: Vec<String>,
+    /// The subnet whose addresses VMs can have.
+    pub(super) subnet: Subnet,
+}
+
+impl Scope {
+    /// A name as VMs have it: in lower case, and without the network's domain.
+    fn short(&self, name: &str) -> String {
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let within = self.domains.iter().find_map(|domain| {
+            let before = name.strip_suffix(domain.as_str())?.strip_suffix('.')?;
+            (!before.is_empty()).then(|| before.to_owned())
+        });
+        within.unwrap_or(name)
     }
-    if roster.problems.is_empty() {
-        Ok(roster.rows)
-    } else {
-        Err(roster.problems)
+
+    /// Why the host of an address is no VM of the network, when it is none.
+    fn stranger(&self, address: Ipv4Addr) -> Option<&'static str> {
+        if address == self.subnet.gateway() {
+            Some("the bridge's own address")
+        } else if self.subnet.contains(address) {
+            None
+        } else {
+            Some("addresses outside the network")
+        }
     }
 }
 
-fn fields(line: &str) -> Result<StringRecord, String> {
-    // Making a reader takes longer than reading a line; most lines do not need one.
-    if !line.contains('"') {
-        return Ok(line.split(',').map(str::trim).collect());
-    }
-    let mut record = StringRecord::new();
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .trim(Trim::All)
-        .buffer_capacity(256)
-        .from_reader(line.as_bytes());
-    match reader.read_record(&mut record) {
-        Ok(_) => Ok(record),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Which column is which, when the first line says so: for each field, its index in [`COLUMNS`].
-fn header(record: &StringRecord) -> Option<Result<Vec<usize>, String>> {
-    let is_header = record.iter().any(|field| field.eq_ignore_ascii_case("name"));
-    is_header.then(|| {
-        let mut columns = Vec::new();
-        for field in record {
-            let known = COLUMNS
-                .iter()
-                .position(|column| field.eq_ignore_ascii_case(column));
-            match known {
-                Some(column) if columns.contains(&column) => {
-                    return Err(format!("column `{field}` is there twice"));
-                }
-                Some(column) => columns.push(column),
-                None => {
-                    let field = field.escape_debug();
-                    return Err(format!(
-                        "column `{field}` is not known; there are name, mac and ip"
-                    ));
-                }
-            }
-        }
-        Ok(columns)
-    })
+/// One VM as a file has it; nothing of it is checked yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry<'a> {
+    line: u64,
+    /// Its names, the first of which it is registered by.
+    names: Vec<String>,
+    mac: Option<&'a str>,
+    ip: Option<&'a str>,
 }
 
 /// The rows so far, and where each value was seen first.
@@ -104,7 +83,11 @@ fn header(record: &StringRecord) -> Option<Result<Vec<usize>, String>> {
 struct Roster {
     rows: Vec<ImportRow>,
     problems: Vec<Problem>,
+    /// The lines that were left out, by the reason.
+    skipped: BTreeMap<&'static str, Vec<u64>>,
     seen: HashMap<String, u64>,
+    /// The row of each address.
+    at: HashMap<Ipv4Addr, usize>,
 }
 
 impl Roster {
@@ -112,40 +95,86 @@ impl Roster {
         self.problems.push(Problem { line, what });
     }
 
-    fn take(&mut self, line: u64, record: &StringRecord, columns: &[usize]) {
-        if record.len() > columns.len() {
-            let (count, most) = (record.len(), columns.len());
-            self.problem(
-                line,
-                format!("{count} fields where at most {most} are expected (name,mac,ip)"),
-            );
-            return;
+    fn skip(&mut self, line: u64, why: &'static str) {
+        self.skipped.entry(why).or_default().push(line);
+    }
+
+    fn done(self) -> Result<Read, Vec<Problem>> {
+        if !self.problems.is_empty() {
+            return Err(self.problems);
         }
-        let field = |column: usize| {
-            let index = columns.iter().position(|other| *other == column)?;
-            record.get(index).filter(|field| !field.is_empty())
-        };
-        let name = self.checked(line, field(0).unwrap_or_default(), |text| {
+        let skipped = self.skipped.into_iter().map(|(why, lines)| told(why, &lines));
+        Ok(Read {
+            rows: self.rows,
+            skipped: skipped.collect(),
+        })
+    }
+
+    /// Adds a VM; what is wrong with it is noted instead.
+    fn add(&mut self, entry: &Entry<'_>) {
+        let line = entry.line;
+        let mut names = entry.names.iter();
+        let name = names.next().map_or("", String::as_str);
+        let name = self.checked(line, name, |text| {
             text.parse::<VmName>().map(|name| name.to_string())
         });
-        let mac = field(1).map(|text| self.checked(line, text, |text| mac::parse(text).map(mac::text)));
-        let ip = field(2).map(|text| {
+        let mac = entry
+            .mac
+            .map(|text| self.checked(line, text, |text| mac::parse(text).map(mac::text)));
+        let ip = entry.ip.map(|text| {
             self.checked(line, text, |text| {
                 text.parse::<Ipv4Addr>()
                     .map(|ip| ip.to_string())
-                    .map_err(|_| format!("`{}` is not an IPv4 address", text.escape_debug()))
+                    .map_err(|_| format!("`{}` is not an IPv4 address", shown(text)))
             })
         });
+        let aliases: Vec<_> = names.filter_map(|alias| self.alias(line, alias)).collect();
         // What is wrong was noted; such a row is never sent.
         if let (Some(name), None | Some(Some(_)), None | Some(Some(_))) = (name, &mac, &ip) {
+            if let Some(address) = ip.iter().flatten().find_map(|ip| ip.parse().ok()) {
+                self.at.insert(address, self.rows.len());
+            }
             self.rows.push(ImportRow {
                 line,
                 name,
                 mac: mac.flatten(),
                 ip: ip.flatten(),
-                aliases: Vec::new(),
+                aliases,
             });
         }
+    }
+
+    /// Gives the VM of an address more names; it is added where there is none yet.
+    fn name(&mut self, line: u64, address: Ipv4Addr, names: Vec<String>) {
+        let Some(row) = self.at.get(&address).copied() else {
+            let ip = address.to_string();
+            return self.add(&Entry {
+                line,
+                names,
+                mac: None,
+                ip: Some(&ip),
+            });
+        };
+        for name in names {
+            let has = |row: &ImportRow| row.name == name || row.aliases.contains(&name);
+            if self.rows.get(row).is_some_and(has) {
+                continue;
+            }
+            let alias = self.alias(line, &name);
+            if let (Some(alias), Some(row)) = (alias, self.rows.get_mut(row)) {
+                row.aliases.push(alias);
+            }
+        }
+    }
+
+    fn alias(&mut self, line: u64, name: &str) -> Option<String> {
+        if name.contains('.') {
+            self.skip(line, "names in other domains");
+            return None;
+        }
+        self.checked(line, name, |text| {
+            text.parse::<VmName>().map(|name| name.to_string())
+        })
     }
 
     /// The value as it is meant, unless it is wrong or was seen before; that is noted.
@@ -172,86 +201,32 @@ impl Roster {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn problems(text: &str) -> Vec<String> {
-        parse(text).unwrap_err().iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn a_roster_is_read_with_and_without_a_header() {
-        let plain = parse("web1,52-54-00-AA-BB-01,10.0.0.1\n\n# a comment\nweb2,,10.0.0.2\nweb3\n").unwrap();
-        let row = |line, name: &str, mac: Option<&str>, ip: Option<&str>| ImportRow {
-            line,
-            name: name.to_owned(),
-            mac: mac.map(str::to_owned),
-            ip: ip.map(str::to_owned),
-            aliases: Vec::new(),
-        };
-        assert_eq!(
-            plain,
-            [
-                row(1, "web1", Some("52:54:00:aa:bb:01"), Some("10.0.0.1")),
-                row(4, "web2", None, Some("10.0.0.2")),
-                row(5, "web3", None, None),
-            ]
-        );
-        let headed = parse("\u{feff}IP, Name\r\n10.0.0.1, web1\r\n,\"web2\"\r\n").unwrap();
-        assert_eq!(
-            headed,
-            [row(2, "web1", None, Some("10.0.0.1")), row(3, "web2", None, None)]
-        );
-        assert_eq!(parse("name,mac,ip\n"), Ok(Vec::new()));
-    }
-
-    #[test]
-    fn every_problem_is_told_with_its_line() {
-        let told = problems(
-            "name,mac,ip\nweb1,nonsense,10.0.0.999\nWeb_2\nweb3,,10.0.0.3,more\nweb4,,10.0.0.4\nweb4,,10.0.0.4\n,,10.0.0.5\n",
-        );
-        let lines: Vec<_> = told.iter().map(|text| text.split(':').next().unwrap()).collect();
-        assert_eq!(
-            lines,
-            [
-                "line 2", "line 2", "line 3", "line 4", "line 6", "line 6", "line 7"
-            ],
-            "{told:#?}"
-        );
-        assert_eq!(told[4], "line 6: web4 is already on line 5");
-        assert_eq!(told[5], "line 6: 10.0.0.4 is already on line 5");
-        assert_eq!(
-            problems("name,owner\n"),
-            ["line 1: column `owner` is not known; there are name, mac and ip"]
-        );
-        assert_eq!(problems("name,name\n"), ["line 1: column `name` is there twice"]);
-    }
-
-    #[test]
-    fn an_open_quote_spoils_only_its_own_line() {
-        let told = problems("\"web1,,10.0.0.1\nweb2,,10.0.0.2\nweb3,,10.0.0.2\n");
-        assert_eq!(told.len(), 2, "{told:#?}");
-        assert!(told[0].starts_with("line 1:"), "{told:#?}");
-        assert!(told[1].starts_with("line 3:"), "{told:#?}");
-    }
-
-    #[test]
-    fn fifty_thousand_lines_are_read() {
-        let lines: Vec<_> = (0..50_000_u32)
-            .map(|i| format!("vm{i}x,,{}", Ipv4Addr::from(0x0a00_0000 + i)))
-            .collect();
-        assert_eq!(parse(&lines.join("\n")).unwrap().len(), 50_000);
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_rows_or_problems(text in "(?s)[\\PC\n\r,\"]{0,200}") {
-            if let Err(problems) = parse(&text) {
-                prop_assert!(!problems.is_empty());
-            }
+/// Short names, each once.
+fn distinct<'a>(scope: &Scope, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut distinct = Vec::new();
+    for name in names {
+        let name = scope.short(name);
+        if !distinct.contains(&name) {
+            distinct.push(name);
         }
     }
+    distinct
+}
+
+/// What was left out, in a sentence: `skipped 3 lines: IPv6 addresses (lines 1, 2, 9)`.
+fn told(why: &str, lines: &[u64]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = lines.iter().take(SHOWN).map(u64::to_string).collect();
+    let more = if lines.len() > SHOWN { ", ..." } else { "" };
+    let noun = if lines.len() == 1 { "line" } else { "lines" };
+    format!(
+        "skipped {}: {why} ({noun} {}{more})",
+        lines.len(),
+        shown.join(", ")
+    )
+}
+
+/// What of a refused text may be printed.
+fn shown(text: &str) -> String {
+    text.escape_debug().take(40).collect()
 }

@@ -9,6 +9,8 @@ use crate::control::{ImageInfo, VmInfo};
 use crate::model::Bytes;
 use crate::model::time::short;
 
+pub(super) mod networks;
+
 /// What is shown where there is nothing.
 const NONE: &str = "-";
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::progress::Progress;
 use super::table;
-use crate::control::{ImageInfo, VmInfo};
+use crate::control::{DiscoveredInfo, ImageInfo, LeaseInfo, NetworkInfo, PlannedVm, RecordInfo, VmInfo};
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -74,6 +74,36 @@ impl Terminal {
     /// Prints all that is known of images.
     pub fn image_sheets(&mut self, images: &[ImageInfo]) -> Result<(), Failure> {
         self.formatted(images, table::image_sheets)
+    }
+
+    /// Prints networks as a list.
+    pub fn networks(&mut self, networks: &[NetworkInfo]) -> Result<(), Failure> {
+        self.formatted(networks, table::networks::list)
+    }
+
+    /// Prints all that is known of networks.
+    pub fn network_sheets(&mut self, networks: &[NetworkInfo]) -> Result<(), Failure> {
+        self.formatted(networks, table::networks::network_sheets)
+    }
+
+    /// Prints dynamic leases.
+    pub fn leases(&mut self, leases: &[LeaseInfo]) -> Result<(), Failure> {
+        self.formatted(leases, table::networks::leases)
+    }
+
+    /// Prints hardware addresses without a record.
+    pub fn discovered(&mut self, discovered: &[DiscoveredInfo]) -> Result<(), Failure> {
+        self.formatted(discovered, table::networks::discovered)
+    }
+
+    /// Prints DNS records.
+    pub fn records(&mut self, records: &[RecordInfo]) -> Result<(), Failure> {
+        self.formatted(records, table::networks::records)
+    }
+
+    /// Prints VMs that would be registered.
+    pub fn planned(&mut self, vms: &[PlannedVm]) -> Result<(), Failure> {
+        self.formatted(vms, table::networks::planned)
     }
 
     fn formatted<T: Serialize>(

@@ -216,41 +216,18 @@ mod tests {
         assert!(network.nat && network.dns.upstreams.is_empty());
     }
 
+    /// The keys that stand behind a hash.
+    #[rustfmt::skip]
+    const KEYS: [&str; 28] = [
+        "accel", "qemu", "templates", "defaults", "cpus", "memory", "swap", "stop_deadline", "lease",
+        "dns", "upstreams", "ttl", "transfer", "private_answers", "servers", "search", "dhcp", "mode",
+        "unregistered", "dynamic", "options", "150", "ntp", "mtu", "routes", "- to", "via",
+        "socket",
+    ];
+
     #[test]
     fn the_commented_lines_are_valid_when_the_hash_is_taken_away() {
         let text = render(&InitOptions::default());
-        let keys = [
-            "accel",
-            "qemu",
-            "templates",
-            "defaults",
-            "cpus",
-            "memory",
-            "swap",
-            "stop_deadline",
-            "lease",
-        ];
-        let more = [
-            "dns",
-            "upstreams",
-            "ttl",
-            "transfer",
-            "private_answers",
-            "servers",
-            "search",
-            "dhcp",
-            "mode",
-            "unregistered",
-            "dynamic",
-            "options",
-            "150",
-            "ntp",
-            "mtu",
-            "routes",
-            "- to",
-            "via",
-            "socket",
-        ];
         let active: Vec<String> = text
             .lines()
             .map(|line| {
@@ -261,7 +238,7 @@ mod tests {
                     .next()
                     .unwrap_or_default()
                     .trim_end_matches(':');
-                if keys.contains(&key) || more.contains(&key) {
+                if KEYS.contains(&key) {
                     line.replacen("# ", "", 1)
                 } else {
                     line.to_owned()

@@ -10,8 +10,11 @@ mod request;
 pub mod serve;
 mod socket;
 
-pub use reply::{Answer, Fault, Frame, ImageInfo, LeaseInfo, ProgressLine, RecordInfo, Refusal, VmInfo};
+pub use reply::{
+    Answer, DiscoveredInfo, Fault, Frame, ImageInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
+    RecordInfo, Refusal, VmInfo,
+};
 pub use request::{
-    AddImage, AddVms, CustomSettings, DeleteVms, ImportRow, LaunchVms, Request, Rung, Select, SetVms,
-    StopVms, View, WaitFor, WrittenRecord,
+    AddImage, AddVms, CustomSettings, DeleteVms, ExportForm, ImportRow, LaunchVms, Request, Rung, Select,
+    SetVms, StopVms, View, WaitFor, WrittenRecord,
 };

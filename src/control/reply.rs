@@ -45,6 +45,12 @@ pub enum Answer {
     Leases(Vec<LeaseInfo>),
     /// DNS records, by network and name.
     Records(Vec<RecordInfo>),
+    /// Networks as they are now, by name.
+    Networks(Vec<NetworkInfo>),
+    /// Hardware addresses without a record, by network, the last seen first.
+    Discovered(Vec<DiscoveredInfo>),
+    /// What would be registered, in the order of the request.
+    Planned(Vec<PlannedVm>),
     /// A text to print as it is.
     Text(String),
     /// One sentence that says what was done.
@@ -150,6 +156,83 @@ pub struct RecordInfo {
     pub kind: String,
     /// Its value.
     pub value: String,
+}
+
+/// A network as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkInfo {
+    /// Its name.
+    pub name: String,
+    /// Its bridge; of a relayed network, the interface its requests come in by.
+    pub bridge: String,
+    /// Its subnet, such as `10.77.0.0/24`.
+    pub subnet: String,
+    /// The bridge's own address.
+    pub gateway: Ipv4Addr,
+    /// The addresses that are given out, such as `10.77.0.10-10.77.0.254`.
+    pub pool: String,
+    /// How many those are.
+    pub pool_size: u32,
+    /// How many of them a VM or an active lease has.
+    pub pool_taken: u32,
+    /// Its domain.
+    pub domain: String,
+    /// Whether guests reach the world through the host's address.
+    pub nat: bool,
+    /// `authoritative`, `polite` or `proxy`.
+    pub dhcp: String,
+    /// What happens to hardware addresses without a record: `ignore`, `pool` or `discover`.
+    pub unregistered: String,
+    /// How long a lease holds, in seconds.
+    pub lease_seconds: u64,
+    /// Where other names are asked; empty means the host's own resolvers.
+    pub upstreams: Vec<String>,
+    /// Who may transfer its zones, beside this host.
+    pub transfer: Vec<String>,
+    /// The names of its reverse zones.
+    pub reverse_zones: Vec<String>,
+    /// How many VMs are on it.
+    pub vms: u64,
+    /// How many dynamic leases are active on it.
+    pub leases: u64,
+    /// How this host finds the VMs' names, or why it does not.
+    pub host_names: String,
+}
+
+/// A hardware address that asked for an address and has no record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveredInfo {
+    /// The network it asked on.
+    pub network: String,
+    /// The hardware address.
+    pub mac: String,
+    /// What it calls itself.
+    pub hostname: Option<String>,
+    /// The vendor class it tells.
+    pub vendor: Option<String>,
+    /// When it asked first, RFC 3339.
+    pub first_seen: String,
+    /// When it asked last, RFC 3339.
+    pub last_seen: String,
+    /// How long ago that was, in seconds.
+    pub seen_seconds_ago: u64,
+    /// How often it asked.
+    pub count: u64,
+}
+
+/// A VM that would be registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedVm {
+    /// Its name.
+    pub name: String,
+    /// The address it would have.
+    pub ip: Ipv4Addr,
+    /// The hardware address it would have.
+    pub mac: String,
+    /// Its network.
+    pub network: String,
+    /// Its other names.
+    pub aliases: Vec<String>,
 }
 
 /// An image as it is shown.

@@ -21,6 +21,9 @@ pub enum Request {
         /// The network of all of them; the only one when not given.
         #[serde(default)]
         network: Option<String>,
+        /// Whether to tell only what would be registered; answered by [`super::Answer::Planned`].
+        #[serde(default)]
+        dry_run: bool,
     },
     /// Changes VMs; answered by [`super::Answer::Vms`].
     Set(SetVms),
@@ -48,6 +51,20 @@ pub enum Request {
     },
     /// Shows the dynamic leases; answered by [`super::Answer::Leases`].
     Leases,
+    /// Shows networks, all when `names` is empty; answered by [`super::Answer::Networks`].
+    Networks {
+        /// Which.
+        names: Vec<String>,
+    },
+    /// Shows the hardware addresses that asked for an address and have none; answered by [`super::Answer::Discovered`].
+    Discovered,
+    /// Registers the machine of a hardware address, with the address it was lent; answered by [`super::Answer::Vms`].
+    Adopt {
+        /// The hardware address.
+        mac: String,
+        /// How it is registered.
+        register: AddVms,
+    },
     /// Adds a DNS record; answered by [`super::Answer::Done`].
     AddRecord(WrittenRecord),
     /// Shows the DNS records beside those of the VMs; answered by [`super::Answer::Records`].
@@ -68,6 +85,13 @@ pub enum Request {
     },
     /// Shows the generated hosts file; answered by [`super::Answer::Text`].
     Hosts,
+    /// Shows the registry in another program's format; answered by [`super::Answer::Text`].
+    Export {
+        /// Which format.
+        form: ExportForm,
+        /// Of which network; of the only one when not given, and of all where the format allows it.
+        network: Option<String>,
+    },
     /// Adds a base image; answered by [`super::Answer::Images`].
     ImageAdd(AddImage),
     /// Shows images, all when `names` is empty; answered by [`super::Answer::Images`].
@@ -269,8 +293,28 @@ pub enum View {
     Dhcp,
     /// Its lines of the hosts file.
     Hosts,
+    /// The iPXE script, of a VM that boots from the network.
+    Ipxe,
     /// The QEMU command line.
     Qemu,
+}
+
+/// Formats of other programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExportForm {
+    /// hosts(5).
+    Hosts,
+    /// The zone file of the network's domain.
+    Zone,
+    /// The zone files of its reverse zones, one after the other.
+    ReverseZone,
+    /// dnsmasq's `dhcp-hostsfile`.
+    DnsmasqDhcp,
+    /// dnsmasq's `addn-hosts`.
+    DnsmasqHosts,
+    /// Kea's `reservations` of a subnet.
+    Kea,
 }
 
 /// A base image to add.

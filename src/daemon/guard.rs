@@ -65,7 +65,7 @@ impl Guard {
     async fn apply(&self, guarded: &BTreeMap<TapName, Guarded>) -> Result<(), HostError> {
         let directory = self.directory.load();
         let mut segments = Vec::new();
-        for network in directory.networks() {
+        for network in directory.networks().filter(|network| network.is_local()) {
             segments.push(Segment::of(
                 network,
                 self.host.mac_of_bridge(&network.bridge).await?,

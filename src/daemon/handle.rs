@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Daemon, images, info, launch, machines, records, register, render, selection, several, waiting};
+use super::{
+    Daemon, adopt, images, info, launch, machines, networks, records, register, render, selection, several,
+    waiting,
+};
 use crate::control::serve::{Handle, ProgressSink};
-use crate::control::{Answer, Refusal, Request, StopVms};
+use crate::control::{Answer, Refusal, Request, Select, StopVms};
 use crate::export;
 use crate::model::Vm;
 
@@ -26,21 +29,14 @@ impl Handle for Door {
             }),
             Request::Launch(request) => Ok(vms(daemon, &launch::launch(daemon, request, progress).await?)),
             Request::Add(request) => Ok(vms(daemon, &register::add(daemon, request).await?)),
-            Request::Import { rows, network } => register::import(daemon, rows, network.as_ref())
-                .await
-                .map(Answer::Done),
+            Request::Import {
+                rows,
+                network,
+                dry_run,
+            } => register::import(daemon, rows, network.as_ref(), dry_run).await,
             Request::Set(request) => Ok(vms(daemon, &register::set(daemon, request).await?)),
             Request::List { names } => Ok(vms(daemon, &selection::vms_or_all(&daemon.directory(), &names)?)),
-            Request::Start(select) => {
-                let chosen = selection::selected(&daemon.directory(), &select)?;
-                let starts = chosen.iter().map(|vm| {
-                    if !daemon.status.seen(vm).is_up() {
-                        progress.line(vm.name.as_str(), "starting");
-                    }
-                    machines::start(daemon, vm)
-                });
-                finished(daemon, &chosen, futures_util::future::join_all(starts).await)
-            }
+            Request::Start(select) => start(daemon, &select, &progress).await,
             Request::Stop(request) => stop(daemon, &request, &progress).await,
             Request::Restart(request) => restart(daemon, &request, &progress).await,
             Request::Delete(request) => register::delete(daemon, request).await.map(Answer::Done),
@@ -52,6 +48,9 @@ impl Handle for Door {
             }
             Request::Render { names, view } => render::render(daemon, &names, view).map(Answer::Text),
             Request::Leases => Ok(records::leases(daemon)),
+            Request::Networks { names } => networks::shown(daemon, &names),
+            Request::Discovered => Ok(adopt::discovered(daemon)),
+            Request::Adopt { mac, register } => Ok(vms(daemon, &adopt::adopt(daemon, &mac, register).await?)),
             Request::AddRecord(written) => records::add(daemon, written).await.map(Answer::Done),
             Request::Records { network } => records::list(daemon, network.as_ref()),
             Request::RemoveRecords {
@@ -66,6 +65,9 @@ impl Handle for Door {
                 let directory = daemon.directory();
                 Ok(Answer::Text(export::text(|out| export::hosts(&directory, out))))
             }
+            Request::Export { form, network } => {
+                networks::export(daemon, form, network.as_ref()).map(Answer::Text)
+            }
             Request::ImageAdd(request) => {
                 let image = images::add(daemon, request, progress).await?;
                 Ok(Answer::Images(vec![info::image(daemon, &image)]))
@@ -79,6 +81,17 @@ impl Handle for Door {
             Request::ImageDelete { name } => images::delete(daemon, &name).await.map(Answer::Done),
         }
     }
+}
+
+async fn start(daemon: &Arc<Daemon>, select: &Select, progress: &ProgressSink) -> Result<Answer, Refusal> {
+    let chosen = selection::selected(&daemon.directory(), select)?;
+    let starts = chosen.iter().map(|vm| {
+        if !daemon.status.seen(vm).is_up() {
+            progress.line(vm.name.as_str(), "starting");
+        }
+        machines::start(daemon, vm)
+    });
+    finished(daemon, &chosen, futures_util::future::join_all(starts).await)
 }
 
 async fn stop(daemon: &Arc<Daemon>, request: &StopVms, progress: &ProgressSink) -> Result<Answer, Refusal> {

@@ -9,17 +9,22 @@
 //!
 //! [`run`] reads like the life of the process: check, open, bind, answer, recover, serve, drain.
 
+mod adopt;
 mod custom;
+mod discovered;
 mod exports;
 mod failpoint;
 mod faults;
 mod guard;
 mod handle;
+mod hostnames;
 mod images;
 mod info;
 mod launch;
+mod lending;
 mod machines;
 mod memory;
+mod networks;
 mod observe;
 mod records;
 mod recover;
@@ -42,6 +47,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::control::{self, Refusal};
+use crate::dhcp;
 use crate::host::Host;
 use crate::image::Store;
 use crate::machine::Accel;
@@ -49,7 +55,9 @@ use crate::model::{Clock, Directory, Network, Revision, Vm, VmName};
 use crate::registry::{Change, CommitError, Committed, Registry};
 use crate::seed::Templates;
 
+use discovered::Discovered;
 use guard::Guard;
+use hostnames::Naming;
 use status::Status;
 
 /// How long the services may take to finish what they are answering when the daemon is told to stop.
@@ -70,6 +78,8 @@ pub struct Daemon {
     guard: Guard,
     accel: Accel,
     written: exports::Written,
+    discovered: Arc<Discovered>,
+    host_names: Naming,
     /// One lock per VM: two requests never start, stop or delete the same VM at once.
     locks: Mutex<HashMap<VmName, Arc<tokio::sync::Mutex<()>>>>,
     rungs_changed: rungs::Changed,
@@ -142,6 +152,37 @@ impl Daemon {
     }
 }
 
+/// Starts what goes on beside the answers: what is written on every change, looked after, and given back.
+fn keepers(
+    daemon: &Arc<Daemon>,
+    written: watch::Sender<Revision>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let registry = &daemon.registry;
+    let places = || daemon.config.places.clone();
+    tasks.spawn(exports::keep(
+        places(),
+        registry.published(),
+        registry.watch(),
+        written,
+        stop.clone(),
+    ));
+    tasks.spawn(exports::keep_networks(
+        places(),
+        registry.published(),
+        registry.watch(),
+        stop.clone(),
+    ));
+    tasks.spawn(observe::knock(Arc::clone(daemon), stop.clone()));
+    tasks.spawn(guard::watch(Arc::clone(daemon), stop.clone()));
+    tasks.spawn(discovered::keep(Arc::clone(daemon), stop.clone()));
+    tasks.spawn(hostnames::keep(Arc::clone(daemon), stop.clone()));
+    tasks.spawn(rungs::keep_external(Arc::clone(daemon), stop.clone()));
+    tasks.spawn(services::examine(Arc::clone(daemon)));
+    tasks.spawn(memory::keep(stop.clone()));
+}
+
 /// Runs the daemon until it is told to stop. Running VMs are left alone when it ends.
 pub async fn run(config: Config) -> Result<(), Refusal> {
     if !rustix::process::geteuid().is_root() {
@@ -163,23 +204,24 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     // Guests wait: they are answered before anything that an answer does not need. The guests that run now are guarded
     // meanwhile by the tables of the daemon before, which the kernel keeps until `recover` replaces them at once; a
     // guest that was not guarded then has no tap on our bridges, because only we put one there.
-    let metadata = services.answer(&registry.published(), &events_tx, &tasks, &stop);
-    let daemon = Arc::new(services::daemon(config, registry, host, written)?);
+    let discovered = Arc::new(Discovered::default());
+    let dhcp = dhcp::Backing {
+        directory: registry.published(),
+        events: events_tx.clone(),
+        ledger: Arc::new(lending::Book {
+            registry: registry.clone(),
+            discovered: Arc::clone(&discovered),
+            clock: Clock,
+        }),
+        clock: Clock,
+    };
+    let metadata = services.answer(&dhcp, &tasks, &stop);
+    drop(dhcp);
+    let daemon = Arc::new(services::daemon(config, registry, host, written, discovered)?);
     metadata.spawn(&daemon, &events_tx, &tasks, &stop);
     drop(events_tx);
     tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
-    tasks.spawn(observe::knock(Arc::clone(&daemon), stop.clone()));
-    tasks.spawn(guard::watch(Arc::clone(&daemon), stop.clone()));
-    tasks.spawn(exports::keep(
-        daemon.config.places.clone(),
-        daemon.registry.published(),
-        daemon.registry.watch(),
-        written_tx,
-        stop.clone(),
-    ));
-    tasks.spawn(memory::keep(stop.clone()));
-    tasks.spawn(rungs::keep_external(Arc::clone(&daemon), stop.clone()));
-    tasks.spawn(services::examine(Arc::clone(&daemon)));
+    keepers(&daemon, written_tx, &tasks, &stop);
     recover::recover(&daemon).await?;
     tasks.spawn(control::serve::serve(
         listener,

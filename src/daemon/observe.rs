@@ -32,6 +32,15 @@ async fn take(daemon: &Daemon, event: Event) {
     if vm.machine().is_some() && !daemon.status.seen(&vm).is_up() {
         return;
     }
+    match &event.kind {
+        EventKind::BootFetched { part } => {
+            tracing::info!(vm = %vm.name, part, "{} fetches the {part} of its network boot.", vm.name);
+        }
+        EventKind::BootRefused { why } => {
+            tracing::warn!(vm = %vm.name, "{} asked for a network boot: {why}.", vm.name);
+        }
+        _ => {}
+    }
     if matches!(event.kind, EventKind::Declined) {
         tracing::warn!(vm = %vm.name, ip = %vm.address, "{} declined {}: another host on the bridge answers for it.", vm.name, vm.address);
     }

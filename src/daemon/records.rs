@@ -105,7 +105,7 @@ pub(super) fn leases(daemon: &Daemon) -> Answer {
 }
 
 /// The network of that name, or the only one.
-fn network(directory: &Directory, name: Option<&String>) -> Result<Arc<Network>, Refusal> {
+pub(super) fn network(directory: &Directory, name: Option<&String>) -> Result<Arc<Network>, Refusal> {
     if let Some(name) = selection::network(directory, name)? {
         // selection::network has found it.
         return directory

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Daemon, custom, machines, selection, several};
-use crate::control::{AddVms, DeleteVms, ImportRow, Refusal, SetVms};
-use crate::model::{Custom, Hosting, NetworkName, SshKeys, TemplateName, Vm};
-use crate::registry::{Change, CommitError, Edit, NewVm};
+use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms};
+use crate::model::{Custom, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
+use crate::registry::{self, Change, CommitError, Edit, NewVm};
 
 /// Registers VMs that someone else runs.
 pub(super) async fn add(daemon: &Arc<Daemon>, request: AddVms) -> Result<Vec<Arc<Vm>>, Refusal> {
@@ -59,7 +59,8 @@ pub(super) async fn import(
     daemon: &Arc<Daemon>,
     rows: Vec<ImportRow>,
     network: Option<&String>,
-) -> Result<String, Refusal> {
+    dry_run: bool,
+) -> Result<Answer, Refusal> {
     let network = selection::network(&daemon.directory(), network)?;
     let template = selection::template(daemon, None)?;
     let mut problems = Vec::new();
@@ -86,27 +87,54 @@ pub(super) async fn import(
     let macs: Vec<_> = vms.iter().filter_map(|vm| vm.mac).collect();
     selection::no_bridges(daemon, &macs).await?;
     let count = vms.len();
-    let committed = daemon.commit(Change::Register { vms }).await.map_err(|error| {
-        let about = match &error {
-            CommitError::Refused(refusal) => refusal.about().cloned(),
-            CommitError::Failed { .. } | CommitError::Closed { .. } => None,
-        };
-        // Of a name that is listed twice, the second line is the one too many.
-        let line = about
-            .and_then(|name| rows.iter().rev().find(|row| row.name == name.as_str()))
-            .map(|row| row.line);
-        let refusal = Refusal::from(error);
-        let at = line.map_or_else(String::new, |line| format!("line {line}: "));
-        Refusal {
-            message: format!("nothing was registered: {at}{}", refusal.message),
-            ..refusal
-        }
-    })?;
-    daemon.exported(committed.revision).await;
-    Ok(match count {
+    let change = Change::Register { vms };
+    let committed = if dry_run {
+        // The rules are a pure function of the directory: what they make of the change is not written here.
+        registry::apply(&daemon.directory(), change, daemon.clock.now())
+            .map(|effect| (None, effect.vms))
+            .map_err(CommitError::Refused)
+    } else {
+        let committed = daemon.commit(change).await;
+        committed.map(|committed| (Some(committed.revision), committed.vms))
+    };
+    let (revision, vms) = committed.map_err(|error| refused_row(error, &rows))?;
+    let Some(revision) = revision else {
+        return Ok(Answer::Planned(vms.iter().map(|vm| planned_vm(vm)).collect()));
+    };
+    daemon.exported(revision).await;
+    Ok(Answer::Done(match count {
         1 => "1 VM imported".to_owned(),
         _ => format!("{count} VMs imported"),
-    })
+    }))
+}
+
+/// A VM that would be registered, as it is shown.
+fn planned_vm(vm: &Vm) -> PlannedVm {
+    PlannedVm {
+        name: vm.name.to_string(),
+        ip: vm.address,
+        mac: mac::text(vm.mac),
+        network: vm.network.to_string(),
+        aliases: vm.aliases().iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Why nothing was registered, with the line it is about.
+fn refused_row(error: CommitError, rows: &[ImportRow]) -> Refusal {
+    let about = match &error {
+        CommitError::Refused(refusal) => refusal.about().cloned(),
+        CommitError::Failed { .. } | CommitError::Closed { .. } => None,
+    };
+    // Of a name that is listed twice, the second line is the one too many.
+    let line = about
+        .and_then(|name| rows.iter().rev().find(|row| row.name == name.as_str()))
+        .map(|row| row.line);
+    let refusal = Refusal::from(error);
+    let at = line.map_or_else(String::new, |line| format!("line {line}: "));
+    Refusal {
+        message: format!("nothing was registered: {at}{}", refusal.message),
+        ..refusal
+    }
 }
 
 fn imported(

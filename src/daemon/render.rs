@@ -27,6 +27,7 @@ fn one(daemon: &Daemon, vm: &Vm, view: View) -> Result<String, Refusal> {
         View::Nocloud => nocloud(daemon, vm),
         View::Dhcp => Ok(dhcp::render(&*daemon.network_of(vm)?, vm)),
         View::Hosts => Ok(export::hosts_of(&daemon.directory(), vm)),
+        View::Ipxe => ipxe(daemon, vm),
         View::Qemu => qemu(daemon, vm),
     }
 }
@@ -37,6 +38,17 @@ fn nocloud(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
     let network = daemon.network_of(vm)?;
     let seed = seed::documents(&daemon.templates, vm, &network, image.map(|image| &**image))?;
     Ok(seed.render_text())
+}
+
+fn ipxe(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+    let boot = vm.boot().ok_or_else(|| {
+        Refusal::request(format!("{} does not boot from the network", vm.name))
+            .hint(format!("seedbed set {} --netboot IMAGE", vm.name))
+    })?;
+    let directory = daemon.directory();
+    let image = directory.boot_image(boot);
+    let script = seed::boot_script(&daemon.templates, vm, boot, &*daemon.network_of(vm)?, image)?;
+    Ok(String::from_utf8_lossy(&script).into_owned())
 }
 
 fn qemu(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {

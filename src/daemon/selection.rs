@@ -47,7 +47,7 @@ pub(super) fn hardware(text: Option<&String>) -> Result<Option<MacAddress>, Refu
 
 /// Refuses the hardware addresses of our own bridges: two stations of one segment would share one.
 pub(super) async fn no_bridges(daemon: &Daemon, macs: &[MacAddress]) -> Result<(), Refusal> {
-    for network in daemon.directory().networks() {
+    for network in daemon.directory().networks().filter(|network| network.is_local()) {
         let bridge = daemon.host.mac_of_bridge(&network.bridge).await;
         let bridge = bridge?;
         if macs.contains(&bridge) {

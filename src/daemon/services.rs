@@ -1,6 +1,7 @@
 //! What the daemon opens at start: directories, registry, bridges, and the guest-facing sockets, each with an error that
 //! names who is in the way.
 
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Daemon;
+use super::discovered::Discovered;
 use super::guard::Guard;
+use super::hostnames::Naming;
 use super::rungs;
 use super::status::Status;
 use crate::config::{AccelChoice, Config};
@@ -20,7 +23,6 @@ use crate::host::ports::{Protocol, owner};
 use crate::host::{Host, doctor, sysctl};
 use crate::image::Store;
 use crate::machine::Accel;
-use crate::model::directory::Published;
 use crate::model::{BridgeName, Clock, Event, Network, Revision};
 use crate::registry::Registry;
 use crate::seed::Templates;
@@ -63,10 +65,10 @@ pub(super) fn open_registry(config: &Config) -> Result<Registry, Refusal> {
 /// Makes the bridges, and what guests need of the host.
 pub(super) async fn host(config: &Config) -> Result<Host, Refusal> {
     let host = Host::open()?;
-    for network in &config.networks {
+    for network in local(&config.networks) {
         host.ensure_bridge(network).await?;
     }
-    if config.networks.iter().any(|network| network.nat) {
+    if local(&config.networks).any(|network| network.nat) {
         let changed = sysctl::enable_forwarding()?;
         if changed {
             tracing::info!("switched IPv4 forwarding on, for the networks with `nat: true`.");
@@ -77,54 +79,71 @@ pub(super) async fn host(config: &Config) -> Result<Host, Refusal> {
 
 /// Tells what on this host breaks guests. It runs several programs, and so takes longer than all of the start.
 pub(super) async fn examine(daemon: Arc<Daemon>) {
-    for network in &daemon.config.networks {
+    for network in local(&daemon.config.networks) {
         for finding in doctor::check(&daemon.host, network).await {
             tracing::warn!(network = %network.name, "{}; to mend it: {}", finding.problem, finding.remedy);
         }
     }
 }
 
+/// The networks whose bridges are on this host.
+fn local(networks: &[Network]) -> impl Iterator<Item = &Network> {
+    networks.iter().filter(|network| network.is_local())
+}
+
 /// The guest-facing sockets of one network, bound but not served yet.
 #[derive(Debug)]
 pub(super) struct Bound {
-    dhcp: dhcp::Socket,
     dns: dns::Server,
     metadata: metadata::serve::Server,
 }
 
 /// The sockets of all networks.
 #[derive(Debug)]
-pub(super) struct Services(Vec<Bound>);
+pub(super) struct Services {
+    dhcp: Vec<dhcp::Socket>,
+    local: Vec<Bound>,
+}
 
 /// The metadata sockets of all networks.
 #[derive(Debug)]
 pub(super) struct Metadata(Vec<metadata::serve::Server>);
 
-/// Binds DHCP, DNS and metadata on every network's bridge.
+/// Binds DHCP on every interface that requests come in by, and DNS and metadata on every bridge.
 pub(super) async fn bind(networks: &[Network]) -> Result<Services, Refusal> {
+    let mut dhcp = Vec::new();
+    for interface in dhcp::Interface::all(networks) {
+        let (name, address) = (interface.name.clone(), interface.address());
+        let bound = dhcp::Socket::bind(interface);
+        dhcp.push(bound.map_err(|error| taken((&name, address), Protocol::Udp, 67, &error))?);
+    }
     let mut bound = Vec::new();
-    for network in networks {
+    for network in local(networks) {
+        let place = (&network.bridge, network.subnet.gateway());
         bound.push(Bound {
-            dhcp: dhcp::Socket::bind(network).map_err(|error| taken(network, Protocol::Udp, 67, &error))?,
             dns: dns::bind(network)
                 .await
-                .map_err(|error| taken(network, Protocol::Udp, 53, &error))?,
+                .map_err(|error| taken(place, Protocol::Udp, 53, &error))?,
             metadata: metadata::serve::bind(network)
-                .map_err(|error| taken(network, Protocol::Tcp, Network::METADATA_PORT, &error))?,
+                .map_err(|error| taken(place, Protocol::Tcp, Network::METADATA_PORT, &error))?,
         });
     }
-    Ok(Services(bound))
+    Ok(Services { dhcp, local: bound })
 }
 
 /// Says who holds the port, where that can be found out.
-fn taken(network: &Network, protocol: Protocol, port: u16, error: &dyn std::error::Error) -> Refusal {
-    let gateway = network.subnet.gateway();
+fn taken(
+    (interface, address): (&BridgeName, Ipv4Addr),
+    protocol: Protocol,
+    port: u16,
+    error: &dyn std::error::Error,
+) -> Refusal {
     let holder =
-        owner(protocol, port, gateway).or_else(|| owner(Protocol::Tcp, port, gateway).filter(|_| port == 53));
+        owner(protocol, port, address).or_else(|| owner(Protocol::Tcp, port, address).filter(|_| port == 53));
     match holder {
         Some(owner) => Refusal::host(format!(
-            "port {port} of {} ({gateway}) is taken by {} (pid {})",
-            network.bridge, owner.name, owner.pid
+            "port {port} of {interface} ({address}) is taken by {} (pid {})",
+            owner.name, owner.pid
         ))
         .hint(owner.stop_hint()),
         None => Refusal::host(error.to_string()),
@@ -135,18 +154,15 @@ impl Services {
     /// Answers DHCP and DNS until `stop`: all they need is the directory. Metadata waits in its sockets.
     pub(super) fn answer(
         self,
-        directory: &Arc<Published>,
-        events: &mpsc::Sender<Event>,
+        dhcp: &dhcp::Backing,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Metadata {
-        let answered = self.0.into_iter().map(|bound| {
-            tasks.spawn(
-                bound
-                    .dhcp
-                    .serve(Arc::clone(directory), events.clone(), stop.clone()),
-            );
-            tasks.spawn(bound.dns.serve(Arc::clone(directory), stop.clone()));
+        for socket in self.dhcp {
+            tasks.spawn(socket.serve(dhcp.clone(), stop.clone()));
+        }
+        let answered = self.local.into_iter().map(|bound| {
+            tasks.spawn(bound.dns.serve(Arc::clone(&dhcp.directory), stop.clone()));
             bound.metadata
         });
         Metadata(answered.collect())
@@ -169,6 +185,7 @@ impl Metadata {
                 templates: Arc::clone(&daemon.templates),
                 neighbours: Arc::clone(&neighbours),
                 events: events.clone(),
+                places: daemon.config.places.clone(),
             };
             let stop = stop.clone();
             tasks.spawn(async move {
@@ -204,14 +221,17 @@ pub(super) fn daemon(
     registry: Registry,
     host: Host,
     written: watch::Receiver<Revision>,
+    discovered: Arc<Discovered>,
 ) -> Result<Daemon, Refusal> {
     let templates = Templates::load(config.templates_dir.as_deref())?;
     let parallel = std::thread::available_parallelism().map_or(2, usize::from) * 2;
     Ok(Daemon {
         accel: accel(config.accel)?,
         clock: Clock,
+        discovered,
         guard: Guard::new(registry.published(), host.clone()),
         host,
+        host_names: Naming::default(),
         locks: std::sync::Mutex::default(),
         registry,
         rungs_changed: rungs::Changed::default(),
@@ -241,7 +261,7 @@ fn accel(choice: AccelChoice) -> Result<Accel, Refusal> {
 
 /// Says where everything is, once it is.
 pub(super) fn announce(config: &Config) {
-    for network in &config.networks {
+    for network in local(&config.networks) {
         tracing::info!(
             network = %network.name,
             "serving {} on {}: DHCP, DNS and metadata at {}.",

@@ -1,101 +1,183 @@
 //! What a VM would be told, for people: the text of `seedbed render NAME --as dhcp`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
 
-use super::answer::answer;
-use super::message::{Asking, Flags, Kind, Request};
-use super::options::ON_REQUEST;
-use crate::model::{Directory, Network, Vm, mac};
+use super::answer::{Case, answer};
+use super::frame::CLIENT_PORT;
+use super::message::{Asking, Flags, Kind, Options, Request};
+use super::offers::Offers;
+use super::options::{ON_REQUEST, Reply};
+use super::proxy::PROXY_PORT;
+use super::relay::Arrival;
+use super::value::DhcpOption;
+use crate::model::dhcp::DhcpMode;
+use crate::model::{CustomOption, Directory, Network, Timestamp, Vm, mac};
 
-/// The DHCPACK that a VM gets which asks for everything: its options, then its exact octets.
+/// Firmware as it shows itself: its name for people, and its options 60, 77 and 93.
+const FIRMWARE: [(&str, &str, Option<&str>, u16); 6] = [
+    ("iPXE", "PXEClient:Arch:00000", Some("iPXE"), 0),
+    ("a BIOS (PXE)", "PXEClient:Arch:00000", None, 0),
+    ("64-bit x86 UEFI (PXE)", "PXEClient:Arch:00007", None, 7),
+    ("64-bit Arm UEFI (PXE)", "PXEClient:Arch:00011", None, 11),
+    ("64-bit x86 UEFI (HTTP)", "HTTPClient:Arch:00016", None, 16),
+    ("64-bit Arm UEFI (HTTP)", "HTTPClient:Arch:00019", None, 19),
+];
+
+/// The DHCPACK that a VM gets which asks for everything: its options, then its exact octets; and what each kind of
+/// firmware is told to boot, where the VM boots from the network.
 ///
 /// Transaction and flags are zero; a real client gets its own back, its client identifier too, and only the options it
 /// asked for.
 pub fn render(network: &Network, vm: &Vm) -> String {
-    let request = Request {
-        mac: vm.mac,
-        xid: 0,
-        flags: Flags::default(),
-        kind: Kind::Request(Asking::InitReboot { wanted: vm.address }),
-        client_id: None,
-        asked: Some(ON_REQUEST.to_vec()),
-        max_size: Some(u16::MAX),
-    };
-    let mut directory = Directory::default();
-    directory.put_vm(std::sync::Arc::new(vm.clone()));
-    let Some((reply, _)) = answer(network, &directory, &request).reply else {
-        return format!(
-            "{} is on network {}, not on {}: it gets no answer here\n",
-            vm.name, vm.network, network.name
-        );
-    };
-    let mut text = format!(
-        "# {} to {} ({}) on {}, network {}\n",
-        reply.kind.as_str(),
-        vm.name,
-        mac::text(vm.mac),
-        network.bridge,
-        network.name
-    );
+    let mut text = String::new();
     // Writing to a String can not fail.
-    let _: Result<(), _> = writeln!(text, "your address: {}", reply.yiaddr);
-    let mut line = |code: u8, name: &str, value: &str| {
-        let _: Result<(), _> = writeln!(text, "option {code:>3}  {name:<24}{value}");
+    let _: Result<(), _> = if vm.network == network.name {
+        write(&mut text, network, vm)
+    } else {
+        writeln!(
+            text,
+            "{} is on network {}, not on {}: it gets no answer here",
+            vm.name, vm.network, network.name
+        )
     };
-    line(53, "message type", reply.kind.as_str());
-    for option in &reply.options {
-        line(option.code, option.name(), &option.value.to_string());
-    }
-    let bytes = reply.encode();
-    let _: Result<(), _> = writeln!(text, "# {} octets", bytes.len());
-    for (index, row) in bytes.chunks(16).enumerate() {
-        let octets: Vec<String> = row.iter().map(|octet| format!("{octet:02x}")).collect();
-        let _: Result<(), _> = writeln!(text, "{:04x}  {}", index * 16, octets.join(" "));
-    }
     text
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::sample::{network, web1};
-    use super::super::wire::tests::decode;
-    use super::*;
-
-    #[test]
-    fn every_option_has_a_line_with_its_number_name_and_value() {
-        let text = render(&network(), &web1());
-        for line in [
-            "your address: 10.77.0.5",
-            "option  53  message type            DHCPACK",
-            "option  12  host name               web1",
-            "option  51  lease time              43200 s",
-            "option  58  renewal time (T1)       21600 s",
-            "option 119  domain search           lab.example",
-            "option 121  classless static routes 192.168.4.0/22 via 10.77.0.9, 0.0.0.0/0 via 10.77.0.1",
-        ] {
-            assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
-        }
+fn write(text: &mut String, network: &Network, vm: &Vm) -> std::fmt::Result {
+    let kind = Kind::Request(Asking::InitReboot { wanted: vm.address });
+    let everything = Options {
+        asked: Some(Cow::Owned(everything(network, vm))),
+        max_size: Some(u16::MAX),
+        ..Options::default()
+    };
+    if network.dhcp.mode == DhcpMode::Proxy {
+        writeln!(
+            text,
+            "# network {} is served beside another DHCP server, which gives {} its address: see network boot below",
+            network.name, vm.name
+        )?;
+    } else {
+        with_reply(network, vm, &request(vm, kind, everything), |reply| {
+            writeln!(
+                text,
+                "# {} to {} ({}) on {}, network {}",
+                reply.kind.as_str(),
+                vm.name,
+                mac::text(vm.mac),
+                network.bridge,
+                network.name
+            )?;
+            writeln!(text, "your address: {}", reply.yiaddr)?;
+            line(text, 53, "message type", reply.kind.as_str())?;
+            let mut lines = Ok(());
+            reply.options(&mut |option| lines = lines.and_then(|()| option_line(text, &option)));
+            lines?;
+            octets(text, reply)
+        })?;
     }
+    FIRMWARE
+        .iter()
+        .try_for_each(|firmware| network_boot(text, network, vm, firmware))
+}
 
-    #[test]
-    fn the_octets_are_those_of_the_message() {
-        let text = render(&network(), &web1());
-        let octets: Vec<u8> = text
-            .lines()
-            .skip_while(|line| !line.ends_with("octets"))
-            .skip(1)
-            .flat_map(|line| line.split_whitespace().skip(1))
-            .map(|octet| u8::from_str_radix(octet, 16).unwrap())
-            .collect();
-        assert_eq!(decode(&octets).yiaddr, web1().address);
-    }
+/// Every code that the VM could ask for and get something.
+fn everything(network: &Network, vm: &Vm) -> Vec<u8> {
+    let lists = vm.dhcp().into_iter().chain([&network.dhcp.settings]);
+    let custom = lists.flat_map(|settings| settings.options.iter().map(CustomOption::code));
+    ON_REQUEST
+        .into_iter()
+        .filter(|code| *code != 249)
+        .chain(custom)
+        .collect()
+}
 
-    #[test]
-    fn a_vm_of_another_network_is_told_so() {
-        let vm = Vm {
-            network: "other".parse().unwrap(),
-            ..web1()
-        };
-        assert!(render(&network(), &vm).contains("not on lab"));
+fn request(vm: &Vm, kind: Kind, options: Options<'static>) -> Request<'static> {
+    Request {
+        mac: vm.mac,
+        xid: 0,
+        flags: Flags::default(),
+        ciaddr: Ipv4Addr::UNSPECIFIED,
+        giaddr: Ipv4Addr::UNSPECIFIED,
+        kind,
+        options,
     }
 }
+
+/// Has the rules answer the request, and shows the reply, if there is one.
+fn with_reply(
+    network: &Network,
+    vm: &Vm,
+    request: &Request<'_>,
+    show: impl FnOnce(&Reply<'_>) -> std::fmt::Result,
+) -> std::fmt::Result {
+    let mut directory = Directory::default();
+    directory.put_vm(Arc::new(vm.clone()));
+    let case = Case {
+        network,
+        directory: &directory,
+        request,
+        arrival: Arrival {
+            payload: &[],
+            source: SocketAddrV4::new(vm.address, CLIENT_PORT),
+            port: PROXY_PORT,
+        },
+        now: Timestamp::default(),
+    };
+    let outcome = answer(case, &mut Offers::default());
+    outcome.reply.map_or(Ok(()), |(reply, _)| show(&reply))
+}
+
+/// What one kind of firmware is told beside all that.
+fn network_boot(
+    text: &mut String,
+    network: &Network,
+    vm: &Vm,
+    (name, vendor, class, architecture): &(&str, &'static str, Option<&'static str>, u16),
+) -> std::fmt::Result {
+    let options = Options {
+        asked: Some(Cow::Borrowed(&[])),
+        vendor: Some(Cow::Borrowed(vendor.as_bytes())),
+        user_class: class.map(|class| Cow::Borrowed(class.as_bytes())),
+        architectures: Some(Cow::Owned(architecture.to_be_bytes().to_vec())),
+        ..Options::default()
+    };
+    with_reply(network, vm, &request(vm, Kind::Discover, options), |reply| {
+        let Some(boot) = &reply.boot else { return Ok(()) };
+        writeln!(text, "# network boot of {name}")?;
+        if !boot.server.is_unspecified() {
+            writeln!(text, "next server (siaddr): {}", boot.server)?;
+        }
+        let mut lines = Ok(());
+        reply.options(&mut |option| {
+            if !matches!(option.code, 1 | 51 | 54) {
+                lines = lines.and_then(|()| option_line(text, &option));
+            }
+        });
+        lines
+    })
+}
+
+fn option_line(text: &mut String, option: &DhcpOption<'_>) -> std::fmt::Result {
+    line(text, option.code, option.name(), &option.value.to_string())
+}
+
+fn line(text: &mut String, code: u8, name: &str, value: &str) -> std::fmt::Result {
+    writeln!(text, "option {code:>3}  {name:<24}{value}")
+}
+
+fn octets(text: &mut String, reply: &Reply<'_>) -> std::fmt::Result {
+    let mut bytes = Vec::new();
+    reply.encode(&mut bytes);
+    writeln!(text, "# {} octets", bytes.len())?;
+    for (index, row) in bytes.chunks(16).enumerate() {
+        let octets: Vec<String> = row.iter().map(|octet| format!("{octet:02x}")).collect();
+        writeln!(text, "{:04x}  {}", index * 16, octets.join(" "))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,34 +7,45 @@ use std::net::Ipv4Addr;
 
 /// The server's and the client's UDP ports (RFC 2131 §4.1).
 pub(super) const SERVER_PORT: u16 = 67;
-const CLIENT_PORT: u16 = 68;
+pub(super) const CLIENT_PORT: u16 = 68;
 
-/// An IPv4 packet with a DHCP message in it, from server to client.
-pub(super) fn packet(source: Ipv4Addr, destination: Ipv4Addr, message: &[u8]) -> Vec<u8> {
+/// The octets of the IPv4 and UDP headers before a message.
+pub(super) const HEADERS: usize = 28;
+
+/// Makes room for the headers of the message that is written next.
+pub(super) fn begin(out: &mut Vec<u8>) {
+    out.resize(out.len() + HEADERS, 0);
+}
+
+/// Fills in the headers of the one message in `out`, from server to client.
+pub(super) fn finish(source: Ipv4Addr, destination: Ipv4Addr, out: &mut [u8]) {
+    let length = out.len();
+    let Some((header, _)) = out.split_first_chunk_mut::<HEADERS>() else {
+        return;
+    };
+    let (ip, udp) = header.split_at_mut(20);
     // Reply::encode keeps a message far below the 16 bits of the length fields.
-    let udp_length = u16::try_from(message.len() + 8).unwrap_or(u16::MAX);
-    let [total_high, total_low] = udp_length.saturating_add(20).to_be_bytes();
+    let [total_high, total_low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
     // Version 4, 20 octets of header (clients take no IP options), "don't fragment", TTL 64, UDP.
-    let mut header = [
-        0x45, 0, total_high, total_low, 0, 0, 0x40, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    ];
-    let (fixed, addresses) = header.split_at_mut(12);
-    let (from, to) = addresses.split_at_mut(4);
-    from.copy_from_slice(&source.octets());
-    to.copy_from_slice(&destination.octets());
-    let sum = checksum(fixed.iter().chain(&*from).chain(&*to).copied()).to_be_bytes();
-    if let Some(field) = fixed.get_mut(10..12) {
+    let fixed = [0x45, 0, total_high, total_low, 0, 0, 0x40, 0, 64, 17, 0, 0];
+    let octets = fixed
+        .into_iter()
+        .chain(source.octets())
+        .chain(destination.octets());
+    let sum = checksum(octets.clone()).to_be_bytes();
+    ip.iter_mut()
+        .zip(octets)
+        .for_each(|(place, octet)| *place = octet);
+    if let Some(field) = ip.get_mut(10..12) {
         field.copy_from_slice(&sum);
     }
-    let mut out = Vec::with_capacity(28 + message.len());
-    out.extend(header);
-    out.extend(SERVER_PORT.to_be_bytes());
-    out.extend(CLIENT_PORT.to_be_bytes());
-    out.extend(udp_length.to_be_bytes());
     // RFC 768: "An all zero transmitted checksum value means that the transmitter generated no checksum".
-    out.extend([0, 0]);
-    out.extend_from_slice(message);
-    out
+    let [length_high, length_low] = u16::try_from(length - 20).unwrap_or(u16::MAX).to_be_bytes();
+    let [from, to] = [SERVER_PORT, CLIENT_PORT].map(u16::to_be_bytes);
+    let fields = from.into_iter().chain(to).chain([length_high, length_low, 0, 0]);
+    udp.iter_mut()
+        .zip(fields)
+        .for_each(|(place, octet)| *place = octet);
 }
 
 /// RFC 1071: the one's complement of the one's complement sum of all 16-bit words.
@@ -57,6 +68,14 @@ fn checksum(octets: impl Iterator<Item = u8>) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn packet(source: Ipv4Addr, destination: Ipv4Addr, message: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        begin(&mut out);
+        out.extend(message);
+        finish(source, destination, &mut out);
+        out
+    }
 
     #[test]
     fn the_header_checksum_is_the_one_of_the_rfc() {

@@ -1,31 +1,65 @@
 //! A client's request and the server's reply as values: what [`super::wire`] reads and writes.
 
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use super::options::DhcpOption;
+use super::frame::HEADERS;
 use crate::model::MacAddress;
 
-/// The octets of the IPv4 and UDP headers before a message.
-const HEADERS: usize = 28;
-
 /// What a client sent, checked: its state is one [`Kind`], so that no mix that RFC 2131 forbids can be held.
+///
+/// Options are parts of the received packet; one that came in pieces (RFC 3396) is joined, and only then copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct Request<'a> {
     /// The client's hardware address (`chaddr`): who it is.
     pub mac: MacAddress,
     /// The transaction, chosen by the client.
     pub xid: u32,
     /// The flags, echoed.
     pub flags: Flags,
+    /// The address the client says it uses, or zero.
+    pub ciaddr: Ipv4Addr,
+    /// The relay agent that passed it on, or zero.
+    pub giaddr: Ipv4Addr,
     /// What it wants.
     pub kind: Kind,
-    /// Option 61, echoed (RFC 6842) and otherwise ignored.
-    pub client_id: Option<Vec<u8>>,
-    /// Option 55: the options it asked for; `None` when it did not say.
-    pub asked: Option<Vec<u8>>,
+    /// The other options.
+    pub options: Options<'a>,
+}
+
+/// The options a server looks at, each as the octets of all its parts; one that is absent or empty is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options<'a> {
+    /// Option 12: what the client calls itself; shown, never used.
+    pub hostname: Octets<'a>,
+    /// Option 50: the address it would like.
+    pub wanted: Option<Ipv4Addr>,
+    /// Option 54: the server it speaks to.
+    pub server: Option<Ipv4Addr>,
+    /// Option 55: the options it asked for, in its order; `None` when it did not say.
+    pub asked: Octets<'a>,
     /// Option 57: the largest IP datagram it takes, as it says.
     pub max_size: Option<u16>,
+    /// Option 60: what kind of client it is.
+    pub vendor: Octets<'a>,
+    /// Option 61, echoed (RFC 6842) and otherwise ignored.
+    pub client_id: Octets<'a>,
+    /// Option 77: what the user made of it; iPXE says so here.
+    pub user_class: Octets<'a>,
+    /// Option 81: the name it announces; only its flags are looked at.
+    pub fqdn: Octets<'a>,
+    /// Option 82: what the relay agent says of the client, echoed.
+    pub agent: Octets<'a>,
+    /// Option 93: the architectures its firmware starts, two octets each (RFC 4578 §2.1).
+    pub architectures: Octets<'a>,
+    /// Option 97: the machine's UUID, echoed to firmware.
+    pub machine: Octets<'a>,
+    /// Option 175: iPXE's own.
+    pub ipxe: Octets<'a>,
 }
+
+/// An option's value.
+pub(super) type Octets<'a> = Option<Cow<'a, [u8]>>;
 
 /// The 16 flag bits of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,13 +123,13 @@ pub enum Asking {
     },
 }
 
-impl Request {
+impl Request<'_> {
     /// How many octets a reply may have.
     ///
     /// RFC 2132 §9.10: "The minimum legal value is 576 octets"; it counts the headers (RFC 2131 §2). More than an
     /// Ethernet frame holds is never sent: clients drop fragments.
     pub fn room(&self) -> usize {
-        usize::from(self.max_size.unwrap_or(576)).clamp(576, 1500) - HEADERS
+        usize::from(self.options.max_size.unwrap_or(576)).clamp(576, 1500) - HEADERS
     }
 }
 
@@ -128,25 +162,4 @@ impl ReplyKind {
             Self::Nak => "DHCPNAK",
         }
     }
-}
-
-/// What is sent back to a client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply<'a> {
-    /// Which message it is; option 53 is written from this.
-    pub kind: ReplyKind,
-    /// The client's transaction.
-    pub xid: u32,
-    /// The client's flags.
-    pub flags: Flags,
-    /// The client's hardware address.
-    pub mac: MacAddress,
-    /// The address the client said it uses, or zero.
-    pub ciaddr: Ipv4Addr,
-    /// The address it is given, or zero.
-    pub yiaddr: Ipv4Addr,
-    /// The options, most important first.
-    pub options: Vec<DhcpOption<'a>>,
-    /// The most octets that the client takes; options that do not fit are left out.
-    pub room: usize,
 }

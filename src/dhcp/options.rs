@@ -1,152 +1,220 @@
-//! What goes into a reply: the options of a VM on its network, most important first.
+//! What goes into a reply: the options of a client on its network, in the order the client asked for them.
 
-use std::fmt;
 use std::net::Ipv4Addr;
+use std::slice;
 use std::time::Duration;
 
-use super::message::Request;
-use crate::model::{Network, Route, Vm};
+use super::message::{ReplyKind, Request};
+use super::netboot::{self, Boot, Firmware};
+use super::value::{DhcpOption, Value};
+use crate::model::{DhcpSettings, Network, Vm};
 
-/// One option of a reply.
+/// What is sent back to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DhcpOption<'a> {
-    /// Its number (RFC 2132).
-    pub code: u8,
-    /// What it says.
-    pub value: Value<'a>,
+pub struct Reply<'a> {
+    /// Which message it is; option 53 is written from this.
+    pub kind: ReplyKind,
+    /// What it is about; the options follow from this.
+    pub content: Content,
+    /// The address the client said it uses, or zero.
+    pub ciaddr: Ipv4Addr,
+    /// The address it is given, or zero.
+    pub yiaddr: Ipv4Addr,
+    /// The network it is on.
+    pub network: &'a Network,
+    /// The VM it is; `None` for a client of the pool.
+    pub vm: Option<&'a Vm>,
+    /// What it sent.
+    pub request: &'a Request<'a>,
+    /// What its firmware is told to load.
+    pub boot: Option<Boot<'a>>,
 }
 
-/// The forms an option's value has.
+/// What a reply tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// One address.
-    Address(Ipv4Addr),
-    /// Several addresses.
-    Addresses(&'a [Ipv4Addr]),
-    /// A span of time, in seconds; all ones is forever.
-    Seconds(u32),
-    /// A 16-bit number.
-    Number(u16),
-    /// A text, without an end mark.
-    Text(&'a str),
-    /// A domain name in its labels (RFC 3397).
-    Domain(&'a str),
-    /// Classless routes (RFC 3442) and the default route's router.
-    Routes(&'a [Route], Ipv4Addr),
-    /// What the client sent, as it sent it.
-    Echo(&'a [u8]),
+pub enum Content {
+    /// An address, for a time, and everything else.
+    Lease,
+    /// Everything but an address.
+    Parameters,
+    /// Why not.
+    Refusal(&'static str),
+    /// What to boot.
+    Boot,
 }
 
 /// The codes that a client gets without a parameter request list.
 const UNASKED: [u8; 5] = [3, 6, 12, 15, 28];
+/// Every code that [`Reply::standard`] has a value for.
+pub(super) const ON_REQUEST: [u8; 12] = [3, 6, 12, 15, 26, 28, 42, 58, 59, 119, 121, 249];
+/// The codes that have their place in every reply, or none: they are not looked for in what a client asks.
+const PLACED: [u8; 12] = [0, 1, 50, 51, 52, 53, 54, 55, 57, 61, 82, 255];
+/// The operator's options about network boot: sent to firmware unasked, which leaves them out of its list and needs them.
+const OF_BOOT: [u8; 6] = [43, 60, 66, 67, 150, 175];
 
-/// Every code that [`offered`] may leave out when it is not asked for.
-pub(super) const ON_REQUEST: [u8; 11] = [3, 6, 12, 15, 26, 28, 42, 58, 59, 119, 121];
+/// A set of option codes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Codes([u64; 4]);
 
-/// The options of an OFFER or of the ACK of a lease.
-pub(super) fn leased<'a>(network: &'a Network, vm: &'a Vm, request: &'a Request) -> Vec<DhcpOption<'a>> {
-    let lease = seconds(network.dhcp.lease);
-    let mut options = identity(network, request);
-    options.insert(
-        1,
-        DhcpOption {
-            code: 51,
-            value: Value::Seconds(lease),
-        },
-    );
-    options.extend(offered(network, vm).filter(|option| asked(request, option.code)));
-    options
-}
-
-/// The options of the ACK of an INFORM.
-///
-/// RFC 2131 §4.3.5: "The server MUST NOT send a lease expiration time to the client"; so no renewal times either.
-pub(super) fn informed<'a>(network: &'a Network, vm: &'a Vm, request: &'a Request) -> Vec<DhcpOption<'a>> {
-    let mut options = identity(network, request);
-    options.extend(
-        offered(network, vm).filter(|option| !matches!(option.code, 58 | 59) && asked(request, option.code)),
-    );
-    options
-}
-
-/// The options of a NAK.
-///
-/// Clients ignore one without the server's identifier; a message is what table 3 says SHOULD be there.
-pub(super) fn refused<'a>(network: &'a Network, request: &'a Request, why: &'a str) -> Vec<DhcpOption<'a>> {
-    let mut options = identity(network, request);
-    options.retain(|option| option.code != 1);
-    options.push(DhcpOption {
-        code: 56,
-        value: Value::Text(why),
-    });
-    options
-}
-
-/// What every answer says: who the server is, the netmask, and the client's own identifier.
-///
-/// RFC 6842 §3: "If the 'client identifier' option is present in a message received from a DHCP client, the server MUST
-/// return the 'client identifier' option, unaltered, in its response message."
-fn identity<'a>(network: &'a Network, request: &'a Request) -> Vec<DhcpOption<'a>> {
-    let mut options = Vec::with_capacity(16);
-    options.push(DhcpOption {
-        code: 54,
-        value: Value::Address(network.subnet.gateway()),
-    });
-    options.push(DhcpOption {
-        code: 1,
-        value: Value::Address(network.subnet.netmask()),
-    });
-    if let Some(identifier) = &request.client_id {
-        options.push(DhcpOption {
-            code: 61,
-            value: Value::Echo(identifier),
-        });
+impl Codes {
+    /// Adds a code; whether it is new.
+    fn insert(&mut self, code: u8) -> bool {
+        let bit = 1 << (code % 64);
+        let Some(word) = self.0.get_mut(usize::from(code / 64)) else {
+            return false;
+        };
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
     }
-    options
 }
 
-/// What a VM can be told beside that, most important first: a small client loses the last ones.
-///
-/// RFC 3442: a client that knows option 121 "MUST ignore the Router option", so the default route is in both.
-/// RFC 2131 §4.4.5: "T1 defaults to (0.5 * `duration_of_lease`). T2 defaults to (0.875 *
-/// `duration_of_lease`)."
-fn offered<'a>(network: &'a Network, vm: &'a Vm) -> impl Iterator<Item = DhcpOption<'a>> {
-    let gateway = network.subnet.gateway();
-    let lease = seconds(network.dhcp.lease);
-    let some = |wanted: bool, value| wanted.then_some(value);
-    [
-        (3, Some(Value::Address(gateway))),
-        (6, Some(Value::Address(gateway))),
-        (12, Some(Value::Text(vm.name.as_str()))),
-        (
-            121,
-            some(
-                !network.dhcp.settings.routes.is_empty(),
-                Value::Routes(&network.dhcp.settings.routes, gateway),
-            ),
-        ),
-        (15, Some(Value::Text(network.domain.as_str()))),
-        (28, Some(Value::Address(network.subnet.broadcast()))),
-        (26, network.dhcp.settings.mtu.map(Value::Number)),
-        (58, Some(Value::Seconds(part(lease, 4)))),
-        (59, Some(Value::Seconds(part(lease, 7)))),
-        (119, Some(Value::Domain(network.domain.as_str()))),
-        (
-            42,
-            some(
-                !network.dhcp.settings.ntp.is_empty(),
-                Value::Addresses(&network.dhcp.settings.ntp),
-            ),
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(code, value)| value.map(|value| DhcpOption { code, value }))
+impl<'a> Reply<'a> {
+    /// Calls `visit` with each option but the message type (53) and the relay's own (82), each code once, those that
+    /// matter most first: a small client loses the last ones.
+    pub fn options(&self, visit: &mut dyn FnMut(DhcpOption<'_>)) {
+        let mut put = |code, value| visit(DhcpOption { code, value });
+        // Clients ignore a reply without the server's identifier, a NAK too.
+        put(54, Value::Address(self.network.dhcp_server()));
+        let lease = self.content == Content::Lease;
+        if lease {
+            put(51, Value::Seconds(seconds(self.network.dhcp.lease)));
+        }
+        if matches!(self.content, Content::Lease | Content::Parameters) {
+            put(1, Value::Address(self.network.subnet.netmask()));
+        }
+        // RFC 6842 §3: "If the 'client identifier' option is present in a message received from a DHCP client, the
+        // server MUST return the 'client identifier' option, unaltered, in its response message."
+        if let Some(identifier) = self.request.options.client_id.as_deref() {
+            put(61, Value::Octets(identifier));
+        }
+        match self.content {
+            // RFC 2131 table 3: a message SHOULD be in a NAK, and nearly all else MUST NOT.
+            Content::Refusal(why) => put(56, Value::Text(why)),
+            Content::Boot => {
+                if let Some(boot) = &self.boot {
+                    netboot::proxied(boot, self.request, visit);
+                }
+            }
+            Content::Lease | Content::Parameters => self.parameters(visit),
+        }
+    }
+
+    /// What the client needs unasked, then what it asked for.
+    ///
+    /// RFC 2132 §9.8: the server "MUST try to insert the requested options in the order requested by the client".
+    fn parameters(&self, visit: &mut dyn FnMut(DhcpOption<'_>)) {
+        let mut seen = Codes::default();
+        for code in PLACED {
+            seen.insert(code);
+        }
+        let mut put = |code: u8, value: Option<Value<'_>>| {
+            if let Some(value) = value
+                && seen.insert(code)
+            {
+                visit(DhcpOption { code, value });
+            }
+        };
+        if let Some(boot) = &self.boot {
+            for code in netboot::CODES {
+                put(
+                    code,
+                    self.custom(code).or_else(|| boot.option(code, self.request)),
+                );
+            }
+        }
+        if Firmware::of(&self.request.options).is_some() {
+            for code in OF_BOOT {
+                put(code, self.custom(code));
+            }
+        }
+        // RFC 4702 §4: a server that was sent the option SHOULD answer it, and one that was not MUST NOT.
+        put(81, self.custom(81).or_else(|| self.full_name()));
+        for code in self.request.options.asked.as_deref().unwrap_or(&UNASKED) {
+            put(*code, self.custom(*code).or_else(|| self.standard(*code)));
+        }
+        if self.request.options.asked.is_none() {
+            for option in self
+                .own()
+                .chain([&self.network.dhcp.settings])
+                .flat_map(|set| &set.options)
+            {
+                put(option.code(), Some(Value::Octets(option.octets())));
+            }
+        }
+    }
+
+    /// The VM's own settings, if it has any.
+    fn own(&self) -> impl Iterator<Item = &'a DhcpSettings> {
+        self.vm.and_then(Vm::dhcp).into_iter()
+    }
+
+    /// What the operator wrote for this code: the VM's own word is before its network's, and both before ours.
+    fn custom(&self, code: u8) -> Option<Value<'a>> {
+        let lists = self.own().chain([&self.network.dhcp.settings]);
+        lists
+            .flat_map(|settings| &settings.options)
+            .find(|option| option.code() == code)
+            .map(|option| Value::Octets(option.octets()))
+    }
+
+    /// One part of the settings: the VM's own, or its network's where the VM's has nothing.
+    fn setting<T: ?Sized>(&self, of: impl Fn(&'a DhcpSettings) -> Option<&'a T>) -> Option<&'a T> {
+        self.own().chain([&self.network.dhcp.settings]).find_map(of)
+    }
+
+    /// What a client can be told.
+    ///
+    /// RFC 3442: a client that knows option 121 "MUST ignore the Router option", so the default route is in both.
+    /// RFC 2131 §4.3.5: "The server MUST NOT send a lease expiration time to the client" that has its address by other
+    /// means; so no renewal times either.
+    /// RFC 2131 §4.4.5: "T1 defaults to (0.5 * `duration_of_lease`). T2 defaults to (0.875 *
+    /// `duration_of_lease`)."
+    fn standard(&self, code: u8) -> Option<Value<'a>> {
+        let (network, subnet) = (self.network, self.network.subnet);
+        let renewal = |eighths| {
+            (self.content == Content::Lease)
+                .then(|| Value::Seconds(part(seconds(network.dhcp.lease), eighths)))
+        };
+        match code {
+            3 => Some(Value::Address(subnet.gateway())),
+            // The gateway answers DNS where it is ours; a relayed network's is somebody's router.
+            6 => self
+                .setting(|settings| list(&settings.dns))
+                .map(Value::Addresses)
+                .or_else(|| network.is_local().then(|| Value::Address(subnet.gateway()))),
+            12 => self.vm.map(|vm| Value::Text(vm.name.as_str())),
+            15 => Some(Value::Text(network.domain.as_str())),
+            26 => self
+                .setting(|settings| settings.mtu.as_ref())
+                .map(|mtu| Value::Number(*mtu)),
+            28 => Some(Value::Address(subnet.broadcast())),
+            42 => self.setting(|settings| list(&settings.ntp)).map(Value::Addresses),
+            58 => renewal(4),
+            59 => renewal(7),
+            119 => Some(Value::Domains(
+                self.setting(|settings| list(&settings.search))
+                    .unwrap_or(slice::from_ref(&network.domain)),
+            )),
+            // Windows asks for the number that Microsoft used before RFC 3442.
+            121 | 249 => self
+                .setting(|settings| list(&settings.routes))
+                .map(|routes| Value::Routes(routes, subnet.gateway())),
+            _ => None,
+        }
+    }
+
+    /// The VM's full name, to a client that announced one: ours, whatever it called itself.
+    fn full_name(&self) -> Option<Value<'a>> {
+        let flags = *self.request.options.fqdn.as_deref()?.first()?;
+        let vm = self.vm?;
+        Some(Value::FullName(flags, &vm.name, &self.network.domain))
+    }
 }
 
-/// RFC 2131 §4.3.1: the server returns the "parameters requested by the client"; one that sent no list gets what any host
-/// needs.
-fn asked(request: &Request, code: u8) -> bool {
-    request.asked.as_deref().unwrap_or(&UNASKED).contains(&code)
+/// A list that says something.
+fn list<T>(items: &[T]) -> Option<&[T]> {
+    Some(items).filter(|items| !items.is_empty())
 }
 
 /// RFC 2131 §3.3 takes 0xffffffff for "infinity"; a longer lease than fits is that too.
@@ -162,213 +230,5 @@ fn part(lease: u32, eighths: u64) -> u32 {
     u32::try_from(u64::from(lease) * eighths / 8).unwrap_or(lease)
 }
 
-impl DhcpOption<'_> {
-    /// The option's name, as RFC 2132 and its successors call it.
-    pub const fn name(&self) -> &'static str {
-        match self.code {
-            1 => "subnet mask",
-            3 => "router",
-            6 => "domain name server",
-            12 => "host name",
-            15 => "domain name",
-            26 => "interface MTU",
-            28 => "broadcast address",
-            42 => "NTP servers",
-            51 => "lease time",
-            54 => "server identifier",
-            56 => "message",
-            58 => "renewal time (T1)",
-            59 => "rebinding time (T2)",
-            61 => "client identifier",
-            119 => "domain search",
-            121 => "classless static routes",
-            _ => "option",
-        }
-    }
-}
-
-impl Value<'_> {
-    /// Writes the value's octets.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        match *self {
-            Self::Address(address) => out.extend(address.octets()),
-            Self::Addresses(addresses) => out.extend(addresses.iter().flat_map(Ipv4Addr::octets)),
-            Self::Seconds(seconds) => out.extend(seconds.to_be_bytes()),
-            Self::Number(number) => out.extend(number.to_be_bytes()),
-            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
-            Self::Domain(domain) => encode_domain(domain, out),
-            Self::Routes(routes, gateway) => {
-                for route in with_default(routes, gateway) {
-                    encode_route(route, out);
-                }
-            }
-            Self::Echo(octets) => out.extend_from_slice(octets),
-        }
-    }
-}
-
-/// RFC 3397 §2 by RFC 1035 §3.1: each label after its length, then an empty one.
-fn encode_domain(domain: &str, out: &mut Vec<u8>) {
-    for label in domain.split('.') {
-        // A model::Domain has labels of 63 octets at most.
-        out.push(u8::try_from(label.len()).unwrap_or(0));
-        out.extend_from_slice(label.as_bytes());
-    }
-    out.push(0);
-}
-
-/// RFC 3442: the prefix length, the significant octets of the destination, the router.
-fn encode_route(route: Route, out: &mut Vec<u8>) {
-    let significant = usize::from(route.prefix.div_ceil(8));
-    out.push(route.prefix);
-    out.extend(route.destination.octets().into_iter().take(significant));
-    out.extend(route.router.octets());
-}
-
-/// The routes and, unless one of them is it, the default route by `gateway`.
-fn with_default(routes: &[Route], gateway: Ipv4Addr) -> impl Iterator<Item = Route> {
-    let default = Route {
-        destination: Ipv4Addr::UNSPECIFIED,
-        prefix: 0,
-        router: gateway,
-    };
-    let missing = !routes.iter().any(|route| route.prefix == 0);
-    routes.iter().copied().chain(missing.then_some(default))
-}
-
-impl fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Address(address) => write!(f, "{address}"),
-            Self::Addresses(addresses) => list(f, addresses.iter()),
-            Self::Seconds(u32::MAX) => f.write_str("forever"),
-            Self::Seconds(seconds) => write!(f, "{seconds} s"),
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Text(text) | Self::Domain(text) => f.write_str(text),
-            Self::Routes(routes, gateway) => list(
-                f,
-                with_default(routes, gateway)
-                    .map(|route| format!("{}/{} via {}", route.destination, route.prefix, route.router)),
-            ),
-            Self::Echo(octets) => octets.iter().try_for_each(|octet| write!(f, "{octet:02x}")),
-        }
-    }
-}
-
-fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl Iterator<Item = T>) -> fmt::Result {
-    for (index, item) in items.enumerate() {
-        let comma = if index == 0 { "" } else { ", " };
-        write!(f, "{comma}{item}")?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::sample::{Packet, network, web1};
-    use super::*;
-    use crate::model::DhcpSettings;
-
-    fn request(packet: Packet) -> Request {
-        Request::parse(&packet.bytes()).unwrap()
-    }
-
-    fn codes(options: &[DhcpOption<'_>]) -> Vec<u8> {
-        let mut codes: Vec<u8> = options.iter().map(|option| option.code).collect();
-        codes.sort_unstable();
-        codes
-    }
-
-    fn octets(value: Value<'_>) -> Vec<u8> {
-        let mut out = Vec::new();
-        value.encode(&mut out);
-        out
-    }
-
-    #[test]
-    fn a_client_without_a_list_gets_what_any_host_needs() {
-        let (network, vm, request) = (network(), web1(), request(Packet::new(1)));
-        assert_eq!(
-            codes(&leased(&network, &vm, &request)),
-            [1, 3, 6, 12, 15, 28, 51, 54]
-        );
-    }
-
-    #[test]
-    fn a_client_gets_what_it_asks_for_once_and_the_lease_always() {
-        let (network, vm) = (network(), web1());
-        let one = request(Packet::new(1).option(55, &[119, 26, 119, 252, 43]));
-        assert_eq!(codes(&leased(&network, &vm, &one)), [1, 26, 51, 54, 119]);
-        let every: Vec<u8> = (0..=255).collect();
-        let all = request(Packet::new(1).option(55, &every));
-        let mut expected = ON_REQUEST.to_vec();
-        expected.extend([1, 51, 54]);
-        expected.sort_unstable();
-        assert_eq!(codes(&leased(&network, &vm, &all)), expected);
-    }
-
-    #[test]
-    fn an_inform_is_told_nothing_of_a_lease() {
-        let (network, vm) = (network(), web1());
-        let request = request(Packet::new(8).ciaddr(vm.address).option(55, &[1, 3, 51, 58, 59]));
-        assert_eq!(codes(&informed(&network, &vm, &request)), [1, 3, 54]);
-    }
-
-    #[test]
-    fn what_a_network_does_not_set_is_not_sent() {
-        let mut network = network();
-        network.dhcp.settings = DhcpSettings::default();
-        let request = request(Packet::new(1).option(55, &[26, 42, 121]));
-        assert_eq!(codes(&leased(&network, &web1(), &request)), [1, 51, 54]);
-    }
-
-    #[test]
-    fn the_renewal_times_are_a_half_and_seven_eighths_of_the_lease() {
-        let times = |lease| {
-            let mut network = network();
-            network.dhcp.lease = Duration::from_secs(lease);
-            let request = request(Packet::new(1).option(55, &[58, 59]));
-            let vm = web1();
-            let options = leased(&network, &vm, &request);
-            [51, 58, 59].map(|code| {
-                options
-                    .iter()
-                    .find(|option| option.code == code)
-                    .unwrap()
-                    .value
-                    .to_string()
-            })
-        };
-        assert_eq!(times(43_200), ["43200 s", "21600 s", "37800 s"]);
-        assert_eq!(times(u64::from(u32::MAX) + 5), ["forever", "forever", "forever"]);
-    }
-
-    #[test]
-    fn a_domain_is_written_in_labels() {
-        assert_eq!(octets(Value::Domain("lab.example")), b"\x03lab\x07example\0");
-    }
-
-    #[test]
-    fn classless_routes_hold_the_default_route_once() {
-        let route = |destination: [u8; 4], prefix| Route {
-            destination: destination.into(),
-            prefix,
-            router: [10, 77, 0, 9].into(),
-        };
-        let gateway = Ipv4Addr::new(10, 77, 0, 1);
-        // The destinations are RFC 3442's own examples.
-        let routes = [
-            route([10, 0, 0, 0], 8),
-            route([10, 17, 0, 0], 16),
-            route([10, 229, 0, 128], 25),
-            route([10, 198, 122, 47], 32),
-        ];
-        let mut expected = vec![
-            8, 10, 10, 77, 0, 9, 16, 10, 17, 10, 77, 0, 9, 25, 10, 229, 0, 128, 10, 77, 0, 9,
-        ];
-        expected.extend([32, 10, 198, 122, 47, 10, 77, 0, 9, 0, 10, 77, 0, 1]);
-        assert_eq!(octets(Value::Routes(&routes, gateway)), expected);
-        let own = [route([0, 0, 0, 0], 0)];
-        assert_eq!(octets(Value::Routes(&own, gateway)), [0, 10, 77, 0, 9]);
-    }
-}
+mod tests;

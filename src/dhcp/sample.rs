@@ -1,10 +1,14 @@
 //! A network, its VMs, and packets built octet by octet, for this module's tests.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
-use crate::model::dhcp::DhcpPolicy;
-use crate::model::{DhcpSettings, Directory, MacAddress, Network, Route, Vm, examples};
+use super::wire::tests::{Decoded, decode};
+use super::{Arrival, Destination, Malformed, Offers, Response, Scope, respond};
+use crate::model::dhcp::{DhcpPolicy, Relay, Unregistered};
+use crate::model::{
+    Custom, DhcpSettings, Directory, MacAddress, NetBoot, Network, Route, Timestamp, Vm, examples,
+};
 
 /// The gateway is 10.77.0.1, and every option is set.
 pub(super) fn network() -> Network {
@@ -52,12 +56,123 @@ pub(super) fn stranger() -> Vm {
     vm("stranger", "dmz", [0x52, 0x54, 0, 0, 0, 3], "10.88.0.5")
 }
 
-pub(super) fn directory() -> Directory {
-    let mut directory = Directory::of([network()]);
-    for vm in [web1(), web2(), stranger()] {
-        directory.put_vm(Arc::new(vm));
+/// The network `lab`, with clients of the pool in the 20 addresses from 10.77.0.230 to 249.
+pub(super) fn lending() -> Network {
+    let mut network = network();
+    network.dhcp.unregistered = Unregistered::Pool;
+    network.dhcp.dynamic = crate::model::Pool::parse("10.77.0.230-10.77.0.249", network.subnet).unwrap();
+    network
+}
+
+/// A relayed network: 10.88.0.0/24, whose agent 10.88.0.1 reaches us at 10.77.0.1.
+pub(super) fn relayed() -> Network {
+    let mut network = examples::network("dmz", "10.88.0.1/24");
+    network.dhcp.relay = Some(Relay {
+        server: [10, 77, 0, 1].into(),
+        agents: vec![AGENT],
+    });
+    network
+}
+
+pub(super) const AGENT: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
+
+/// `web1`, and it boots from the network.
+pub(super) fn booting(target: &str) -> Vm {
+    Vm {
+        custom: Custom {
+            boot: Some(target.parse::<NetBoot>().unwrap()),
+            ..Custom::default()
+        }
+        .boxed(),
+        ..web1()
     }
-    directory
+}
+
+/// A server of the bridge of `lab`, whose leases are in the registry at once.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) local: Network,
+    pub(super) relayed: Vec<Arc<Network>>,
+    pub(super) directory: Directory,
+    pub(super) offers: Offers,
+    pub(super) now: Timestamp,
+    pub(super) source: SocketAddrV4,
+    pub(super) port: u16,
+    pub(super) out: Vec<u8>,
+}
+
+/// What a server did with one packet.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) response: Response,
+    pub(super) reply: Option<Decoded>,
+}
+
+impl Server {
+    pub(super) fn of(local: Network) -> Self {
+        let mut directory = Directory::of([local.clone()]);
+        for vm in [web1(), web2(), stranger()] {
+            directory.put_vm(Arc::new(vm));
+        }
+        Self {
+            local,
+            relayed: Vec::new(),
+            directory,
+            offers: Offers::default(),
+            now: Timestamp(1_000_000),
+            source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68),
+            port: 67,
+            out: Vec::new(),
+        }
+    }
+
+    pub(super) fn with(mut self, vm: Vm) -> Self {
+        self.directory.put_vm(Arc::new(vm));
+        self
+    }
+
+    pub(super) fn relaying(mut self) -> Self {
+        self.relayed = vec![Arc::new(relayed())];
+        self.source = SocketAddrV4::new(AGENT, 67);
+        self
+    }
+
+    pub(super) fn receive(&mut self, payload: &[u8]) -> Result<Answer, Malformed> {
+        let scope = Scope {
+            local: Some(&self.local),
+            relayed: &self.relayed,
+            directory: &self.directory,
+        };
+        let arrival = Arrival {
+            payload,
+            source: self.source,
+            port: self.port,
+        };
+        let response = respond(&scope, &mut self.offers, &arrival, self.now, &mut self.out)?;
+        if let Some(lease) = &response.lend {
+            self.directory.leases_mut().put(Arc::new(lease.clone()));
+        }
+        let message = match response.to {
+            Some(Destination::Hardware { .. } | Destination::Broadcast) => &self.out[28..],
+            Some(Destination::Relay { .. } | Destination::Client { .. }) => &self.out[..],
+            None => &[],
+        };
+        let reply = response.to.map(|_| decode(message));
+        Ok(Answer { response, reply })
+    }
+
+    pub(super) fn ask(&mut self, packet: Packet) -> Answer {
+        self.receive(&packet.bytes()).unwrap()
+    }
+}
+
+impl Answer {
+    /// The reply, which must be there.
+    pub(super) fn reply(&self) -> &Decoded {
+        self.reply
+            .as_ref()
+            .unwrap_or_else(|| panic!("no reply: {self:?}"))
+    }
 }
 
 /// A client's packet.

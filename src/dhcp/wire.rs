@@ -1,21 +1,24 @@
-//! Bytes to [`Request`] and [`Reply`] to bytes: the only file that names `dhcproto`, and all checks of hostile input.
+//! Bytes to [`Request`]: the only file that names `dhcproto`, and all checks of hostile input.
 //!
-//! Only its borrowed reader is used. It reads header fields without looking at them, so everything that a later
+//! Only its borrowed reader of the header is used. It reads header fields without looking at them, so everything that a later
 //! getter relies on is checked first: its `chaddr()` slices by the packet's own `hlen`.
 
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::borrowed::{DhcpOptionIterator, Message};
-use dhcproto::v4::{HType, MAGIC, MIN_PACKET_SIZE, MessageType, Opcode, OptionCode};
+use dhcproto::v4::borrowed::Message;
+use dhcproto::v4::{HType, MAGIC, MessageType, Opcode};
 
-use super::message::{Asking, Flags, Kind, Reply, Request};
-use super::options::DhcpOption;
+use super::message::{Asking, Flags, Kind, Octets, Options, Request};
 use crate::model::{MacAddress, mac};
 
 /// The fixed part of a message: the BOOTP header and the magic cookie.
 const FIXED: usize = 240;
-/// The longest client identifier that can be echoed in one option.
-const MAX_CLIENT_ID: usize = 255;
+/// The longest client identifier or relay information that is echoed: what fits one option.
+const MAX_ECHO: usize = 255;
+/// The options that are one octet: nothing, and the end (RFC 2132 §3.1 and §3.2).
+const PAD: u8 = 0;
+const END: u8 = 255;
 
 /// Why a packet is dropped unread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,8 +43,8 @@ pub enum Malformed {
     /// BOOTP, or something else altogether.
     #[error("the magic cookie is missing")]
     Cookie,
-    /// It came through a relay, or says so: there is none on a bridge.
-    #[error("it was relayed")]
+    /// It says that it came through a relay, and it did not come from one that is believed.
+    #[error("it was relayed, and not by an agent of a relayed network")]
     Relayed,
     /// No message type, or none that a server answers.
     #[error("the message type is missing or not a client's")]
@@ -54,23 +57,23 @@ pub enum Malformed {
     State,
 }
 
-impl Request {
+impl<'a> Request<'a> {
     /// Reads one UDP payload.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let message = Message::new(bytes).map_err(|_| Malformed::Short(bytes.len()))?;
         let mac = sender(&message, bytes)?;
-        let options = Options::gather(&message, bytes)?;
-        let kind = options.kind(message.ciaddr())?;
+        let parts = Parts::gather(bytes)?;
+        let ciaddr = message.ciaddr();
+        let message_type = parts.message_type.clone();
+        let options = parts.checked()?;
         Ok(Self {
             mac,
             xid: message.xid(),
             flags: Flags(message.flags().into()),
-            kind,
-            max_size: <[u8; 2]>::try_from(options.max_size.as_slice())
-                .ok()
-                .map(u16::from_be_bytes),
-            client_id: some(options.client_id),
-            asked: some(options.asked),
+            ciaddr,
+            giaddr: message.giaddr(),
+            kind: kind(message_type.as_deref(), &options, ciaddr)?,
+            options,
         })
     }
 }
@@ -93,97 +96,131 @@ fn sender(message: &Message<'_>, bytes: &[u8]) -> Result<MacAddress, Malformed> 
     if bytes.get(FIXED - MAGIC.len()..FIXED) != Some(MAGIC.as_slice()) {
         return Err(Malformed::Cookie);
     }
-    if !message.giaddr().is_unspecified() {
-        return Err(Malformed::Relayed);
-    }
     Ok(station)
 }
 
-/// The options a server looks at, each as the octets of all its parts.
+/// The options of a packet, as the octets of all their parts.
 #[derive(Debug, Default)]
-struct Options {
-    message_type: Vec<u8>,
-    wanted: Vec<u8>,
-    server: Vec<u8>,
-    asked: Vec<u8>,
-    max_size: Vec<u8>,
-    client_id: Vec<u8>,
-    overload: Vec<u8>,
-    relayed: bool,
+struct Parts<'a> {
+    message_type: Octets<'a>,
+    wanted: Octets<'a>,
+    server: Octets<'a>,
+    max_size: Octets<'a>,
+    overload: Octets<'a>,
+    rest: Options<'a>,
 }
 
-impl Options {
+impl<'a> Parts<'a> {
     /// Reads the options field, and the two header fields that may hold more of it.
     ///
     /// RFC 2131 §4.1: "The options in the 'options' field should be interpreted first, so that any 'option overload'
     /// options may be interpreted"; then `file`, then `sname`. An option that runs past the end ends its field.
-    fn gather(message: &Message<'_>, bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut options = Self::default();
-        options.add(message.opts());
-        let (file, sname) = match options.overload.as_slice() {
-            [] => (false, false),
-            [1] => (true, false),
-            [2] => (false, true),
-            [3] => (true, true),
-            _ => return Err(Malformed::Option(52)),
+    fn gather(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut parts = Self::default();
+        parts.add(Fields(bytes.get(FIXED..).unwrap_or_default()));
+        let (file, sname) = match parts.overload.as_deref() {
+            None => (false, false),
+            Some([1]) => (true, false),
+            Some([2]) => (false, true),
+            Some([3]) => (true, true),
+            Some(_) => return Err(Malformed::Option(52)),
         };
         for (used, field) in [(file, bytes.get(108..236)), (sname, bytes.get(44..108))] {
             if let (true, Some(field)) = (used, field) {
-                options.add(DhcpOptionIterator::new(field));
+                parts.add(Fields(field));
             }
         }
-        if options.relayed {
-            return Err(Malformed::Relayed);
-        }
-        if options.client_id.len() > MAX_CLIENT_ID {
-            return Err(Malformed::Option(61));
-        }
-        Ok(options)
+        Ok(parts)
     }
 
     /// RFC 3396: an option that appears more than once is one option; its parts are joined in order.
-    fn add(&mut self, options: DhcpOptionIterator<'_>) {
-        for option in options {
-            let joined = match option.code() {
-                OptionCode::MessageType => &mut self.message_type,
-                OptionCode::RequestedIpAddress => &mut self.wanted,
-                OptionCode::ServerIdentifier => &mut self.server,
-                OptionCode::ParameterRequestList => &mut self.asked,
-                OptionCode::MaxMessageSize => &mut self.max_size,
-                OptionCode::ClientIdentifier => &mut self.client_id,
-                OptionCode::OptionOverload => &mut self.overload,
-                OptionCode::RelayAgentInformation => {
-                    self.relayed = true;
-                    continue;
-                }
+    fn add(&mut self, fields: Fields<'a>) {
+        for (code, data) in fields {
+            let joined = match code {
+                12 => &mut self.rest.hostname,
+                50 => &mut self.wanted,
+                52 => &mut self.overload,
+                53 => &mut self.message_type,
+                54 => &mut self.server,
+                55 => &mut self.rest.asked,
+                57 => &mut self.max_size,
+                60 => &mut self.rest.vendor,
+                61 => &mut self.rest.client_id,
+                77 => &mut self.rest.user_class,
+                81 => &mut self.rest.fqdn,
+                82 => &mut self.rest.agent,
+                93 => &mut self.rest.architectures,
+                97 => &mut self.rest.machine,
+                175 => &mut self.rest.ipxe,
                 _ => continue,
             };
-            joined.extend_from_slice(option.data());
+            match joined {
+                _ if data.is_empty() => {}
+                Some(joined) => joined.to_mut().extend_from_slice(data),
+                None => *joined = Some(Cow::Borrowed(data)),
+            }
         }
     }
 
-    /// What the client wants; `ciaddr` is the address it uses, or zero.
-    fn kind(&self, ciaddr: Ipv4Addr) -> Result<Kind, Malformed> {
-        let [message_type] = *self.message_type.as_slice() else {
-            return Err(Malformed::MessageType);
-        };
-        let wanted = address(50, &self.wanted)?;
-        let server = address(54, &self.server)?;
-        let current = Some(ciaddr).filter(|address| !address.is_unspecified());
-        match MessageType::from(message_type) {
-            MessageType::Discover => Some(Kind::Discover),
-            MessageType::Request => asking(server, wanted, current).map(Kind::Request),
-            MessageType::Decline => server
-                .zip(wanted)
-                .map(|(server, address)| Kind::Decline { server, address }),
-            MessageType::Release => server
-                .zip(current)
-                .map(|(server, address)| Kind::Release { server, address }),
-            MessageType::Inform => current.map(|address| Kind::Inform { address }),
-            _ => return Err(Malformed::MessageType),
+    /// The options, where each has a length that it can have.
+    fn checked(self) -> Result<Options<'a>, Malformed> {
+        for (code, echoed) in [(61, &self.rest.client_id), (82, &self.rest.agent)] {
+            if echoed.as_ref().is_some_and(|octets| octets.len() > MAX_ECHO) {
+                return Err(Malformed::Option(code));
+            }
         }
-        .ok_or(Malformed::State)
+        Ok(Options {
+            wanted: address(50, self.wanted.as_deref())?,
+            server: address(54, self.server.as_deref())?,
+            max_size: self
+                .max_size
+                .and_then(|octets| <[u8; 2]>::try_from(&*octets).ok())
+                .map(u16::from_be_bytes),
+            ..self.rest
+        })
     }
+}
+
+/// The options in one field: code, length, octets (RFC 2132 §2). dhcproto's reader lends each option's octets for one
+/// step only; an answer is made from all of them at once, without a copy.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.0.iter().position(|octet| *octet != PAD)?;
+        let (code, rest) = self.0.get(start..)?.split_first()?;
+        if *code == END {
+            return None;
+        }
+        let (length, rest) = rest.split_first()?;
+        let (data, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.0 = rest;
+        Some((*code, data))
+    }
+}
+
+/// What the client wants; `ciaddr` is the address it uses, or zero.
+fn kind(message_type: Option<&[u8]>, options: &Options<'_>, ciaddr: Ipv4Addr) -> Result<Kind, Malformed> {
+    let Some([message_type]) = message_type else {
+        return Err(Malformed::MessageType);
+    };
+    let (wanted, server) = (options.wanted, options.server);
+    let current = Some(ciaddr).filter(|address| !address.is_unspecified());
+    match MessageType::from(*message_type) {
+        MessageType::Discover => Some(Kind::Discover),
+        MessageType::Request => asking(server, wanted, current).map(Kind::Request),
+        MessageType::Decline => server
+            .zip(wanted)
+            .map(|(server, address)| Kind::Decline { server, address }),
+        MessageType::Release => server
+            .zip(current)
+            .map(|(server, address)| Kind::Release { server, address }),
+        MessageType::Inform => current.map(|address| Kind::Inform { address }),
+        _ => return Err(Malformed::MessageType),
+    }
+    .ok_or(Malformed::State)
 }
 
 /// The state of the client that sent a DHCPREQUEST.
@@ -206,65 +243,12 @@ const fn asking(
     }
 }
 
-/// An address option: none when it is absent or empty, malformed when it has another length than four.
-fn address(code: u8, octets: &[u8]) -> Result<Option<Ipv4Addr>, Malformed> {
-    if octets.is_empty() {
-        return Ok(None);
-    }
+/// An address option: malformed when it has another length than four.
+fn address(code: u8, octets: Option<&[u8]>) -> Result<Option<Ipv4Addr>, Malformed> {
+    let Some(octets) = octets else { return Ok(None) };
     <[u8; 4]>::try_from(octets)
         .map(|octets| Some(octets.into()))
         .map_err(|_| Malformed::Option(code))
-}
-
-fn some(octets: Vec<u8>) -> Option<Vec<u8>> {
-    Some(octets).filter(|octets| !octets.is_empty())
-}
-
-impl Reply<'_> {
-    /// The message as it is sent.
-    ///
-    /// RFC 2131 table 3: `hops`, `secs` and `siaddr` are zero, for nothing is loaded from the network. RFC 1542 §2.1: at
-    /// least 300 octets, for old relays and boot ROMs drop less.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.room.max(MIN_PACKET_SIZE));
-        out.extend([u8::from(Opcode::BootReply), u8::from(HType::Eth), 6, 0]);
-        out.extend(self.xid.to_be_bytes());
-        out.extend([0, 0]);
-        out.extend(self.flags.0.to_be_bytes());
-        out.extend(self.ciaddr.octets());
-        out.extend(self.yiaddr.octets());
-        out.extend([0; 8]);
-        out.extend(self.mac.bytes());
-        out.resize(FIXED - MAGIC.len(), 0);
-        out.extend(MAGIC);
-        out.extend([u8::from(OptionCode::MessageType), 1, self.kind.number()]);
-        for option in &self.options {
-            append(&mut out, option, self.room.saturating_sub(1));
-        }
-        out.push(OptionCode::End.into());
-        out.resize(out.len().max(MIN_PACKET_SIZE), 0);
-        out
-    }
-}
-
-/// Writes an option, if `out` stays within `room`.
-///
-/// RFC 3396: an option of more than 255 octets is split, its parts following each other.
-fn append(out: &mut Vec<u8>, option: &DhcpOption<'_>, room: usize) {
-    let start = out.len();
-    let mut value = Vec::new();
-    option.value.encode(&mut value);
-    for part in value.chunks(255) {
-        // chunks() keeps every part within an octet's range.
-        let Ok(length) = u8::try_from(part.len()) else {
-            continue;
-        };
-        out.extend([option.code, length]);
-        out.extend_from_slice(part);
-    }
-    if out.len() > room {
-        out.truncate(start);
-    }
 }
 
 #[cfg(test)]

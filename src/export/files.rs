@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -85,14 +85,25 @@ fn is_there(path: &Path, mode: u32, content: impl Fn(&mut dyn Write) -> io::Resu
     let Some(file) = regular.then(|| File::open(path).ok()).flatten() else {
         return false;
     };
-    let mut rest = Rest(BufReader::new(file));
-    content(&mut rest).is_ok() && rest.0.fill_buf().is_ok_and(<[u8]>::is_empty)
+    let mut rest = Rest::of(BufReader::new(file));
+    content(&mut rest).is_ok() && rest.is_empty()
 }
 
 /// What of a file was not compared yet: writing takes the same octets from it, and fails where they differ.
-struct Rest(BufReader<File>);
+pub(super) struct Rest<R>(R);
 
-impl Write for Rest {
+impl<R: BufRead> Rest<R> {
+    pub(super) const fn of(file: R) -> Self {
+        Self(file)
+    }
+
+    /// Whether all of it was compared.
+    pub(super) fn is_empty(&mut self) -> bool {
+        self.0.fill_buf().is_ok_and(<[u8]>::is_empty)
+    }
+}
+
+impl<R: BufRead> Write for Rest<R> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let found = self.0.fill_buf()?;
         let length = found.len().min(octets.len());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Directory, Vm, examples};
+use crate::model::{Custom, Directory, Vm, examples};
 
 /// One wide network without VMs.
 pub(super) fn lab() -> Directory {
@@ -11,4 +11,16 @@ pub(super) fn lab() -> Directory {
 
 pub(super) fn vm(name: &str, address: &str) -> Arc<Vm> {
     Arc::new(examples::vm(name, address))
+}
+
+pub(super) fn with_aliases(name: &str, address: &str, aliases: &[&str]) -> Arc<Vm> {
+    let aliases = aliases.iter().map(|alias| alias.parse().unwrap()).collect();
+    let custom = Custom {
+        aliases,
+        ..Custom::default()
+    };
+    Arc::new(Vm {
+        custom: custom.boxed(),
+        ..examples::vm(name, address)
+    })
 }

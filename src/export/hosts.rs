@@ -2,30 +2,42 @@
 
 use std::io::{self, Write};
 
-use super::names;
 use crate::model::{Directory, Vm};
 
 /// All VMs, by address. It says nothing of the time or the revision: without a change of a VM it is the same text.
 pub fn hosts(directory: &Directory, out: &mut dyn Write) -> io::Result<()> {
-    let mut vms: Vec<&Vm> = directory.vms().map(AsRef::as_ref).collect();
+    put_hosts(directory, |_| true, out)
+}
+
+/// The VMs that are wanted, by address.
+pub(super) fn put_hosts(
+    directory: &Directory,
+    wanted: impl Fn(&Vm) -> bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let vms = directory.vms().map(AsRef::as_ref);
+    let mut vms: Vec<&Vm> = vms.filter(|vm| wanted(vm)).collect();
     vms.sort_unstable_by_key(|vm| vm.address);
     out.write_all(b"# Written by seedbed from its registry: changes made here are lost.\n")?;
     vms.into_iter()
         .try_for_each(|vm| out.write_all(hosts_of(directory, vm).as_bytes()))
 }
 
-/// One VM's line, such as `10.77.0.10  web1.lab web1`.
+/// One VM's line, such as `10.77.0.10  web1.lab web1 www.lab www`: the first name is the one of its address.
 pub fn hosts_of(directory: &Directory, vm: &Vm) -> String {
-    match names(directory, vm) {
-        (Some(full), short) => format!("{}  {full} {short}\n", vm.address),
-        (None, short) => format!("{}  {short}\n", vm.address),
-    }
+    let domain = directory.network(&vm.network).map(|network| &network.domain);
+    let names = std::iter::once(&vm.name).chain(vm.aliases());
+    let names = names.map(|name| match domain {
+        Some(domain) => format!("{name}.{domain} {name}"),
+        None => name.to_string(),
+    });
+    format!("{}  {}\n", vm.address, names.collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::fixture::{lab, vm};
+    use crate::export::fixture::{lab, vm, with_aliases};
     use crate::export::text;
 
     #[test]
@@ -45,6 +57,17 @@ mod tests {
             ]
         );
         assert!(text.starts_with('#') && text.ends_with('\n'));
+    }
+
+    #[test]
+    fn the_aliases_of_a_vm_are_on_its_line() {
+        let mut directory = lab();
+        directory.put_vm(with_aliases("web1", "10.77.0.20", &["www", "shop"]));
+        let text = text(|out| hosts(&directory, out));
+        assert!(
+            text.ends_with("10.77.0.20  web1.lab web1 www.lab www shop.lab shop\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,19 +1,30 @@
-//! The registry in other programs' file formats: hosts(5) and OpenSSH's `known_hosts`. Pure: each writes to
-//! what it is given, line by line; `files.rs` makes files of that.
+//! The registry in other programs' file formats: hosts(5), OpenSSH's `known_hosts`, zone files, and what dnsmasq and Kea
+//! read. Pure: each writes to what it is given, line by line; `files.rs` makes files of that.
 
 use std::io::{self, Write};
 
 use crate::model::{Directory, Vm};
 
+mod block;
+mod dnsmasq;
 pub mod files;
 #[cfg(test)]
 mod fixture;
 mod hosts;
+mod kea;
 mod known_hosts;
+mod reverse;
+mod zone;
 
+pub use block::Markers;
+pub use block::files::{BlockError, put_block, remove_block};
+pub use dnsmasq::{dnsmasq_dhcp_hosts, dnsmasq_hosts};
 pub use files::{WriteError, Written, write_atomically};
 pub use hosts::{hosts, hosts_of};
+pub use kea::kea_reservations;
 pub use known_hosts::known_hosts;
+pub use reverse::{ReverseZone, reverse_zone, reverse_zones};
+pub use zone::zone;
 
 /// What one of these writes, as one text, for a command's answer.
 pub fn text(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> String {

@@ -14,6 +14,7 @@ mod links;
 mod neighbours;
 pub mod nft;
 pub mod ports;
+pub mod resolver;
 pub mod ruleset;
 pub mod sysctl;
 pub mod tap;

@@ -65,7 +65,11 @@ fn rung_of(kind: &EventKind, first_boot_done: bool) -> Option<BootStep> {
         EventKind::Fetched { .. } => Some(BootStep::Metadata),
         EventKind::PhonedHome { .. } => Some(BootStep::Ready),
         EventKind::SshAnswered if first_boot_done => Some(BootStep::Ready),
-        EventKind::SshAnswered | EventKind::Declined | EventKind::Released => None,
+        EventKind::SshAnswered
+        | EventKind::Declined
+        | EventKind::Released
+        | EventKind::BootFetched { .. }
+        | EventKind::BootRefused { .. } => None,
     }
 }
 
@@ -146,6 +150,7 @@ mod tests {
             Just(EventKind::Acknowledged),
             Just(EventKind::Declined),
             Just(EventKind::Released),
+            Just(EventKind::BootFetched { part: "kernel" }),
             Just(EventKind::Fetched {
                 document: "user-data"
             }),

@@ -65,7 +65,7 @@ pub fn argv(
     args.pair("-object", "rng-builtin,id=rng0");
     args.pair("-device", "virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5");
     args.control(&vm.name, settings.places)?;
-    args.boot(image, settings.places)?;
+    args.boot(vm, image, settings.places)?;
     Ok(args.0)
 }
 
@@ -169,11 +169,15 @@ impl Args {
             .map(|mtu| format!(",host_mtu={mtu}"))
             .unwrap_or_default();
         let mac = mac::text(vm.mac);
-        self.pair("-netdev", format!("tap,id=net0,fd={TAP_FD}"));
         // Without its boot ROM, the firmware does not stop to offer a network boot.
+        let rom = match vm.boot() {
+            Some(_) => "bootindex=0",
+            None => "romfile=",
+        };
+        self.pair("-netdev", format!("tap,id=net0,fd={TAP_FD}"));
         self.pair(
             "-device",
-            format!("virtio-net-pci,netdev=net0,mac={mac}{mtu},romfile=,bus=pcie.0,addr=0x2"),
+            format!("virtio-net-pci,netdev=net0,mac={mac}{mtu},{rom},bus=pcie.0,addr=0x2"),
         );
     }
 
@@ -191,8 +195,10 @@ impl Args {
         Ok(())
     }
 
-    fn boot(&mut self, image: &Image, places: &Places) -> Result<(), CommandError> {
+    fn boot(&mut self, vm: &Vm, image: &Image, places: &Places) -> Result<(), CommandError> {
         match &image.boot {
+            // A kernel given to QEMU would come before the network.
+            _ if vm.boot().is_some() => self.pair("-boot", "strict=on"),
             Boot::Disk => self.pair("-boot", "strict=on"),
             Boot::Kernel { initrd, cmdline } => {
                 self.pair(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::caller::{Caller, Stranger};
 use super::form::PhoneHome;
+use super::netboot::{self, BootFile};
 use super::request::{Malformed, Method, Request};
 use crate::model::{Directory, Event, EventKind, Network, Vm};
 use crate::seed::{self, Document, SeedError, Templates};
@@ -17,7 +18,7 @@ pub struct Response {
     /// The media type; guests ignore it.
     pub content_type: &'static str,
     /// The body; a HEAD sends its length only.
-    pub body: Arc<[u8]>,
+    pub body: Body,
     /// What else the status calls for.
     pub header: Option<(&'static str, &'static str)>,
     /// What the VM was seen doing, when it is a step of its boot.
@@ -26,11 +27,22 @@ pub struct Response {
     pub verdict: Verdict,
 }
 
+/// What an answer holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// These bytes.
+    Bytes(Arc<[u8]>),
+    /// A file, or the part of it that is asked for.
+    File(BootFile),
+}
+
 /// What was decided about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// A document was served.
     Served(Document),
+    /// A part of a network boot was served.
+    Boot,
     /// A list of names was served.
     Listed,
     /// The VM reported the end of its first boot.
@@ -54,7 +66,8 @@ pub enum Verdict {
     Failed(SeedError),
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
+/// The media type of everything but boot files.
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Answers a request.
 ///
@@ -78,6 +91,7 @@ pub fn answer(directory: &Directory, templates: &Templates, caller: &Caller, req
             }),
             None => nothing_there(),
         },
+        ["boot", name] => netboot::answer(directory, templates, (vm, &caller.network), request, name),
         ["phone-home"] if request.method == Method::Post => phone_home(vm, &request.body),
         ["phone-home"] => wrong_method(("allow", "POST")),
         _ => nothing_there(),
@@ -104,6 +118,15 @@ pub fn to_oversized() -> Response {
         413,
         "the body is too large",
         Verdict::Cut("the body is too large"),
+    )
+}
+
+/// The answer when a boot file that should be there is not.
+pub fn to_missing(file: &BootFile) -> Response {
+    sentence(
+        404,
+        &format!("{file} can not be read; the log of seedbed says why"),
+        Verdict::Refused("a boot file can not be read"),
     )
 }
 
@@ -135,7 +158,8 @@ fn to_stranger(stranger: &Stranger) -> Response {
     }
 }
 
-fn read_only(request: &Request, response: impl FnOnce() -> Response) -> Response {
+/// The answer to a GET or a HEAD; other methods are refused.
+pub(super) fn read_only(request: &Request, response: impl FnOnce() -> Response) -> Response {
     match request.method {
         Method::Get | Method::Head => response(),
         Method::Post | Method::Other => wrong_method(("allow", "GET, HEAD")),
@@ -154,7 +178,7 @@ fn document(
         Ok(body) => Response {
             status: 200,
             content_type: TEXT,
-            body,
+            body: Body::Bytes(body),
             header: None,
             event: None,
             verdict: Verdict::Served(which),
@@ -198,7 +222,7 @@ fn phone_home(vm: &Vm, body: &[u8]) -> Response {
 
 fn listing(names: &str) -> Response {
     Response {
-        body: Arc::from(names.as_bytes()),
+        body: Body::Bytes(Arc::from(names.as_bytes())),
         ..sentence(200, "", Verdict::Listed)
     }
 }
@@ -222,11 +246,12 @@ fn refused(status: u16, why: &'static str) -> Response {
     sentence(status, why, Verdict::Refused(why))
 }
 
-fn sentence(status: u16, text: &str, verdict: Verdict) -> Response {
+/// An answer of one sentence.
+pub(super) fn sentence(status: u16, text: &str, verdict: Verdict) -> Response {
     Response {
         status,
         content_type: TEXT,
-        body: Arc::from(format!("{text}\n").into_bytes()),
+        body: Body::Bytes(Arc::from(format!("{text}\n").into_bytes())),
         header: None,
         event: None,
         verdict,

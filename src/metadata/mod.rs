@@ -4,6 +4,7 @@
 //!   socket -> serve.rs -> request.rs   method, path, refused headers
 //!                      -> caller.rs    who speaks from that address
 //!                      -> answer.rs    the answer and the event; form.rs reads what phone_home posts
+//!                         netboot.rs   the same for network boot; range.rs and files.rs send its files in pieces
 //! ```
 //!
 //! A guest is known by the network and the address it speaks from, confirmed by the kernel's neighbour entry for that
@@ -18,7 +19,11 @@ use crate::model::{BridgeName, MacAddress};
 
 pub mod answer;
 pub mod caller;
+mod files;
 pub mod form;
+mod message;
+pub mod netboot;
+pub mod range;
 pub mod request;
 pub mod serve;
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,11 +21,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::Neighbours;
-use super::answer::{self, Response, Verdict};
+use super::answer::{self, Body, Response, Verdict};
 use super::caller::{Caller, Stranger, identify};
+use super::files::{NotSent, Outlet, Wanted};
+use super::message::{Sent, sent};
 use super::request::{Malformed, Method, Request, check_headers, check_host};
 use crate::model::directory::Published;
-use crate::model::{BridgeName, Event, EventKind, Network};
+use crate::model::{BridgeName, Event, EventKind, Network, Places};
 use crate::net::{Seat, Seats};
 use crate::seed::Templates;
 
@@ -49,6 +51,8 @@ pub struct Backing {
     pub neighbours: Arc<dyn Neighbours>,
     /// Takes what VMs were seen doing.
     pub events: mpsc::Sender<Event>,
+    /// Where the files of network boots lie.
+    pub places: Places,
 }
 
 impl fmt::Debug for Backing {
@@ -83,7 +87,8 @@ struct Limits {
     header: Duration,
     /// For body, lookup and rendering.
     request: Duration,
-    /// From the start of a request to the start of the next: a guest that does not read its answer is cut.
+    /// From the start of a request to the start of the next, or from one piece of a file to the next: a guest that does not
+    /// read its answer is cut.
     connection: Duration,
     /// Connections in all.
     connections: usize,
@@ -100,6 +105,9 @@ const LIMITS: Limits = Limits {
 };
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 << 10;
+/// What a connection holds for a guest that does not read; more makes nothing faster.
+const MAX_BUFFER: usize = 32 << 10;
+const SEND_BUFFER: usize = 128 << 10;
 const MAX_BODY: usize = 64 << 10;
 /// How long open connections may go on once the service is told to stop.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -143,6 +151,9 @@ fn listen(address: SocketAddrV4, bridge: Option<&BridgeName>) -> io::Result<std:
     }
     // A guest is one hop away. What a guest forwards for someone behind it (a container, a VPN) gets no answer.
     socket.set_ttl_v4(1)?;
+    // Inherited by every connection: how far the kernel runs ahead of a guest that reads slowly, and so how coarsely its
+    // progress is seen. A bridge needs no more.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::V4(address).into())?;
     socket.listen(BACKLOG)?;
@@ -154,6 +165,7 @@ struct Shared {
     network: Arc<Network>,
     backing: Backing,
     limits: Limits,
+    outlet: Outlet,
 }
 
 impl Server {
@@ -168,6 +180,7 @@ impl Server {
         let seats = Seats::new(self.limits.connections, self.limits.per_source);
         let shared = Arc::new(Shared {
             network: self.network,
+            outlet: Outlet::new(backing.places.clone()),
             backing,
             limits: self.limits,
         });
@@ -207,15 +220,16 @@ async fn accept(listener: &TcpListener) -> (TcpStream, Ipv4Addr) {
 async fn connection(shared: Arc<Shared>, stream: TcpStream, seat: Seat, stop: CancellationToken) {
     let source = seat.source();
     let limits = shared.limits;
-    let began = Notify::new();
+    let progress = Arc::new(Notify::new());
     let service = service_fn(|request| {
-        began.notify_one();
-        respond(&shared, source, request)
+        progress.notify_one();
+        respond(&shared, source, request, &progress)
     });
     let mut http = http1::Builder::new();
     // Without a timer hyper leaves the header time limit out.
     http.timer(TokioTimer::new()).header_read_timeout(limits.header);
     http.max_headers(MAX_HEADERS).max_header_size(MAX_HEADER_BYTES);
+    http.max_buf_size(MAX_BUFFER);
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
     let mut deadline = pin!(sleep(limits.connection));
     let mut stopping = false;
@@ -228,7 +242,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, seat: Seat, stop: Ca
                 return;
             }
             () = deadline.as_mut() => return debug!(ip = %source, "metadata connection cut: too slow"),
-            () = began.notified(), if !stopping => deadline.as_mut().reset(Instant::now() + limits.connection),
+            () = progress.notified(), if !stopping => deadline.as_mut().reset(Instant::now() + limits.connection),
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
                 serving.as_mut().graceful_shutdown();
@@ -242,12 +256,41 @@ async fn respond(
     shared: &Shared,
     source: Ipv4Addr,
     request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+    progress: &Arc<Notify>,
+) -> Result<hyper::Response<Sent>, Infallible> {
+    let wanted = wanted(&request);
     let decided = timeout(shared.limits.request, decide(shared, source, request)).await;
-    let response = decided.unwrap_or_else(|_| answer::to_retry("the request took too long"));
+    let mut response = decided.unwrap_or_else(|_| answer::to_retry("the request took too long"));
+    let mut sending = None;
+    if let Body::File(file) = &response.body {
+        match shared.outlet.send(file, &wanted, source, progress).await {
+            Ok(part) => {
+                // The pieces of one file are one fetch.
+                response.event = response.event.take().filter(|_| part.status == 200);
+                sending = Some(part);
+            }
+            Err(NotSent::Busy) => response = answer::to_retry("too many boot files are sent at this moment"),
+            Err(error @ NotSent::Open { .. }) => {
+                warn!(network = %shared.network.name, ip = %source, "{error}");
+                response = answer::to_missing(file);
+            }
+        }
+    }
     let response = tell(&shared.backing.events, response);
     trace(shared, source, &response);
-    Ok(sent(response))
+    Ok(sent(response, sending))
+}
+
+/// A Range counts for a GET only (RFC 9110 §14.2), and not where it is only meant for a version of the file (§13.1.5): no
+/// version has a name here.
+fn wanted(request: &hyper::Request<Incoming>) -> Wanted {
+    let headers = request.headers();
+    let counts = request.method() == hyper::Method::GET && !headers.contains_key(header::IF_RANGE);
+    let range = headers.get(header::RANGE).filter(|_| counts);
+    Wanted {
+        head: request.method() == hyper::Method::HEAD,
+        range: range.and_then(|range| range.to_str().ok()).map(str::to_owned),
+    }
 }
 
 async fn decide(shared: &Shared, source: Ipv4Addr, request: hyper::Request<Incoming>) -> Response {
@@ -322,26 +365,6 @@ fn trace(shared: &Shared, source: Ipv4Addr, response: &Response) {
         Verdict::Failed(error) => warn!(%network, %ip, "can not make a seed: {error}"),
         verdict => debug!(%network, %ip, status, ?verdict, "metadata request"),
     }
-}
-
-fn sent(response: Response) -> hyper::Response<Full<Bytes>> {
-    let mut sent = hyper::Response::new(Full::new(Bytes::from_owner(response.body)));
-    *sent.status_mut() =
-        hyper::StatusCode::from_u16(response.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = sent.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(response.content_type),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    if let Some((name, value)) = response.header {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-    sent
 }
 
 #[cfg(test)]

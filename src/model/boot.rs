@@ -101,6 +101,16 @@ pub enum EventKind {
         /// The document's name.
         document: &'static str,
     },
+    /// It fetched a part of its network boot.
+    BootFetched {
+        /// Which: `script`, `kernel`, `initrd`, or `loader` for a file of the operator's.
+        part: &'static str,
+    },
+    /// It asked for a part of a network boot that it has not.
+    BootRefused {
+        /// Why, as the end of a sentence.
+        why: String,
+    },
     /// cloud-init finished its first boot and told its host keys.
     PhonedHome {
         /// Its SSH host keys.

@@ -461,7 +461,7 @@ mod tests {
             assert!(error.contains(says), "{text}: {error}");
         }
         let long = format!("150: hex {}", "00".repeat(1001));
-        assert!(long.parse::<CustomOption>().is_err());
+        long.parse::<CustomOption>().unwrap_err();
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::dhcp::NetBoot;
 use super::image::Image;
 use super::index::Index;
 use super::lease::Leases;
@@ -143,6 +144,14 @@ impl Directory {
     /// The image of that name.
     pub fn image(&self, name: &ImageName) -> Option<&Arc<Image>> {
         self.images.get(name)
+    }
+
+    /// The image that is booted from the network; `None` when it is not there, or a URL is booted.
+    pub fn boot_image(&self, boot: &NetBoot) -> Option<&Image> {
+        match boot {
+            NetBoot::Image(name) => self.image(name).map(Arc::as_ref),
+            NetBoot::Url(_) => None,
+        }
     }
 
     /// The VMs whose disk is a clone of that image, by name.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::name::{ImageName, VmName};
+use super::name::{ImageName, NetworkName, VmName};
 
 /// The two directories everything lies in: what must survive a host reboot, and what must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,21 @@ impl Places {
         self.state.join("known_hosts")
     }
 
+    /// All generated files of single networks.
+    pub fn exports(&self) -> PathBuf {
+        self.state.join("exports")
+    }
+
+    /// The generated files of one network.
+    pub fn exports_of(&self, network: &NetworkName) -> PathBuf {
+        self.exports().join(network.as_str())
+    }
+
+    /// The hardware addresses without a record that were seen.
+    pub fn discovered(&self) -> PathBuf {
+        self.run.join("discovered")
+    }
+
     /// All base images.
     pub fn images(&self) -> PathBuf {
         self.state.join("images")
@@ -68,6 +83,11 @@ impl Places {
     /// An image's initrd.
     pub fn image_initrd(&self, name: &ImageName) -> PathBuf {
         self.image(name).join("initrd")
+    }
+
+    /// What the operator puts there for firmware that boots from the network: `ipxe.efi` and the like.
+    pub fn boot_files(&self) -> PathBuf {
+        self.state.join("boot")
     }
 
     /// All VMs' lasting files.

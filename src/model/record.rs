@@ -214,6 +214,11 @@ impl RecordData {
         }
     }
 
+    /// Whether it leads to an address, as the name of a VM does: a name has one such answer.
+    pub const fn is_address(&self) -> bool {
+        matches!(self, Self::A(_) | Self::Aaaa(_) | Self::Cname(_))
+    }
+
     /// The type's name.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -1,11 +1,12 @@
 //! The rules of the registry: what a change does to a directory, or why it may not.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::change::{Batch, Change, Edit, Effect, Listed, NewVm, Refusal};
 use super::claims::Claims;
 use super::{lending, records};
+use crate::model::dhcp::DhcpMode;
 use crate::model::image::Boot;
 use crate::model::{
     Directory, FirstBoot, Hosting, Image, ImageName, NetBoot, Network, NetworkName, Phase, Timestamp, Vm,
@@ -47,8 +48,12 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
         if let Some(address) = new.address {
             claims.address(&new.name, network, address)?;
         }
+        claims.name_in(&new.name, network)?;
         check_machine(directory, &new.name, &new.hosting)?;
-        check_boot(directory, &new.name, new.custom.boot.as_ref())?;
+        if matches!(new.hosting, Hosting::Managed(_)) {
+            check_served(network, &new.name, "be run by Seedbed")?;
+        }
+        check_boot(directory, (&new.name, network), new.custom.boot.as_ref())?;
         claims.aliases(&new.name, network, &new.custom.aliases)?;
         networks.push(network);
     }
@@ -123,11 +128,40 @@ fn check_machine(directory: &Directory, vm: &VmName, hosting: &Hosting) -> Resul
     Ok(())
 }
 
+/// More than a name and an address is served only where this host has the bridge and gives the addresses.
+fn check_served(network: &Network, vm: &VmName, what: &'static str) -> Result<(), Refusal> {
+    let (vm, name) = (vm.clone(), network.name.clone());
+    if !network.is_local() {
+        Err(Refusal::Relayed {
+            vm,
+            what,
+            network: name,
+        })
+    } else if network.dhcp.mode == DhcpMode::Proxy {
+        Err(Refusal::Proxied {
+            vm,
+            what,
+            network: name,
+        })
+    } else {
+        Ok(())
+    }
+}
+
 /// An image that is booted from the network has to be there, and to have a kernel.
-fn check_boot(directory: &Directory, vm: &VmName, boot: Option<&NetBoot>) -> Result<(), Refusal> {
+fn check_boot(
+    directory: &Directory,
+    (vm, network): (&VmName, &Network),
+    boot: Option<&NetBoot>,
+) -> Result<(), Refusal> {
     let Some(NetBoot::Image(image)) = boot else {
         return Ok(());
     };
+    check_served(
+        network,
+        vm,
+        "boot an image of ours (give the URL of a script instead)",
+    )?;
     let found = directory
         .image(image)
         .ok_or_else(|| Refusal::UnknownImage { image: image.clone() })?;
@@ -184,7 +218,8 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         &custom.aliases,
     )?;
     if custom.boot.as_ref() != old.boot() {
-        check_boot(directory, name, custom.boot.as_ref())?;
+        let network = named_network(directory, name, &vm.network)?;
+        check_boot(directory, (name, network), custom.boot.as_ref())?;
     }
     vm.custom = custom.boxed();
     if cpus.is_some() || memory.is_some() {
@@ -239,7 +274,7 @@ fn put_image(directory: &Directory, image: Image) -> Result<Effect, Refusal> {
     // A clone holds only what differs from its base: under another base it is noise.
     let other_disk = directory
         .image(&image.name)
-        .is_some_and(|old| old.sha256 != image.sha256);
+        .is_some_and(|old| old.sha256 != image.sha256 || old.boot != image.boot);
     if other_disk {
         refuse_if_cloned(directory, &image.name)?;
     }
@@ -267,7 +302,13 @@ fn remove_image(directory: &Directory, image: ImageName) -> Result<Effect, Refus
 }
 
 fn refuse_if_cloned(directory: &Directory, image: &ImageName) -> Result<(), Refusal> {
-    let clones: Vec<VmName> = directory.clones_of(image).map(|vm| vm.name.clone()).collect();
+    let boots = |vm: &&Arc<Vm>| matches!(vm.boot(), Some(NetBoot::Image(booted)) if booted == image);
+    let clones: BTreeSet<VmName> = directory
+        .clones_of(image)
+        .chain(directory.each_vm().filter(boots))
+        .map(|vm| vm.name.clone())
+        .collect();
+    let clones = Vec::from_iter(clones);
     if clones.is_empty() {
         return Ok(());
     }

@@ -333,6 +333,31 @@ pub enum Refusal {
         /// Those there are.
         known: Listed<NetworkName>,
     },
+    /// A VM of ours has to be on a bridge of ours.
+    #[error(
+        "{vm} can not {what} on network {network}: that is not on this host (it is reached through relay agents)"
+    )]
+    Relayed {
+        /// Who would be on it.
+        vm: VmName,
+        /// What it would do.
+        what: &'static str,
+        /// The network.
+        network: NetworkName,
+    },
+    /// Where another server gives the addresses, ours are nobody's: a VM of ours would be guarded to an address it never
+    /// gets, and what is served by address finds nobody.
+    #[error(
+        "{vm} can not {what} on network {network}: another DHCP server gives the addresses there (`mode: proxy`)"
+    )]
+    Proxied {
+        /// Who would be on it.
+        vm: VmName,
+        /// What it would do.
+        what: &'static str,
+        /// The network.
+        network: NetworkName,
+    },
     /// Nothing tells which network is meant.
     #[error("{vm}: there are several networks ({known}): say which with --network")]
     SeveralNetworks {
@@ -431,11 +456,13 @@ pub enum Refusal {
         network: NetworkName,
     },
     /// VMs are clones of the image.
-    #[error("image {image} is in use: {clones} would lose the base of their disks; delete them first")]
+    #[error(
+        "image {image} is in use: {clones} would lose the base of their disks, or what they boot; delete or change them first"
+    )]
     ImageInUse {
         /// The image.
         image: ImageName,
-        /// Its clones.
+        /// Its clones, and those that boot it from the network.
         clones: Listed<VmName>,
     },
 }
@@ -454,6 +481,8 @@ impl Refusal {
             | Self::UnknownNetwork { vm, .. }
             | Self::SeveralNetworks { vm, .. }
             | Self::NoNetwork { vm }
+            | Self::Relayed { vm, .. }
+            | Self::Proxied { vm, .. }
             | Self::DiskTooSmall { vm, .. }
             | Self::NoCpus { vm }
             | Self::External { vm }

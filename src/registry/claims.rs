@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use super::change::Refusal;
-use crate::model::{Directory, MacAddress, Network, NetworkName, TapName, Timestamp, VmName, identity, mac};
+use crate::model::{
+    Directory, MacAddress, Network, NetworkName, RecordData, TapName, Timestamp, VmName, identity, mac,
+};
 
 /// What is taken, and the cursors that make the search for what is free linear in the pool, not in pool × batch.
 #[derive(Debug)]
@@ -66,18 +68,14 @@ impl<'a> Claims<'a> {
                 .directory
                 .vm_aliased(alias)
                 .is_some_and(|holder| holder.name == *vm);
-            let has_record = !self
-                .directory
-                .records()
-                .at(&network.name, alias.as_str())
-                .is_empty();
+            let has_record = self.has_record(network, alias, |_| true);
             let holder = if self.directory.vm(alias).is_some() || self.names.contains(alias) || alias == vm {
                 Some(format!("VM {alias}"))
             } else if own {
                 None
             } else {
                 self.alias_holder(alias)
-                    .or_else(|| has_record.then(|| format!("a DNS record of network {}", network.name)))
+                    .or_else(|| has_record.then(|| format!("a DNS record of domain {}", network.domain)))
             };
             if let Some(holder) = holder {
                 return Err(Refusal::AliasTaken {
@@ -89,6 +87,30 @@ impl<'a> Claims<'a> {
             self.aliases.insert(alias.clone(), vm.clone());
         }
         Ok(())
+    }
+
+    /// Claims a VM's name in its network's domain: a record there that says an address, or another name, is in the way.
+    pub(super) fn name_in(&self, name: &VmName, network: &Network) -> Result<(), Refusal> {
+        if !self.has_record(network, name, RecordData::is_address) {
+            return Ok(());
+        }
+        Err(Refusal::AliasTaken {
+            vm: name.clone(),
+            alias: name.clone(),
+            holder: format!("a DNS record of domain {}", network.domain),
+        })
+    }
+
+    /// Whether a name has such records in the domain, whichever of the networks that share it they were added to.
+    fn has_record(&self, network: &Network, name: &VmName, such: impl Fn(&RecordData) -> bool) -> bool {
+        let sharing = self
+            .directory
+            .networks()
+            .filter(|other| other.domain == network.domain);
+        sharing.into_iter().any(|other| {
+            let records = self.directory.records().at(&other.name, name.as_str());
+            records.iter().any(|record| such(&record.data))
+        })
     }
 
     fn alias_holder(&self, alias: &VmName) -> Option<String> {

@@ -38,11 +38,7 @@ fn conflict(directory: &Directory, record: &DnsRecord, there: &[Arc<DnsRecord>])
     }
     if let Ok(name) = record.owner.as_str().parse::<VmName>() {
         // A VM may have texts and services beside its address, but its addresses are the registry's.
-        let is_address = matches!(
-            record.data,
-            RecordData::A(_) | RecordData::Aaaa(_) | RecordData::Cname(_)
-        );
-        if let Some(vm) = directory.vm(&name).filter(|_| is_address) {
+        if let Some(vm) = directory.vm(&name).filter(|_| record.data.is_address()) {
             return Some(RecordConflict::Vm(vm.name.clone()));
         }
         if let Some(vm) = directory.vm_aliased(&name) {

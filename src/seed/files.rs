@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::ipxe::BootTemplate;
 use super::render::{TemplateProblem, Templates};
 use crate::model::TemplateName;
 use crate::model::name::NameError;
@@ -12,6 +13,10 @@ const BUILT_IN: [(&str, &str); 2] = [
     ("default", include_str!("../../seed-templates/default.yaml")),
     ("minimal", include_str!("../../seed-templates/minimal.yaml")),
 ];
+
+/// The template of the iPXE script, and the file of the operator's that replaces it.
+const BOOT: &str = "boot.ipxe";
+const BUILT_IN_BOOT: &str = include_str!("../../seed-templates/boot.ipxe");
 
 /// A template is a page of text; a larger file is there by mistake.
 const MAX_TEMPLATE: usize = 256 << 10;
@@ -49,11 +54,12 @@ pub enum TemplatesError {
 }
 
 impl Templates {
-    /// Loads the built-in templates and those in the operator's directory: every file there that ends in `.yaml`.
+    /// Loads the built-in templates and those in the operator's directory: every file there that ends in `.yaml`, and
+    /// `boot.ipxe`.
     ///
     /// Each is rendered with sample facts, so that a broken template stops the start and not a guest's first boot.
     pub fn load(operator_dir: Option<&Path>) -> Result<Self, TemplatesError> {
-        let mut templates = Self::none();
+        let mut templates = Self::with_boot(boot(operator_dir)?);
         for (name, source) in BUILT_IN {
             let name: TemplateName = name.parse().map_err(|source| TemplatesError::Name {
                 path: PathBuf::from(name),
@@ -69,6 +75,18 @@ impl Templates {
         templates.prove()?;
         Ok(templates)
     }
+}
+
+/// The template of the iPXE script.
+fn boot(operator_dir: Option<&Path>) -> Result<BootTemplate, TemplatesError> {
+    let own = operator_dir
+        .map(|directory| directory.join(BOOT))
+        .filter(|path| path.exists());
+    let (origin, source) = match own {
+        Some(path) => (path.display().to_string(), read(&path)?),
+        None => (format!("built-in {BOOT}"), BUILT_IN_BOOT.to_owned()),
+    };
+    Ok(BootTemplate::compile(&origin, source)?)
 }
 
 /// The template files of a directory, sorted, so that the same one is complained about every time.

@@ -4,6 +4,7 @@
 //!   meta-data       ours: instance-id, hostname, keys           (render.rs; no template can break it)
 //!   user-data       the user's own bytes, untouched             (check.rs looked at them before the launch)
 //!   vendor-data     the VM's template, rendered with its Facts  (facts.rs, render.rs, files.rs)
+//!   script.ipxe     for a VM that boots from the network   (ipxe.rs)
 //!   network-config  always empty: DHCP carries the address      (guest-contract §1.4: served, it holds for one boot)
 //! ```
 //!
@@ -13,11 +14,12 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use crate::model::{Image, Network, TemplateName, Vm, VmName};
+use crate::model::{Image, ImageName, NetBoot, Network, TemplateName, Vm, VmName};
 
 pub mod check;
 pub mod facts;
 pub mod files;
+mod ipxe;
 pub mod render;
 
 pub use check::{UserDataProblem, check_user_data};
@@ -103,6 +105,14 @@ pub enum SeedError {
         /// What failed, with file and line.
         problem: TemplateProblem,
     },
+    /// The VM boots an image from the network that is not there (any more), or that has no kernel beside its disk.
+    #[error("{vm}: it boots the image {image} from the network, which has no kernel to serve")]
+    NoKernel {
+        /// Whose boot it was.
+        vm: VmName,
+        /// The image.
+        image: ImageName,
+    },
 }
 
 /// Makes one document of a VM. Only vendor-data depends on a template and can fail.
@@ -134,6 +144,25 @@ pub fn documents(
         user_data: made(Document::UserData)?,
         vendor_data: made(Document::VendorData)?,
         network_config: made(Document::NetworkConfig)?,
+    })
+}
+
+/// Makes the iPXE script of a VM that boots from the network; `image` is the one it boots.
+pub fn boot_script(
+    templates: &Templates,
+    vm: &Vm,
+    boot: &NetBoot,
+    network: &Network,
+    image: Option<&Image>,
+) -> Result<Arc<[u8]>, SeedError> {
+    let booted = ipxe::BootFacts::of(boot, network, image).map_err(|image| SeedError::NoKernel {
+        vm: vm.name.clone(),
+        image,
+    })?;
+    let rendered = templates.boot.render(&Facts::of(vm, network, image), &booted);
+    rendered.map(bytes).map_err(|problem| SeedError::Template {
+        vm: vm.name.clone(),
+        problem,
     })
 }
 

@@ -11,6 +11,7 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior,
 
 use super::check;
 use super::facts::Facts;
+use super::ipxe::BootTemplate;
 use crate::model::TemplateName;
 
 /// The templates there are, compiled; rendering one reads no file.
@@ -19,6 +20,8 @@ pub struct Templates {
     environment: Environment<'static>,
     /// Where each came from, for messages.
     origins: BTreeMap<TemplateName, String>,
+    /// The one of the iPXE script.
+    pub(super) boot: BootTemplate,
 }
 
 /// What is wrong with a template.
@@ -41,6 +44,12 @@ pub enum TemplateProblem {
         file: String,
         /// What is wrong; lines are those of the rendered text.
         reason: String,
+    },
+    /// It renders to something that iPXE does not take for a script.
+    #[error("template {file} renders to something else than an iPXE script: its first line has to be #!ipxe")]
+    Script {
+        /// The file, or `built-in NAME`.
+        file: String,
     },
 }
 
@@ -95,8 +104,8 @@ pub fn quoted(text: &str) -> String {
 }
 
 impl Templates {
-    /// No templates yet.
-    pub(super) fn none() -> Self {
+    /// No seed templates yet, and that of the iPXE script.
+    pub(super) fn with_boot(boot: BootTemplate) -> Self {
         let mut environment = Environment::empty();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_formatter(print);
@@ -116,6 +125,7 @@ impl Templates {
         Self {
             environment,
             origins: BTreeMap::new(),
+            boot,
         }
     }
 
@@ -198,7 +208,7 @@ fn scalar(value: &Value) -> Result<String, Error> {
     }
 }
 
-fn in_source(origin: &str, error: &Error) -> TemplateProblem {
+pub(super) fn in_source(origin: &str, error: &Error) -> TemplateProblem {
     let reason = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),

@@ -2,8 +2,10 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::Subscriber;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The variable that says what is logged, such as `debug` or `seedbed::dhcp=trace,info`.
 pub const FILTER_VARIABLE: &str = "SEEDBED_LOG";
@@ -39,14 +41,21 @@ pub enum TelemetryError {
 /// Sends everything that is logged from here on to standard error. Once per process.
 pub fn install(format: LogFormat) -> Result<(), TelemetryError> {
     let terminal = std::io::stderr().is_terminal();
+    let targets = filter(std::env::var(FILTER_VARIABLE).ok())?;
+    // What the targets let through decides; the builder's own limit is the widest.
     let builder = Subscriber::builder()
-        .with_env_filter(filter(std::env::var(FILTER_VARIABLE).ok())?)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(std::io::stderr)
         .with_ansi(terminal);
     let installed = match format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text if terminal => builder.with_target(false).try_init(),
-        LogFormat::Text => builder.compact().without_time().try_init(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .finish()
+            .with(targets)
+            .try_init(),
+        LogFormat::Text if terminal => builder.with_target(false).finish().with(targets).try_init(),
+        LogFormat::Text => builder.compact().without_time().finish().with(targets).try_init(),
     };
     installed.map_err(|_| TelemetryError::Installed)
 }
@@ -54,10 +63,12 @@ pub fn install(format: LogFormat) -> Result<(), TelemetryError> {
 /// What is logged when nothing is said: all of ours, and of the resolver only what went wrong.
 const USUAL: &str = "info,hickory_net=warn,hickory_proto=warn,hickory_resolver=warn";
 
-fn filter(set: Option<String>) -> Result<EnvFilter, TelemetryError> {
+/// By target and level only: filters on the values of fields would need a machine for regular expressions, which is 300 kB
+/// that every daemon holds.
+fn filter(set: Option<String>) -> Result<Targets, TelemetryError> {
     let text = set.filter(|text| !text.is_empty());
     let text = text.unwrap_or_else(|| USUAL.to_owned());
-    EnvFilter::try_new(&text).map_err(|error| TelemetryError::Filter {
+    text.parse().map_err(|error: ParseError| TelemetryError::Filter {
         why: error.to_string(),
         text,
     })

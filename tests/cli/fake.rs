@@ -92,6 +92,11 @@ impl Fake {
         socket_in(self.directory.path())
     }
 
+    /// All requests that came.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.seen.lock().unwrap().clone()
+    }
+
     /// The only request that came.
     pub(crate) fn request(&self) -> Request {
         let seen = self.seen.lock().unwrap();

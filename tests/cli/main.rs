@@ -13,5 +13,6 @@ mod fake;
 mod hostile;
 mod launch;
 mod login;
+mod networks;
 mod roster;
 mod texts;

@@ -31,7 +31,8 @@ fn rows_reach_the_daemon_with_their_lines() {
         fake.request(),
         Request::Import {
             rows: vec![row],
-            network: None
+            network: None,
+            dry_run: false,
         }
     );
 }

@@ -2,7 +2,7 @@
 
 use crate::fake::{Run, seedbed};
 
-const VERBS: [&str; 26] = [
+const VERBS: [&str; 36] = [
     "serve",
     "init",
     "image",
@@ -27,6 +27,16 @@ const VERBS: [&str; 26] = [
     "ssh",
     "render",
     "hosts",
+    "export",
+    "network",
+    "network list",
+    "leases",
+    "discovered",
+    "adopt",
+    "dns",
+    "dns add",
+    "dns list",
+    "dns delete",
     "completions",
     "version",
 ];

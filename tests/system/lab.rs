@@ -116,7 +116,22 @@ impl Lab {
         let mut init = lab.command(&options);
         init.arg("--state-dir").arg(state).arg("--run-dir").arg(run);
         Run::of(&mut init).ok();
+        // The hosts file of the machine that runs the tests is not ours.
+        lab.configure("host_names: off");
         lab
+    }
+
+    /// Sets one key of the configuration, `key: value`, of a daemon that does not run.
+    pub(crate) fn configure(&self, line: &str) {
+        let path = self.path("config.yaml");
+        let (key, _) = line.split_once(':').unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let others = text
+            .lines()
+            .filter(|other| !other.starts_with(&format!("{key}:")));
+        // In front: the last thing in the file is a network, to which a test may add.
+        let lines: Vec<_> = std::iter::once(line).chain(others).chain([""]).collect();
+        fs::write(path, lines.join("\n")).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -157,17 +172,26 @@ impl Lab {
 
     /// Starts a daemon with extra environment, without waiting for it.
     pub(crate) fn start_daemon_with(&mut self, environment: &[(&str, &str)]) {
+        let mut serve = self.command(&["serve"]);
+        serve.envs(environment.iter().copied());
+        self.spawn_daemon(serve);
+    }
+
+    /// Starts a daemon as the last words of another command, which becomes it.
+    pub(crate) fn start_daemon_by(&mut self, words: &[&str]) {
+        let mut serve = self.inside(&[words, &[SEEDBED, "serve"]].concat());
+        serve.env("LAB", self.path(""));
+        self.spawn_daemon(serve);
+    }
+
+    fn spawn_daemon(&mut self, mut serve: Command) {
         assert!(self.daemon.is_none(), "the lab has a daemon already");
         let log = fs::File::options()
             .create(true)
             .append(true)
             .open(self.path("daemon.log"))
             .unwrap();
-        let mut serve = self.command(&["serve"]);
-        serve
-            .envs(environment.iter().copied())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log);
+        serve.stdout(log.try_clone().unwrap()).stderr(log);
         // The namespace wrapper replaces itself by the daemon, so this is the daemon's own process id.
         self.daemon = Some(serve.spawn().unwrap());
     }
@@ -346,7 +370,9 @@ impl Client {
 
     /// Puts its plug into a router's namespace, as an interface of this name and address.
     pub(crate) fn replug(&self, router: &str, name: &str, address: &str) {
-        ip(&["-n", &self.lab, "link", "set", &self.port, "nomaster", "netns", router, "name", name]);
+        ip(&[
+            "-n", &self.lab, "link", "set", &self.port, "nomaster", "netns", router, "name", name,
+        ]);
         ip(&["-n", router, "addr", "add", address, "dev", name]);
         ip(&["-n", router, "link", "set", name, "up"]);
     }

@@ -1,7 +1,7 @@
 //! A table of cases for each client state of RFC 2131.
 
-use super::super::sample::{Packet, directory, network, stranger, web1, web2};
-use super::super::wire::tests::{Decoded, decode};
+use super::super::sample::{Answer, Packet, Server, network, stranger, web1, web2};
+use super::super::wire::tests::Decoded;
 use super::*;
 
 const US: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -16,13 +16,15 @@ struct Seen {
 }
 
 fn seen(packet: Packet) -> Seen {
-    let (network, directory) = (network(), directory());
-    let request = Request::parse(&packet.bytes()).unwrap();
-    let outcome = answer(&network, &directory, &request);
+    seen_by(&mut Server::of(network()), packet)
+}
+
+fn seen_by(server: &mut Server, packet: Packet) -> Seen {
+    let Answer { response, reply } = server.ask(packet);
     Seen {
-        reply: outcome.reply.map(|(reply, to)| (decode(&reply.encode()), to)),
-        event: outcome.event.map(|event| event.kind),
-        verdict: outcome.verdict,
+        reply: reply.zip(response.to),
+        event: response.event.map(|event| event.kind),
+        verdict: response.verdict,
     }
 }
 
@@ -145,7 +147,11 @@ fn a_decline_and_a_release_are_told_and_change_nothing() {
     let release = |server: Ipv4Addr, address| Packet::new(7).option(54, &server.octets()).ciaddr(address);
     let elsewhere = Ipv4Addr::new(10, 77, 0, 250);
     for (packet, event, verdict) in [
-        (decline(US, OWN), Some(EventKind::Declined), Verdict::Declined),
+        (
+            decline(US, OWN),
+            Some(EventKind::Declined),
+            Verdict::Declined { alarm: true },
+        ),
         (release(US, OWN), Some(EventKind::Released), Verdict::Released),
         (decline(US, OTHER), None, Verdict::Ignored(Reason::OtherAddress)),
         (release(US, OTHER), None, Verdict::Ignored(Reason::OtherAddress)),
@@ -230,5 +236,5 @@ fn what_a_guest_calls_itself_is_not_repeated() {
     .reply
     .unwrap();
     assert_eq!(reply.options[&12], b"web1");
-    assert!(!reply.options.contains_key(&81));
+    assert_eq!(reply.options[&81], b"\x01\xff\xffweb1.lab.example");
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use dhcproto::Decodable as _;
+use dhcproto::v4::OptionCode;
+use dhcproto::v4::borrowed::DhcpOptionIterator;
 
-use super::super::message::ReplyKind;
-use super::super::options::Value;
 use super::super::sample::Packet;
 use super::*;
 
@@ -18,7 +18,28 @@ pub(in crate::dhcp) struct Decoded {
     pub(in crate::dhcp) mac: MacAddress,
     pub(in crate::dhcp) ciaddr: Ipv4Addr,
     pub(in crate::dhcp) yiaddr: Ipv4Addr,
+    pub(in crate::dhcp) siaddr: Ipv4Addr,
+    pub(in crate::dhcp) giaddr: Ipv4Addr,
+    pub(in crate::dhcp) file: Vec<u8>,
+    /// The codes in the options field, in order.
+    pub(in crate::dhcp) order: Vec<u8>,
     pub(in crate::dhcp) options: BTreeMap<u8, Vec<u8>>,
+}
+
+/// The lengths of an option's parts in a reply with its IPv4 and UDP headers, as they stand in the options field.
+pub(in crate::dhcp) fn parts(packet: &[u8], code: u8) -> Vec<u8> {
+    let (mut lengths, mut at) = (Vec::new(), 28 + FIXED);
+    while packet[at] != 255 {
+        if packet[at] == 0 {
+            at += 1;
+            continue;
+        }
+        if packet[at] == code {
+            lengths.push(packet[at + 1]);
+        }
+        at += 2 + usize::from(packet[at + 1]);
+    }
+    lengths
 }
 
 /// Decodes a reply by dhcproto's owned and borrowed readers, which must agree.
@@ -27,13 +48,40 @@ pub(in crate::dhcp) fn decode(bytes: &[u8]) -> Decoded {
     let message = Message::new(bytes).unwrap();
     assert_eq!(owned.opcode(), Opcode::BootReply);
     assert_eq!((owned.htype(), owned.hlen(), owned.hops()), (HType::Eth, 6, 0));
-    assert!(owned.siaddr().is_unspecified() && owned.giaddr().is_unspecified());
-    let mut options = BTreeMap::new();
-    for option in message.opts() {
-        let twice = options.insert(u8::from(option.code()), option.data().to_vec());
-        assert_eq!(twice, None, "option {:?} is there twice", option.code());
+    let mut options: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+    let mut order = Vec::new();
+    let mut add = |field: DhcpOptionIterator<'_>| {
+        for option in field {
+            let code = u8::from(option.code());
+            let joined = options.entry(code).or_default();
+            // Only a part that is full goes on (RFC 3396).
+            let continues = !joined.is_empty() && joined.len().is_multiple_of(255);
+            assert!(joined.is_empty() || continues, "option {code} is there twice");
+            joined.extend_from_slice(option.data());
+            order.push(code);
+        }
+    };
+    add(message.opts());
+    let overload = message
+        .opts()
+        .find(|option| option.code() == OptionCode::OptionOverload)
+        .map_or(0, |option| option.data()[0]);
+    let used = |bit: u8| overload & bit != 0;
+    if used(1) {
+        add(DhcpOptionIterator::new(&bytes[108..236]));
     }
-    assert_eq!(owned.opts().iter().count(), options.len());
+    if used(2) {
+        add(DhcpOptionIterator::new(&bytes[44..108]));
+    }
+    let file: Vec<u8> = if used(1) {
+        Vec::new()
+    } else {
+        bytes[108..236]
+            .iter()
+            .copied()
+            .take_while(|octet| *octet != 0)
+            .collect()
+    };
     Decoded {
         kind: owned.opts().msg_type().unwrap().into(),
         xid: owned.xid(),
@@ -41,6 +89,10 @@ pub(in crate::dhcp) fn decode(bytes: &[u8]) -> Decoded {
         mac: MacAddress::new(owned.chaddr().try_into().unwrap()),
         ciaddr: owned.ciaddr(),
         yiaddr: owned.yiaddr(),
+        siaddr: owned.siaddr(),
+        giaddr: owned.giaddr(),
+        file,
+        order,
         options,
     }
 }
@@ -125,8 +177,6 @@ fn what_no_client_on_a_bridge_sends_is_dropped() {
             Malformed::Station(MacAddress::new([0; 6])),
         ),
         (Packet::new(1).at(236, &[0]), Malformed::Cookie),
-        (Packet::new(1).giaddr(B), Malformed::Relayed),
-        (Packet::new(1).option(82, &[1, 1, 0]), Malformed::Relayed),
         (Packet::bootp(), Malformed::MessageType),
         (Packet::bootp().option(53, &[]), Malformed::MessageType),
         (Packet::new(1).option(53, &[1]), Malformed::MessageType),
@@ -173,8 +223,8 @@ fn an_option_that_runs_past_the_end_ends_the_options() {
     bytes.pop();
     bytes.extend([61, 200, 1, 2]);
     let request = Request::parse(&bytes).unwrap();
-    assert_eq!(request.asked.as_deref(), Some([1u8, 3].as_slice()));
-    assert_eq!(request.client_id, None);
+    assert_eq!(request.options.asked.as_deref(), Some([1u8, 3].as_slice()));
+    assert_eq!(request.options.client_id, None);
 }
 
 #[test]
@@ -183,8 +233,9 @@ fn empty_options_are_as_good_as_none() {
     for code in [12, 50, 54, 55, 57, 61] {
         packet = packet.option(code, &[]);
     }
-    let request = Request::parse(&packet.bytes()).unwrap();
-    assert_eq!((request.asked.as_ref(), request.client_id.as_ref()), (None, None));
+    let bytes = packet.bytes();
+    let request = Request::parse(&bytes).unwrap();
+    assert_eq!(request.options, Options::default());
     assert_eq!(request.room(), 548);
 }
 
@@ -196,12 +247,12 @@ fn options_go_on_in_the_fields_that_option_52_names() {
             .at(108, &[50, 4, 10, 77, 0, 5, 52, 1, 3, 255])
             .at(44, &[55, 1, 6, 255])
     };
-    let request = |value| Request::parse(&overloaded(value).bytes());
-    assert_eq!(request(1).unwrap().asked, None);
-    assert_eq!(request(2), Err(Malformed::State));
-    let both = request(3).unwrap();
+    let [file, sname, both] = [1, 2, 3].map(|value| overloaded(value).bytes());
+    assert_eq!(Request::parse(&file).unwrap().options.asked, None);
+    assert_eq!(Request::parse(&sname), Err(Malformed::State));
+    let both = Request::parse(&both).unwrap();
     assert_eq!(both.kind, Kind::Request(Asking::InitReboot { wanted: A }));
-    assert_eq!(both.asked, Some(vec![6]));
+    assert_eq!(both.options.asked.as_deref(), Some([6].as_slice()));
 }
 
 #[test]
@@ -214,67 +265,7 @@ fn the_room_for_a_reply_is_what_the_client_takes_and_a_frame_holds() {
         (1500, 1472),
         (65535, 1472),
     ] {
-        let request = Request::parse(&Packet::new(1).option(57, &u16::to_be_bytes(said)).bytes());
-        assert_eq!(request.unwrap().room(), room, "{said}");
-    }
-}
-
-fn reply(options: Vec<DhcpOption<'_>>, room: usize) -> Reply<'_> {
-    Reply {
-        kind: ReplyKind::Ack,
-        xid: 7,
-        flags: Flags(0x8000),
-        mac: MacAddress::new([2, 0, 0, 0, 0, 1]),
-        ciaddr: Ipv4Addr::UNSPECIFIED,
-        yiaddr: A,
-        options,
-        room,
-    }
-}
-
-#[test]
-fn a_long_option_is_split_and_read_as_one() {
-    let long = [9; 600];
-    let value = Value::Echo(&long);
-    let bytes = reply(vec![DhcpOption { code: 43, value }], 1472).encode();
-    assert_eq!(bytes[243..245], [43, 255]);
-    assert_eq!(decode(&bytes).options[&43], long);
-}
-
-#[test]
-fn what_does_not_fit_is_left_out_and_the_rest_is_whole() {
-    let (big, small) = ([9; 300], [8; 4]);
-    let options = vec![
-        DhcpOption {
-            code: 54,
-            value: Value::Echo(&small),
-        },
-        DhcpOption {
-            code: 43,
-            value: Value::Echo(&big),
-        },
-        DhcpOption {
-            code: 3,
-            value: Value::Echo(&small),
-        },
-    ];
-    let bytes = reply(options, 548).encode();
-    let codes: Vec<u8> = decode(&bytes).options.into_keys().collect();
-    assert_eq!(codes, [3, 53, 54]);
-    assert_eq!(bytes.len(), 300);
-}
-
-#[test]
-fn a_full_reply_is_as_long_as_the_client_takes_and_no_longer() {
-    // 240 fixed, 3 for the type, 1 for the end: 304 remain of 548.
-    for (length, kept) in [(255, true), (300, true), (301, false)] {
-        let value = vec![9; length];
-        let options = vec![DhcpOption {
-            code: 43,
-            value: Value::Echo(&value),
-        }];
-        let bytes = reply(options, 548).encode();
-        assert!(bytes.len() <= 548);
-        assert_eq!(decode(&bytes).options.contains_key(&43), kept, "{length}");
+        let bytes = Packet::new(1).option(57, &u16::to_be_bytes(said)).bytes();
+        assert_eq!(Request::parse(&bytes).unwrap().room(), room, "{said}");
     }
 }

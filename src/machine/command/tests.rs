@@ -3,6 +3,7 @@
 use super::*;
 use crate::machine::examples;
 use crate::model::Bytes;
+use crate::model::vm::Custom;
 
 fn settings<'a>(places: &'a Places, smbios_serial: &'a str) -> Settings<'a> {
     Settings {
@@ -87,6 +88,40 @@ fn a_kernel_beside_a_raw_disk_is_loaded_by_qemu_and_the_mtu_is_the_networks() {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     assert!(!text.contains("strict=on"));
+}
+
+#[test]
+fn a_vm_that_boots_from_the_network_tries_that_first_and_its_disk_next() {
+    let places = Places::new("/s", "/r");
+    let (mut vm, machine) = examples::vm();
+    let custom = Custom {
+        boot: Some("tiny".parse().unwrap()),
+        ..Custom::default()
+    };
+    vm.custom = custom.boxed();
+    let kernel = Boot::Kernel {
+        initrd: true,
+        cmdline: String::new(),
+    };
+    for boot in [Boot::Disk, kernel] {
+        let image = examples::image(DiskFormat::Raw, boot);
+        let args = argv(
+            &vm,
+            &machine,
+            &image,
+            &examples::network(None),
+            &settings(&places, "x"),
+        );
+        let text = args.unwrap().join(" ");
+        assert!(
+            text.contains(",mac=52:54:ce:9b:49:d4,bootindex=0,")
+                && text.contains("drive=root,serial=root,bootindex=1,")
+        );
+        assert!(
+            !text.contains("romfile=") && !text.contains("-kernel") && text.ends_with("-boot strict=on"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ use tokio::net::TcpSocket;
 
 use super::*;
 use crate::metadata::Neighbour;
-use crate::model::{Directory, MacAddress};
+use crate::model::image::Boot;
+use crate::model::vm::Custom;
+use crate::model::{Directory, Image, MacAddress, examples};
 use crate::seed::tests::{network, vm};
 
 const WEB1: &str = "127.0.0.2";
@@ -38,21 +40,42 @@ struct Running {
 
 /// A server on loopback, where every 127/8 address can be a guest's.
 fn running(limits: Limits, events: usize) -> Running {
+    booting(limits, events, std::path::Path::new("/nonexistent"))
+}
+
+/// The same; both VMs boot from the network what lies in a state directory.
+fn booting(limits: Limits, events: usize, state: &std::path::Path) -> Running {
     let network = network("127.0.0.1/8");
     let mut server = bind_at(&network, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), None).unwrap();
     server.limits = limits;
-    let (mut web1, web2) = (vm("web1", WEB1), vm("web2", WEB2));
+    let (mut web1, mut web2) = (vm("web1", WEB1), vm("web2", WEB2));
+    for vm in [&mut web1, &mut web2] {
+        let boot = Some("debian-12".parse().unwrap());
+        vm.custom = Custom {
+            boot,
+            ..Custom::default()
+        }
+        .boxed();
+    }
     web1.user_data = Some(Arc::from(vec![b'#'; 1 << 20]));
     let neighbours = Written([&web1, &web2].map(|vm| (vm.address, vm.mac)).to_vec());
     let mut directory = Directory::of([network]);
     directory.put_vm(Arc::new(web1));
     directory.put_vm(Arc::new(web2));
+    directory.put_image(Arc::new(Image {
+        boot: Boot::Kernel {
+            initrd: true,
+            cmdline: String::new(),
+        },
+        ..examples::image()
+    }));
     let (events, seen) = mpsc::channel(events);
     let backing = Backing {
         directory: Arc::new(Published::from_pointee(directory)),
         templates: Arc::new(Templates::load(None).unwrap()),
         neighbours: Arc::new(neighbours),
         events,
+        places: Places::new(state, "/nonexistent"),
     };
     let (address, stop) = (server.address(), CancellationToken::new());
     Running {
@@ -326,3 +349,5 @@ proptest! {
         });
     }
 }
+
+mod netboot_tests;

@@ -17,6 +17,7 @@ mod editing;
 mod failing;
 mod history;
 mod kill;
+mod network;
 mod opening;
 mod power_cut;
 mod rules;

@@ -1,0 +1,182 @@
+//! What a server remembers between packets: addresses it has just offered, and what it has already raised alarm about.
+//!
+//! All of it may be lost at any time. An offer that is forgotten is still acknowledged when its address is free; it is
+//! remembered so that of a thousand new clients at once no two are offered one address.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::Ipv4Addr;
+
+use crate::model::{MacAddress, NetworkName, Timestamp};
+
+/// How long an offered address is kept for the client: guests ask for it within a second, slow firmware within ten.
+const HOLD: u64 = 60;
+/// How many offers are remembered; the oldest is forgotten first.
+const MOST: usize = 8192;
+/// An alarm is not raised again for this long.
+const QUIET: u64 = 60;
+
+/// The memory of one interface's server.
+#[derive(Debug, Default)]
+pub struct Offers {
+    by_address: HashMap<Ipv4Addr, (MacAddress, Timestamp)>,
+    by_client: HashMap<MacAddress, Ipv4Addr>,
+    /// The offers in the order they were made.
+    made: VecDeque<(Ipv4Addr, Timestamp)>,
+    /// Where the search for an address that was never used goes on, by network.
+    searches: HashMap<NetworkName, Search>,
+    /// When a client's alarm was raised last.
+    alarms: HashMap<MacAddress, Timestamp>,
+}
+
+/// How far the search for free addresses of one network has come.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    /// The address tried last.
+    pub(super) at: Option<Ipv4Addr>,
+    /// When nothing at all was found.
+    pub(super) barren: Option<Timestamp>,
+    /// When the alarm about that was raised.
+    pub(super) alarm: Option<Timestamp>,
+    /// Addresses whose leases had run out when they were looked for, the best first.
+    pub(super) expired: VecDeque<Ipv4Addr>,
+}
+
+impl Offers {
+    /// Keeps an address for a client; one it was offered before is free again.
+    pub(super) fn make(&mut self, mac: MacAddress, address: Ipv4Addr, now: Timestamp) {
+        self.forget(mac);
+        while let Some((oldest, until)) = self.made.front().copied() {
+            if until >= now && self.made.len() < MOST {
+                break;
+            }
+            self.made.pop_front();
+            self.expire(oldest, until);
+        }
+        let until = Timestamp(now.0.saturating_add(HOLD));
+        if let Some((other, _)) = self.by_address.insert(address, (mac, until)) {
+            self.by_client.remove(&other);
+        }
+        self.by_client.insert(mac, address);
+        self.made.push_back((address, until));
+    }
+
+    /// Forgets the offer of an address, unless it was renewed since.
+    fn expire(&mut self, address: Ipv4Addr, until: Timestamp) {
+        if let Some((mac, held)) = self.by_address.get(&address).copied()
+            && held == until
+        {
+            self.by_address.remove(&address);
+            self.by_client.remove(&mac);
+        }
+    }
+
+    /// What the client was offered lately.
+    pub(super) fn of(&self, mac: MacAddress, now: Timestamp) -> Option<Ipv4Addr> {
+        let address = *self.by_client.get(&mac)?;
+        (self.holder(address, now) == Some(mac)).then_some(address)
+    }
+
+    /// Who the address was offered to lately.
+    pub(super) fn holder(&self, address: Ipv4Addr, now: Timestamp) -> Option<MacAddress> {
+        let (mac, until) = *self.by_address.get(&address)?;
+        (until >= now).then_some(mac)
+    }
+
+    /// Forgets the client's offer.
+    pub(super) fn forget(&mut self, mac: MacAddress) {
+        if let Some(address) = self.by_client.remove(&mac) {
+            self.by_address.remove(&address);
+        }
+    }
+
+    /// The search of a network.
+    pub(super) fn search(&mut self, network: &NetworkName) -> &mut Search {
+        self.searches.entry(network.clone()).or_default()
+    }
+
+    /// Whether an alarm about the client is due, which this counts as raising it.
+    pub(super) fn alarm(&mut self, mac: MacAddress, now: Timestamp) -> bool {
+        let quiet = |raised: &Timestamp| now.0.abs_diff(raised.0) < QUIET;
+        if self.alarms.get(&mac).is_some_and(quiet) {
+            return false;
+        }
+        if self.alarms.len() >= MOST {
+            self.alarms.retain(|_, raised| quiet(raised));
+        }
+        // A flood of names: none of them is worth an alarm of its own.
+        if self.alarms.len() >= MOST {
+            return false;
+        }
+        self.alarms.insert(mac, now);
+        true
+    }
+}
+
+impl Search {
+    /// Whether the alarm that no address is left is due, which this counts as raising it.
+    pub(super) fn exhausted(&mut self, now: Timestamp) -> bool {
+        self.barren = Some(now);
+        let due = self
+            .alarm
+            .is_none_or(|raised| now.0.abs_diff(raised.0) >= QUIET * 60);
+        if due {
+            self.alarm = Some(now);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(number: u32) -> MacAddress {
+        let [a, b, c, d] = number.to_be_bytes();
+        MacAddress::new([2, 0, a, b, c, d])
+    }
+
+    fn address(number: u32) -> Ipv4Addr {
+        Ipv4Addr::from_bits(0x0a4d_0000 + number)
+    }
+
+    #[test]
+    fn an_offer_holds_for_a_minute_and_for_one_client() {
+        let mut offers = Offers::default();
+        offers.make(client(1), address(9), Timestamp(100));
+        assert_eq!(offers.of(client(1), Timestamp(160)), Some(address(9)));
+        assert_eq!(offers.holder(address(9), Timestamp(160)), Some(client(1)));
+        assert_eq!(offers.of(client(1), Timestamp(161)), None);
+        assert_eq!(offers.holder(address(9), Timestamp(161)), None);
+    }
+
+    #[test]
+    fn a_client_has_one_offer() {
+        let mut offers = Offers::default();
+        offers.make(client(1), address(9), Timestamp(100));
+        offers.make(client(1), address(8), Timestamp(100));
+        assert_eq!(offers.holder(address(9), Timestamp(100)), None);
+        assert_eq!(offers.of(client(1), Timestamp(100)), Some(address(8)));
+        offers.forget(client(1));
+        assert_eq!(offers.holder(address(8), Timestamp(100)), None);
+    }
+
+    #[test]
+    fn d22_a_million_clients_are_remembered_in_bounded_memory() {
+        let mut offers = Offers::default();
+        for number in 0..1_000_000 {
+            offers.make(client(number), address(number % 60_000), Timestamp(100));
+            offers.alarm(client(number), Timestamp(100));
+        }
+        let sizes = [
+            offers.by_address.len(),
+            offers.by_client.len(),
+            offers.made.len(),
+            offers.alarms.len(),
+        ];
+        assert!(sizes.iter().all(|size| *size <= MOST), "{sizes:?}");
+        assert_eq!(
+            offers.of(client(999_999), Timestamp(100)),
+            Some(address(999_999 % 60_000))
+        );
+    }
+}

@@ -1,0 +1,331 @@
+//! The rules for clients that no VM is known by, where a network lends them addresses: RFC 2131 §4.3, from the leases.
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+
+use super::answer::Case;
+use super::message::{Asking, Kind, ReplyKind};
+use super::offers::Offers;
+use super::options::{Content, Reply};
+use super::outcome::{Outcome, Reason, Verdict, printable};
+use crate::model::{Lease, LeaseState, Timestamp};
+
+/// How long an address that was declined is not lent, in seconds.
+const DECLINED: u64 = 3600;
+/// How many addresses one search tries: a whole /16.
+const TRIES: u32 = 1 << 16;
+/// How many leases that have run out one search keeps for the clients that come next.
+const KEPT: usize = 64;
+
+/// Answers a client of the pool.
+pub(super) fn answer<'a>(case: Case<'a>, offers: &mut Offers) -> Outcome<'a> {
+    let mut lending = Lending { case, offers };
+    match case.request.kind {
+        Kind::Discover => lending.offer(),
+        Kind::Request(asking) => lending.request(asking),
+        Kind::Decline { server, address } => lending.declined(server, address),
+        Kind::Release { server, address } => lending.released(server, address),
+        Kind::Inform { address } => case.inform(address, None),
+    }
+}
+
+/// A request of a client of the pool.
+struct Lending<'a, 'o> {
+    case: Case<'a>,
+    offers: &'o mut Offers,
+}
+
+impl<'a> Lending<'a, '_> {
+    fn offer(&mut self) -> Outcome<'a> {
+        let Some(address) = self.choose() else {
+            let alarm = self
+                .offers
+                .search(&self.case.network.name)
+                .exhausted(self.case.now);
+            return Outcome::of(Verdict::Exhausted { alarm });
+        };
+        self.offers.make(self.case.request.mac, address, self.case.now);
+        let reply = Reply {
+            yiaddr: address,
+            ..self.case.reply(ReplyKind::Offer, Content::Lease)
+        };
+        Outcome::sent(reply, self.case.to_new_client(address), Verdict::Offered)
+    }
+
+    /// RFC 2131 §4.3.1: "The client's current address as recorded in the client's current binding, ELSE The client's
+    /// previous address as recorded in the client's (now expired or released) binding, [...] ELSE The address requested
+    /// in the 'Requested IP Address' option, if that address is valid and not already allocated, ELSE A new address
+    /// allocated from the server's pool of available addresses". §2.2: of those it should be "the least recently used".
+    fn choose(&mut self) -> Option<Ipv4Addr> {
+        let mac = self.case.request.mac;
+        let held = self.held().map(|lease| lease.address);
+        let offered = self.offers.of(mac, self.case.now);
+        let wanted = self.case.request.options.wanted;
+        [
+            held.filter(|address| self.is_free(*address)),
+            offered.filter(|address| self.is_free(*address)),
+            wanted.filter(|address| self.is_unused(*address)),
+        ]
+        .into_iter()
+        .flatten()
+        .next()
+        .or_else(|| self.search())
+    }
+
+    /// Any address: one that was never lent, or the one whose lease ran out first. A search that finds none is not made
+    /// again in the same second: it costs as much as a thousand answers.
+    fn search(&mut self) -> Option<Ipv4Addr> {
+        let now = self.case.now;
+        if self.offers.search(&self.case.network.name).barren == Some(now) {
+            return None;
+        }
+        let found = self.unused().or_else(|| self.expired());
+        if found.is_some() {
+            self.offers.search(&self.case.network.name).barren = None;
+        }
+        found
+    }
+
+    /// The next address that nobody has or had: from the last one down, as reservations are taken from the first one up.
+    fn unused(&mut self) -> Option<Ipv4Addr> {
+        let network = self.case.network;
+        let (first, last) = (network.dhcp.dynamic.first(), network.dhcp.dynamic.last());
+        let size = last.to_bits().saturating_sub(first.to_bits()).saturating_add(1);
+        let mut at = self.offers.search(&network.name).at;
+        let found = (0..size.min(TRIES)).find_map(|_| {
+            let below = at.filter(|at| (first.to_bits() + 1..=last.to_bits()).contains(&at.to_bits()));
+            let next = below.map_or(last, |at| Ipv4Addr::from_bits(at.to_bits() - 1));
+            at = Some(next);
+            self.is_unused(next).then_some(next)
+        });
+        self.offers.search(&network.name).at = at;
+        found
+    }
+
+    /// The address whose lease ran out first, and only when there is none, the one that was declined first.
+    fn expired(&mut self) -> Option<Ipv4Addr> {
+        let network = &self.case.network.name;
+        if let Some(address) = self.next_expired() {
+            return Some(address);
+        }
+        let mut found: Vec<(bool, Timestamp, Ipv4Addr)> = self
+            .case
+            .directory
+            .leases()
+            .iter()
+            .filter(|lease| lease.network == *network && lease.expires <= self.case.now)
+            .map(|lease| (lease.state == LeaseState::Declined, lease.expires, lease.address))
+            .collect();
+        found.sort_unstable();
+        let kept: VecDeque<Ipv4Addr> = found
+            .into_iter()
+            .map(|(_, _, address)| address)
+            .filter(|address| self.is_free(*address))
+            .take(KEPT)
+            .collect();
+        self.offers.search(network).expired = kept;
+        self.next_expired()
+    }
+
+    /// The next of the addresses that a search has found, if it is still to be had.
+    fn next_expired(&mut self) -> Option<Ipv4Addr> {
+        let network = &self.case.network.name;
+        while let Some(address) = self.offers.search(network).expired.pop_front() {
+            if self.is_free(address) {
+                return Some(address);
+            }
+        }
+        None
+    }
+
+    /// The lease that the registry has of this client.
+    fn held(&self) -> Option<&'a Lease> {
+        let Case {
+            network,
+            directory,
+            request,
+            ..
+        } = self.case;
+        directory
+            .leases()
+            .of(&network.name, request.mac)
+            .map(|lease| &**lease)
+    }
+
+    /// Whether the address is one to lend, and no VM has it.
+    fn is_dynamic(&self, address: Ipv4Addr) -> bool {
+        let network = self.case.network;
+        network.dhcp.dynamic.contains(address)
+            && network.subnet.check(address).is_ok()
+            && self.case.directory.vm_at(address).is_none()
+    }
+
+    /// Whether it is offered to another client.
+    fn is_offered(&self, address: Ipv4Addr) -> bool {
+        let holder = self.offers.holder(address, self.case.now);
+        holder.is_some_and(|mac| mac != self.case.request.mac)
+    }
+
+    /// Whether the address may be lent to this client: it has it, or nobody else has.
+    fn is_free(&self, address: Ipv4Addr) -> bool {
+        let bar = self.case.directory.leases().at(address).is_some_and(|lease| {
+            let own = lease.mac == self.case.request.mac
+                && lease.network == self.case.network.name
+                && lease.state == LeaseState::Bound;
+            !own && lease.expires > self.case.now
+        });
+        !bar && self.is_dynamic(address) && !self.is_offered(address)
+    }
+
+    /// Whether the address may be lent, and nobody ever had it.
+    fn is_unused(&self, address: Ipv4Addr) -> bool {
+        self.is_dynamic(address)
+            && self.case.directory.leases().at(address).is_none()
+            && !self.is_offered(address)
+    }
+
+    /// RFC 2131 §4.3.2, by the state the client is in.
+    fn request(&mut self, asking: Asking) -> Outcome<'a> {
+        match asking {
+            // §3.1: "Those servers not selected by the DHCPREQUEST message use the message as notification that the
+            // client has declined that server's offer."
+            Asking::Selecting { server, .. } if server != self.case.server() => {
+                self.offers.forget(self.case.request.mac);
+                Outcome::ignored(Reason::OtherServer)
+            }
+            // It is held to what it was offered only while that is free: a server that was restarted in between has
+            // forgotten the offer, and the client has not.
+            Asking::Selecting { wanted, .. } if self.is_free(wanted) => {
+                self.acknowledge(wanted, Ipv4Addr::UNSPECIFIED)
+            }
+            Asking::Selecting { wanted, .. } => self.refuse(wanted),
+            Asking::InitReboot { wanted } => self.reboot(wanted),
+            Asking::Extending { current } => self.extend(current),
+        }
+    }
+
+    /// INIT-REBOOT: "Server SHOULD send a DHCPNAK message to the client if the 'requested IP address' is incorrect, or is
+    /// on the wrong network"; and "If the DHCP server has no record of this client, then it MUST remain silent". An
+    /// address that another has, or that is none of the pool's, is known to be incorrect without a record.
+    fn reboot(&mut self, wanted: Ipv4Addr) -> Outcome<'a> {
+        let held = self.held().map(|lease| lease.address);
+        if held == Some(wanted) && self.is_free(wanted) {
+            return self.acknowledge(wanted, Ipv4Addr::UNSPECIFIED);
+        }
+        let is_known_wrong = held.is_some() || !self.is_free(wanted);
+        if is_known_wrong && self.may_refuse() {
+            self.refuse(wanted)
+        } else {
+            Outcome::ignored(Reason::OtherAddress)
+        }
+    }
+
+    /// RENEWING: "the DHCP server will trust the value in 'ciaddr'"; REBINDING: "The DHCP server SHOULD check 'ciaddr' for
+    /// correctness before replying". An address in use that has no record (a registry restored from a copy) is lent to
+    /// whoever uses it, before somebody else is lent it.
+    fn extend(&mut self, current: Ipv4Addr) -> Outcome<'a> {
+        let is_own = self.held().is_some_and(|lease| lease.address == current);
+        if self.is_free(current) && (is_own || self.case.is_authoritative()) {
+            self.acknowledge(current, current)
+        } else if self.may_refuse() {
+            self.refuse(current)
+        } else {
+            Outcome::ignored(Reason::OtherAddress)
+        }
+    }
+
+    /// Whether a client that chose no server may be refused: never beside other servers, and never when the DISCOVER that
+    /// follows would get nothing.
+    fn may_refuse(&mut self) -> bool {
+        let is_exhausted = self.offers.search(&self.case.network.name).barren.is_some();
+        self.case.is_authoritative() && !(is_exhausted && self.held().is_none())
+    }
+
+    fn refuse(&self, wanted: Ipv4Addr) -> Outcome<'a> {
+        self.case
+            .refusal(wanted, "this address is not yours to have here")
+    }
+
+    /// `ciaddr` is the address the client uses already, or zero.
+    fn acknowledge(&mut self, address: Ipv4Addr, ciaddr: Ipv4Addr) -> Outcome<'a> {
+        let reply = Reply {
+            ciaddr,
+            yiaddr: address,
+            ..self.case.reply(ReplyKind::Ack, Content::Lease)
+        };
+        let to = if ciaddr.is_unspecified() {
+            self.case.to_new_client(address)
+        } else {
+            self.case.to_address(ciaddr)
+        };
+        let expires = self
+            .case
+            .now
+            .0
+            .saturating_add(self.case.network.dhcp.lease.as_secs());
+        let lease = self.lease(address, LeaseState::Bound, expires);
+        self.offers.forget(self.case.request.mac);
+        Outcome {
+            // A request that came twice in one second is written once.
+            lend: Some(lease).filter(|lease| self.held() != Some(lease)),
+            ..Outcome::sent(reply, to, Verdict::Acknowledged)
+        }
+    }
+
+    fn lease(&self, address: Ipv4Addr, state: LeaseState, expires: u64) -> Lease {
+        let now = self.case.now;
+        let held = self.held().filter(|lease| lease.address == address);
+        Lease {
+            network: self.case.network.name.clone(),
+            mac: self.case.request.mac,
+            address,
+            state,
+            since: held.map_or(now, |lease| lease.since),
+            expires: Timestamp(expires),
+            hostname: printable(self.case.request.options.hostname.as_deref()),
+        }
+    }
+
+    /// §4.3.3: "The server MUST mark the network address as not available and SHOULD notify the local system
+    /// administrator of a possible configuration problem." Only who was given an address can say so of it.
+    fn declined(&mut self, server: Ipv4Addr, address: Ipv4Addr) -> Outcome<'a> {
+        if server != self.case.server() {
+            return Outcome::ignored(Reason::OtherServer);
+        }
+        if self.held().is_none_or(|lease| lease.address != address) {
+            return Outcome::ignored(Reason::OtherAddress);
+        }
+        let mac = self.case.request.mac;
+        self.offers.forget(mac);
+        let until = self.case.now.0.saturating_add(DECLINED);
+        Outcome {
+            lend: Some(self.lease(address, LeaseState::Declined, until)),
+            ..Outcome::of(Verdict::Declined {
+                alarm: self.offers.alarm(mac, self.case.now),
+            })
+        }
+    }
+
+    /// §4.3.4: "the server marks the network address as not allocated. The server SHOULD retain a record of the client's
+    /// initialization parameters for possible reuse": the lease has run out, and is remembered as one that has.
+    fn released(&mut self, server: Ipv4Addr, address: Ipv4Addr) -> Outcome<'a> {
+        if server != self.case.server() {
+            return Outcome::ignored(Reason::OtherServer);
+        }
+        let now = self.case.now;
+        if self
+            .held()
+            .is_none_or(|lease| lease.address != address || lease.expires <= now)
+        {
+            return Outcome::ignored(Reason::OtherAddress);
+        }
+        self.offers.forget(self.case.request.mac);
+        Outcome {
+            lend: Some(self.lease(address, LeaseState::Bound, now.0)),
+            ..Outcome::of(Verdict::Released)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

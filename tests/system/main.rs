@@ -12,6 +12,7 @@
 )]
 
 mod dhcp;
+mod dns;
 mod first_boot;
 mod foreign_clients;
 mod guests;

@@ -139,7 +139,10 @@ async fn resolved(network: &Network) -> Result<String, String> {
         bridge: network.bridge.clone(),
         server: network.subnet.gateway(),
         search: network.domain.to_string(),
+        // Of a zone that is ours in part, the other names are not known here: asked for them, we would ask the host's
+        // resolver, which would ask us.
         routes: export::reverse_zones(network.subnet)
+            .filter(|zone| zone.is_whole())
             .map(export::ReverseZone::name)
             .collect(),
     };

@@ -15,6 +15,10 @@ const MOST: usize = 8192;
 /// An alarm is not raised again for this long.
 const QUIET: u64 = 60;
 
+/// How often a client's word that an address is another's counts, in so many seconds.
+const MOST_DECLINES: u8 = 4;
+const COUNTED: u64 = 3600;
+
 /// The memory of one interface's server.
 #[derive(Debug, Default)]
 pub struct Offers {
@@ -26,6 +30,8 @@ pub struct Offers {
     searches: HashMap<NetworkName, Search>,
     /// When a client's alarm was raised last.
     alarms: HashMap<MacAddress, Timestamp>,
+    /// How often a client has declined an address, and since when that is counted.
+    declines: HashMap<MacAddress, (u8, Timestamp)>,
 }
 
 /// How far the search for free addresses of one network has come.
@@ -109,6 +115,25 @@ impl Offers {
         }
         self.alarms.insert(mac, now);
         true
+    }
+}
+
+impl Offers {
+    /// Whether a client's word still counts that an address is another's, which this counts as one time more.
+    pub(super) fn may_decline(&mut self, mac: MacAddress, now: Timestamp) -> bool {
+        let recent = |since: Timestamp| now.0.abs_diff(since.0) < COUNTED;
+        if self.declines.len() >= MOST && !self.declines.contains_key(&mac) {
+            self.declines.retain(|_, (_, since)| recent(*since));
+            if self.declines.len() >= MOST {
+                return false;
+            }
+        }
+        let (count, since) = self.declines.entry(mac).or_insert((0, now));
+        if !recent(*since) {
+            (*count, *since) = (0, now);
+        }
+        *count = count.saturating_add(1);
+        *count <= MOST_DECLINES
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use super::answer::Case;
 use super::message::{Asking, Kind, ReplyKind};
@@ -297,13 +298,31 @@ impl<'a> Lending<'a, '_> {
         }
         let mac = self.case.request.mac;
         self.offers.forget(mac);
-        let until = self.case.now.0.saturating_add(DECLINED);
+        let alarm = self.offers.alarm(mac, self.case.now);
+        // A client that finds every address taken would take the pool away from all others: what it says beyond a few
+        // times, or when much of the pool is held back already, ends its lease and nothing more.
+        let lend = if self.offers.may_decline(mac, self.case.now) && self.has_room_for_declined() {
+            let until = self.case.now.0.saturating_add(DECLINED);
+            self.lease(address, LeaseState::Declined, until)
+        } else {
+            self.lease(address, LeaseState::Bound, self.case.now.0)
+        };
         Outcome {
-            lend: Some(self.lease(address, LeaseState::Declined, until)),
-            ..Outcome::of(Verdict::Declined {
-                alarm: self.offers.alarm(mac, self.case.now),
-            })
+            lend: Some(lend),
+            ..Outcome::of(Verdict::Declined { alarm })
         }
+    }
+
+    /// Whether less than a quarter of the pool is held back because it was declined.
+    fn has_room_for_declined(&self) -> bool {
+        let (network, now) = (self.case.network, self.case.now);
+        let (first, last) = (network.dhcp.dynamic.first(), network.dhcp.dynamic.last());
+        let size = u64::from(last.to_bits() - first.to_bits()) + 1;
+        let held = |lease: &&Arc<Lease>| {
+            lease.state == LeaseState::Declined && lease.network == network.name && lease.expires > now
+        };
+        let declined = self.case.directory.leases().iter().filter(held).count();
+        u64::try_from(declined).is_ok_and(|declined| declined < size.div_ceil(4))
     }
 
     /// §4.3.4: "the server marks the network address as not allocated. The server SHOULD retain a record of the client's

@@ -294,7 +294,10 @@ impl Server {
             verdict,
         } = response;
         let name = &self.interface.name;
-        alarm(name, client, verdict);
+        // What a VM of ours declines is told where its other events are.
+        if vm.is_none() {
+            alarm(name, client, verdict);
+        }
         if let Some(vm) = &vm {
             debug!(vm = %vm.name, %name, mac = mac::text(client), ip = %vm.address, "DHCP: {}: {verdict:?}", vm.name);
         } else {

@@ -131,7 +131,7 @@ impl View<'_> {
         };
         if self.is_anothers(name) {
             not_said
-        } else if let Some(found) = special(name) {
+        } else if let Some(found) = special(name, self.network.dns.private_answers) {
             self.of_ours(found, question.kind)
         } else if !question.recursion_desired || !may_forward(self.network, question.source) {
             not_said
@@ -184,7 +184,7 @@ fn alias_of(found: &Found, kind: Kind) -> Option<String> {
 }
 
 /// Names that mean something to every resolver, and that no server should be asked for.
-fn special(name: &QueryName) -> Option<Found> {
+fn special(name: &QueryName, private_answers: bool) -> Option<Found> {
     // RFC 6761 §6.3: the loopback addresses, for every name under it.
     let loopback = || vec![Data::A(Ipv4Addr::LOCALHOST), Data::Aaaa(Ipv6Addr::LOCALHOST)];
     if name.before("localhost").is_some() {
@@ -196,11 +196,43 @@ fn special(name: &QueryName) -> Option<Found> {
     // RFC 6762 (multicast DNS), RFC 6761 §6.4, RFC 7686.
     let zone = ["local", "invalid", "onion"]
         .into_iter()
-        .find(|zone| name.before(zone).is_some())?;
+        .find(|zone| name.before(zone).is_some())
+        .or_else(|| private_reverse(name).filter(|_| !private_answers))?;
     Some(Found {
         zone: zone.to_owned(),
         records: None,
     })
+}
+
+/// The reverse zones of addresses that mean something else on every network, so that no server elsewhere can know their
+/// names (RFC 6303 §4). One that is asked all the same may be the host's own resolver, which asks us.
+const PRIVATE_REVERSE: [&str; 19] = [
+    "10.in-addr.arpa",
+    "254.169.in-addr.arpa",
+    "168.192.in-addr.arpa",
+    "16.172.in-addr.arpa",
+    "17.172.in-addr.arpa",
+    "18.172.in-addr.arpa",
+    "19.172.in-addr.arpa",
+    "20.172.in-addr.arpa",
+    "21.172.in-addr.arpa",
+    "22.172.in-addr.arpa",
+    "23.172.in-addr.arpa",
+    "24.172.in-addr.arpa",
+    "25.172.in-addr.arpa",
+    "26.172.in-addr.arpa",
+    "27.172.in-addr.arpa",
+    "28.172.in-addr.arpa",
+    "29.172.in-addr.arpa",
+    "30.172.in-addr.arpa",
+    "31.172.in-addr.arpa",
+];
+
+fn private_reverse(name: &QueryName) -> Option<&'static str> {
+    name.before("in-addr.arpa")?;
+    PRIVATE_REVERSE
+        .into_iter()
+        .find(|zone| name.before(zone).is_some())
 }
 
 #[cfg(test)]

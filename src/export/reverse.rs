@@ -46,6 +46,11 @@ impl ReverseZone {
             .fold("in-addr.arpa".to_owned(), |zone, octet| format!("{octet}.{zone}"))
     }
 
+    /// Whether the subnet has all of it: then nobody else has names there.
+    pub const fn is_whole(self) -> bool {
+        self.whole
+    }
+
     /// Whether an address has its name in it.
     fn contains(self, address: Ipv4Addr) -> bool {
         let host_bits = 32 - 8 * u32::from(self.octets);

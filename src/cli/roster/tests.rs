@@ -56,6 +56,13 @@ fn a_hosts_file_is_read_and_what_is_no_vm_is_left_out_and_said() {
 }
 
 #[test]
+fn a_foreign_name_that_stands_first_does_not_refuse_the_host() {
+    let read = hosts::parse("10.77.0.5 web1.example.com web1\n", &lab()).unwrap();
+    assert_eq!(read.rows, [row(1, "web1", None, Some("10.77.0.5"), &[])]);
+    assert_eq!(read.skipped, ["skipped 1: names in other domains (line 1)"]);
+}
+
+#[test]
 fn every_bad_line_of_a_hosts_file_is_named() {
     let told = problems(hosts::parse(
         "10.77.0 web1\n10.77.0.5\n10.77.0.6 bad_name\n10.77.0.7 a b\n10.77.0.8 c b\n10.77.0.9 www.example.com\n",

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dns::fixture::{aliased, lab, network, register, rich_lab, vm};
+use crate::model::examples;
 use proptest::prelude::*;
 
 fn question(name: &str, kind: Kind) -> Question {
@@ -449,6 +450,26 @@ fn names_of_special_meaning_are_never_forwarded() {
             "{zone}"
         );
     }
+}
+
+#[test]
+fn names_of_private_addresses_that_are_not_ours_are_asked_nowhere() {
+    // RFC 6303 §4. The subnet is half of a zone: the other half is not ours, and nobody elsewhere knows it.
+    let mut half = examples::network("lab", "10.77.0.129/25");
+    let ask_half = |network: &Network, name: &str| {
+        let directory = Directory::of([network.clone()]);
+        let question = question(&format!("{name}.in-addr.arpa"), Kind::Ptr);
+        let source = Ipv4Addr::new(10, 77, 0, 140).into();
+        answer(&directory, network, &Question { source, ..question }).answer
+    };
+    for name in ["5.0.77.10", "1.1.168.192", "9.8.31.172", "254.169.254.169"] {
+        assert!(matches!(ask_half(&half, name), Answer::NxDomain(_)), "{name}");
+    }
+    for name in ["1.1.1.1", "1.1.32.172", "1.1.169.192"] {
+        assert_eq!(ask_half(&half, name), Answer::Forward, "{name}");
+    }
+    half.dns.private_answers = true;
+    assert_eq!(ask_half(&half, "5.0.77.10"), Answer::Forward);
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
@@ -98,7 +99,7 @@ fn change(path: &Path, markers: &Markers, block: Option<Content<'_>>) -> Result<
     if same {
         return Ok(Written::Same);
     }
-    let beside = beside(path);
+    let beside = beside(path, markers);
     let replaced = write(&old, place, block, &beside)
         .map_err(failed("write", &beside))
         .and_then(|()| replace(path, &old, &beside));
@@ -119,10 +120,13 @@ fn has(old: &mut File, place: Place, block: Content<'_>) -> io::Result<bool> {
     Ok(block(&mut rest).is_ok() && rest.is_empty())
 }
 
-fn beside(path: &Path) -> PathBuf {
+fn beside(path: &Path, markers: &Markers) -> PathBuf {
+    // Of the daemon's own: another one may be writing its block into the same file.
+    let mut daemon = DefaultHasher::new();
+    markers.begin().hash(&mut daemon);
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(".seedbed-new");
+    name.push(format!(".seedbed-new-{:08x}", daemon.finish() & 0xffff_ffff));
     path.with_file_name(name)
 }
 

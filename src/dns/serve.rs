@@ -34,7 +34,7 @@ const PORT: u16 = 53;
 /// The most questions that wait for upstream servers at a time, from all and from one address; one more is told SERVFAIL
 /// at once.
 const MAX_FORWARDED: usize = 1_024;
-const MAX_FORWARDED_EACH: usize = 128;
+const MAX_FORWARDED_EACH: usize = 64;
 /// The most TCP connections at a time, from all and from one address.
 const MAX_CONNECTIONS: usize = 128;
 const MAX_CONNECTIONS_EACH: usize = 8;

@@ -13,6 +13,8 @@ use crate::root;
 
 const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/dhcp_guest.py");
 const STRANGER: &str = "52:54:00:ff:00:99";
+/// The guests of the storm.
+const GUESTS: u32 = 10_000;
 const PRINTER: &str = "52:54:00:aa:00:01";
 
 /// A lab whose network has these lines more; `subnet` in place of the usual one.
@@ -109,7 +111,6 @@ fn d22_d26_ten_thousand_guests_boot_within_a_minute_and_strangers_cost_nothing()
     if !root() {
         return;
     }
-    const GUESTS: u32 = 10_000;
     let mut lab = lab_with("10.64.0.1/16", "");
     let mut roster = String::from("name,mac,ip\n");
     for number in 0..GUESTS {

@@ -1,7 +1,5 @@
 //! Clients of the pool, in each state of RFC 2131, and how their addresses are chosen.
 
-use std::sync::Arc;
-
 use super::super::message::Flags;
 use super::super::outcome::Destination;
 use super::super::sample::{Answer, Packet, Server, lending, web1};

@@ -78,8 +78,8 @@ async fn a_caller_that_stops_waiting_does_not_tear_the_change() {
     let (inner, signal) = (registry.clone(), Arc::clone(&started));
     let call = tokio::spawn(async move {
         let mut commit = std::pin::pin!(inner.commit(register([new("web1")])));
-        // Polled once: the write is on its way.
-        assert!(futures_util::FutureExt::now_or_never(&mut commit).is_none());
+        // Polled once: the write is on its way, or was so fast that it is done.
+        drop(futures_util::FutureExt::now_or_never(&mut commit));
         signal.notify_one();
     });
     started.notified().await;

@@ -238,3 +238,43 @@ fn what_a_guest_calls_itself_is_not_repeated() {
     assert_eq!(reply.options[&12], b"web1");
     assert_eq!(reply.options[&81], b"\x01\xff\xffweb1.lab.example");
 }
+
+#[test]
+fn a_polite_server_refuses_only_those_that_chose_it() {
+    let mut network = network();
+    network.dhcp.mode = DhcpMode::Polite;
+    let mut server = Server::of(network);
+    for packet in [init_reboot(OTHER), Packet::new(3).ciaddr(OTHER)] {
+        let seen = seen_by(&mut server, packet);
+        assert!(seen.reply.is_none());
+        assert_eq!(seen.verdict, Verdict::Ignored(Reason::OtherAddress));
+    }
+    let refused = seen_by(&mut server, selecting(US, OTHER));
+    assert_eq!(refused.verdict, Verdict::Refused { wanted: OTHER });
+    let own = seen_by(&mut server, init_reboot(OWN));
+    assert_eq!(own.verdict, Verdict::Acknowledged);
+}
+
+#[test]
+fn an_unknown_client_waits_to_be_adopted_where_that_is_the_policy() {
+    let mut network = network();
+    network.dhcp.unregistered = Unregistered::Discover;
+    let mut server = Server::of(network);
+    let unknown = Packet::new(1).mac([0x52, 0x54, 0, 0, 0, 0x99]);
+    let answer = server.ask(unknown.option(12, b"printer").option(60, b"HP"));
+    assert!(answer.reply.is_none());
+    let seen = answer.response.seen.unwrap();
+    assert_eq!(
+        (seen.hostname.as_deref(), seen.vendor.as_deref()),
+        (Some("printer"), Some("HP"))
+    );
+    assert_eq!(server.ask(Packet::new(1)).response.seen, None);
+}
+
+#[test]
+fn rapid_commit_is_answered_by_an_offer() {
+    // RFC 4039 §3.1: only a server that is configured for it answers with an ACK.
+    let (reply, _) = seen(Packet::new(1).option(80, &[])).reply.unwrap();
+    assert_eq!(reply.kind, 2);
+    assert!(!reply.options.contains_key(&80));
+}

@@ -41,3 +41,31 @@ fn a_vm_of_another_network_is_told_so() {
     };
     assert!(render(&network(), &vm).contains("not on lab"));
 }
+
+#[test]
+fn a_vms_own_options_and_what_each_firmware_boots_are_shown() {
+    let mut network = network();
+    network.dhcp.loaders.tftp = Some([10, 77, 0, 69].into());
+    network.dhcp.loaders.bios = Some("undionly.kpxe".into());
+    let mut vm = super::super::sample::booting("debian-12");
+    let custom = vm.custom.as_mut().unwrap();
+    custom.dhcp.options = vec!["150: ip 10.77.0.7".parse().unwrap()];
+    let text = render(&network, &vm);
+    for line in [
+        "option 150  TFTP server addresses   0a4d0007",
+        "# network boot of iPXE",
+        "option  67  boot file               http://10.77.0.1/boot/script.ipxe",
+        "# network boot of a BIOS (PXE)",
+        "next server (siaddr): 10.77.0.69",
+        "option  67  boot file               undionly.kpxe",
+        "option  67  boot file               http://10.77.0.1/boot/ipxe.efi",
+    ] {
+        assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
+    }
+    // Nothing here suits it.
+    assert!(!text.contains("64-bit Arm UEFI (PXE)"), "{text}");
+    network.dhcp.mode = DhcpMode::Proxy;
+    let beside = render(&network, &vm);
+    assert!(beside.contains("beside another DHCP server"), "{beside}");
+    assert!(!beside.contains("your address"), "{beside}");
+}

@@ -10,6 +10,7 @@
 //! [`run`] reads like the life of the process: check, open, bind, answer, recover, serve, drain.
 
 mod adopt;
+mod crowd;
 mod custom;
 mod discovered;
 mod exports;

@@ -79,6 +79,34 @@ fn only_what_is_nobodys_is_lent() {
 }
 
 #[test]
+fn of_one_client_the_last_word_in_a_batch_counts() {
+    let directory = after([lend([lease(1, "10.77.0.10", LATER)])]);
+    let lent = |words: Vec<Lease>| effect(&directory, lend(words)).batch.on(&directory);
+    // It gives back in the same breath what it was lent.
+    let (asked, released) = (lease(2, "10.77.0.15", LATER), lease(2, "10.77.0.15", NOW.0));
+    let after = lent(vec![asked.clone(), released.clone()]);
+    assert_eq!(**after.leases().at(asked.address).unwrap(), released);
+    // It takes another address instead: the former one, and the one it had, are free.
+    let instead = lease(1, "10.77.0.16", LATER);
+    let words = vec![lease(1, "10.77.0.15", LATER), instead.clone()];
+    let done = effect(&directory, lend(words));
+    assert_eq!(done.batch.put_leases.len(), 1);
+    assert_eq!(done.batch.removed_leases, [ip("10.77.0.10")]);
+    assert_eq!(
+        **done.batch.on(&directory).leases().iter().next().unwrap(),
+        instead
+    );
+    // What it declined stays declined.
+    let declined = Lease {
+        state: LeaseState::Declined,
+        ..lease(2, "10.77.0.15", LATER)
+    };
+    let after = lent(vec![asked, declined.clone(), lease(2, "10.77.0.16", LATER)]);
+    assert_eq!(**after.leases().at(declined.address).unwrap(), declined);
+    assert_eq!(after.leases().iter().len(), 3);
+}
+
+#[test]
 fn a_reservation_beats_a_lease_and_is_not_chosen_under_one() {
     let directory = after([lend([lease(1, "10.77.0.10", LATER)])]);
     let done = effect(&directory, register([new("web1")]));

@@ -158,6 +158,22 @@ impl Search {
 }
 
 #[cfg(test)]
+impl Offers {
+    /// How many entries all its tables have.
+    pub(super) fn size(&self) -> usize {
+        [
+            self.by_address.len(),
+            self.by_client.len(),
+            self.made.len(),
+            self.alarms.len(),
+            self.declines.len(),
+        ]
+        .iter()
+        .sum()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

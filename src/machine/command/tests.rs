@@ -11,6 +11,7 @@ fn settings<'a>(places: &'a Places, smbios_serial: &'a str) -> Settings<'a> {
         accel: Accel::Tcg,
         places,
         smbios_serial,
+        seed: None,
     }
 }
 
@@ -139,6 +140,33 @@ fn a_vm_without_swap_has_no_swap_disk() {
     )
     .unwrap();
     assert!(!args.iter().any(|arg| arg.contains("swap")), "{args:?}");
+}
+
+#[test]
+fn a_vm_that_is_told_about_itself_by_a_device_needs_no_serial_number() {
+    let places = Places::new("/s", "/r");
+    let device = SeedDevice::Disk(Vec::new());
+    let settings = Settings {
+        seed: Some(&device),
+        ..settings(&places, "")
+    };
+    let text = lines(&examples::image(DiskFormat::Raw, Boot::Disk), None, &settings).unwrap();
+    assert!(
+        text.contains("drive=cidata") && !text.contains("-smbios"),
+        "{text}"
+    );
+    let slots: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.split("virtio-blk-pci,drive=").nth(1))
+        .collect();
+    assert_eq!(
+        slots,
+        [
+            "root,serial=root,bootindex=1,bus=pcie.0,addr=0x3",
+            "swap,serial=swap,bus=pcie.0,addr=0x4",
+            "cidata,serial=cidata,bus=pcie.0,addr=0x6"
+        ]
+    );
 }
 
 #[test]

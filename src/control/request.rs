@@ -49,6 +49,11 @@ pub enum Request {
         /// Which view.
         view: View,
     },
+    /// Shows the `cidata` volume of one VM; answered by [`super::Answer::Bytes`].
+    Volume {
+        /// Whose.
+        name: String,
+    },
     /// Shows the dynamic leases; answered by [`super::Answer::Leases`].
     Leases,
     /// Shows networks, all when `names` is empty; answered by [`super::Answer::Networks`].
@@ -289,8 +294,16 @@ pub enum Rung {
 pub enum View {
     /// The four `NoCloud` documents.
     Nocloud,
+    /// The Ignition config.
+    Ignition,
+    /// systemd's credentials, as strings of the SMBIOS table.
+    Credentials,
     /// The DHCP answer.
     Dhcp,
+    /// The DHCP answers as a JSON list, a VM an element.
+    DhcpJson,
+    /// Its DNS records.
+    Dns,
     /// Its lines of the hosts file.
     Hosts,
     /// The iPXE script, of a VM that boots from the network.
@@ -334,4 +347,7 @@ pub struct AddImage {
     pub cmdline: Option<String>,
     /// The account that gets the keys.
     pub default_user: String,
+    /// How its VMs learn who they are; whatever cloud-init finds by itself when not given.
+    #[serde(default)]
+    pub view: Option<String>,
 }

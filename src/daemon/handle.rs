@@ -47,6 +47,7 @@ impl Handle for Door {
                 Ok(vms(daemon, &several::current(daemon, &chosen)))
             }
             Request::Render { names, view } => render::render(daemon, &names, view).map(Answer::Text),
+            Request::Volume { name } => render::volume(daemon, name).map(Answer::Bytes),
             Request::Leases => Ok(records::leases(daemon)),
             Request::Networks { names } => networks::shown(daemon, &names),
             Request::Discovered => Ok(adopt::discovered(daemon)),

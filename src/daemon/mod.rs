@@ -35,6 +35,7 @@ mod recover;
 mod register;
 mod render;
 mod rungs;
+mod seed_device;
 mod selection;
 mod services;
 mod several;

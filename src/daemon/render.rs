@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, machines, selection};
+use super::{Daemon, machines, seed_device, selection};
 use crate::control::{Refusal, View};
-use crate::model::Vm;
+use crate::model::{Image, Vm};
 use crate::{dhcp, export, seed};
 
-/// One view of VMs as text, one after the other; of several, each under its name (a hosts line has the name in it).
+/// One view of VMs as text, one after the other; of several, each under its name (a line of hosts or DNS has the name in
+/// it).
 pub(super) fn render(daemon: &Daemon, names: &[String], view: View) -> Result<String, Refusal> {
     let vms = selection::vms(&daemon.directory(), names)?;
-    let headed = vms.len() > 1 && view != View::Hosts;
+    if view == View::DhcpJson {
+        let shown = |vm: &Arc<Vm>| Ok(dhcp::render_json(&*daemon.network_of(vm)?, vm));
+        let list = vms.iter().map(shown).collect::<Result<_, Refusal>>()?;
+        return Ok(serde_json::Value::Array(list).to_string());
+    }
+    let headed = vms.len() > 1 && !matches!(view, View::Hosts | View::Dns);
     let text = |vm: &Arc<Vm>| {
         let head = if headed {
             format!("# {}\n", vm.name)
@@ -22,9 +28,24 @@ pub(super) fn render(daemon: &Daemon, names: &[String], view: View) -> Result<St
     vms.iter().map(text).collect()
 }
 
+/// The `cidata` volume of one VM.
+pub(super) fn volume(daemon: &Daemon, name: String) -> Result<Vec<u8>, Refusal> {
+    let vms = selection::vms(&daemon.directory(), &[name])?;
+    let [vm] = &vms[..] else {
+        let message = format!("{} volumes can not be written as one", vms.len());
+        return Err(Refusal::request(message).hint("name one VM"));
+    };
+    let image = image(daemon, vm);
+    seed_device::volume(daemon, vm, &*daemon.network_of(vm)?, image.as_deref())
+}
+
 fn one(daemon: &Daemon, vm: &Vm, view: View) -> Result<String, Refusal> {
     match view {
         View::Nocloud => nocloud(daemon, vm),
+        View::Ignition => ignition(daemon, vm),
+        View::Credentials => credentials(daemon, vm),
+        View::Dns => Ok(export::records_of(&daemon.directory(), vm)),
+        View::DhcpJson => Ok(dhcp::render_json(&*daemon.network_of(vm)?, vm).to_string()),
         View::Dhcp => Ok(dhcp::render(&*daemon.network_of(vm)?, vm)),
         View::Hosts => Ok(export::hosts_of(&daemon.directory(), vm)),
         View::Ipxe => ipxe(daemon, vm),
@@ -33,11 +54,31 @@ fn one(daemon: &Daemon, vm: &Vm, view: View) -> Result<String, Refusal> {
 }
 
 fn nocloud(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
-    let directory = daemon.directory();
-    let image = vm.machine().and_then(|machine| directory.image(&machine.image));
     let network = daemon.network_of(vm)?;
-    let seed = seed::documents(&daemon.templates, vm, &network, image.map(|image| &**image))?;
+    let image = image(daemon, vm);
+    let seed = seed::documents(&daemon.templates, vm, &network, image.as_deref())?;
     Ok(seed.render_text())
+}
+
+fn ignition(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+    let image = machines::image_of(daemon, machines::machine_of(vm)?)?;
+    let config = seed_device::ignition(vm, &image)?;
+    Ok(String::from_utf8_lossy(&config).into_owned())
+}
+
+fn credentials(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+    let strings = seed_device::strings(vm, &*daemon.network_of(vm)?);
+    Ok(strings
+        .iter()
+        .fold(String::new(), |lines, text| lines + text.trim_end() + "\n"))
+}
+
+/// The image of a VM, where it has one that is there.
+fn image(daemon: &Daemon, vm: &Vm) -> Option<Arc<Image>> {
+    let directory = daemon.directory();
+    vm.machine()
+        .and_then(|machine| directory.image(&machine.image))
+        .cloned()
 }
 
 fn ipxe(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
@@ -54,7 +95,9 @@ fn ipxe(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
 fn qemu(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
     let machine = machines::machine_of(vm)?;
     let image = machines::image_of(daemon, machine)?;
-    let argv = machines::argv(daemon, vm, machine, &image, &*daemon.network_of(vm)?)?;
+    let network = daemon.network_of(vm)?;
+    let seed = seed_device::of(daemon, vm, &image, &network)?;
+    let argv = machines::argv(daemon, vm, (machine, &image, seed.as_ref()), &network)?;
     Ok(shell(&argv))
 }
 

@@ -13,6 +13,7 @@ mod fixture;
 mod hosts;
 mod kea;
 mod known_hosts;
+mod records_of;
 mod reverse;
 mod zone;
 
@@ -23,6 +24,7 @@ pub use files::{WriteError, Written, write_atomically};
 pub use hosts::{hosts, hosts_of};
 pub use kea::kea_reservations;
 pub use known_hosts::known_hosts;
+pub use records_of::records_of;
 pub use reverse::{ReverseZone, reverse_zone, reverse_zones};
 pub use zone::zone;
 

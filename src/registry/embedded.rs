@@ -1,7 +1,7 @@
 //! The embedded store: one redb file, owned by one daemon. redb's types stop here.
 //!
 //! ```text
-//!   vms      name -> VmV1 as JSON             meta  "schema"   -> 2
+//!   vms      name -> VmV1 as JSON             meta  "schema"   -> 3
 //!   images   name -> ImageV1 as JSON                "revision" -> number of commits
 //!   leases   address -> LeaseV2 as JSON
 //!   records  network/owner -> RecordSetV2 as JSON
@@ -141,8 +141,8 @@ fn write(transaction: &WriteTransaction, expected: Revision, batch: &Batch) -> R
     }
     let next = Revision(expected.0 + 1);
     meta.insert("revision", next.0).map_err(storage)?;
-    // An earlier release's registry becomes one of this schema by its first change: every schema 1 record is one of
-    // schema 2, but not the other way round, so that the earlier release must refuse it from now on.
+    // An earlier release's registry becomes one of this schema by its first change: every record of schema 1 or 2 is
+    // one of schema 3, but not the other way round, so that the earlier release must refuse it from now on.
     meta.insert("schema", SCHEMA).map_err(storage)?;
     let mut vms = transaction.open_table(VMS).map_err(table)?;
     for name in &batch.removed_vms {

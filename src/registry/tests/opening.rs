@@ -127,12 +127,12 @@ fn tampered(table: &str, key: &str, value: &[u8]) -> (tempfile::TempDir, OpenErr
 
 #[test]
 fn a_newer_schema_is_refused_with_a_hint() {
-    let (_directory, error) = tampered("meta", "schema", &3_u64.to_le_bytes());
+    let (_directory, error) = tampered("meta", "schema", &4_u64.to_le_bytes());
     assert!(matches!(
         error,
         OpenError::Newer {
-            found: 3,
-            known: 2,
+            found: 4,
+            known: 3,
             ..
         }
     ));
@@ -145,7 +145,7 @@ fn a_newer_schema_is_refused_with_a_hint() {
 }
 
 #[tokio::test]
-async fn a_registry_of_schema_1_opens_and_becomes_one_of_schema_2_by_its_first_change() {
+async fn a_registry_of_schema_1_opens_and_becomes_one_of_ours_by_its_first_change() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("registry.redb");
     let registry = opened(&path, vec![lab()]);
@@ -175,7 +175,7 @@ async fn a_registry_of_schema_1_opens_and_becomes_one_of_schema_2_by_its_first_c
         .unwrap()
         .unwrap()
         .value();
-    assert_eq!(schema, 2);
+    assert_eq!(schema, 3);
 }
 
 #[test]

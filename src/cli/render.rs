@@ -15,6 +15,9 @@ pub(super) struct Args {
     /// Which view of it
     #[arg(long = "as", value_enum, value_name = "VIEW")]
     view: View,
+    /// Show private host keys and password hashes as they are served
+    #[arg(long)]
+    show_secrets: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -47,6 +50,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
     let text = context.text(&Request::Render {
         names: args.names,
         view: args.view.into(),
+        secrets: args.show_secrets,
     })?;
     terminal.answer(&text)
 }

@@ -30,6 +30,7 @@ mod records;
 mod recover;
 mod register;
 mod render;
+mod ring;
 mod rungs;
 mod selection;
 mod services;

@@ -8,7 +8,12 @@ use crate::model::Vm;
 use crate::{dhcp, export, seed};
 
 /// One view of VMs as text, one after the other; of several, each under its name (a hosts line has the name in it).
-pub(super) fn render(daemon: &Daemon, names: &[String], view: View) -> Result<String, Refusal> {
+pub(super) fn render(
+    daemon: &Daemon,
+    names: &[String],
+    view: View,
+    secrets: bool,
+) -> Result<String, Refusal> {
     let vms = selection::vms(&daemon.directory(), names)?;
     let headed = vms.len() > 1 && view != View::Hosts;
     let text = |vm: &Arc<Vm>| {
@@ -17,14 +22,14 @@ pub(super) fn render(daemon: &Daemon, names: &[String], view: View) -> Result<St
         } else {
             String::new()
         };
-        one(daemon, vm, view).map(|text| head + &text)
+        one(daemon, vm, view, secrets).map(|text| head + &text)
     };
     vms.iter().map(text).collect()
 }
 
-fn one(daemon: &Daemon, vm: &Vm, view: View) -> Result<String, Refusal> {
+fn one(daemon: &Daemon, vm: &Arc<Vm>, view: View, secrets: bool) -> Result<String, Refusal> {
     match view {
-        View::Nocloud => nocloud(daemon, vm),
+        View::Nocloud => nocloud(daemon, vm, secrets),
         View::Dhcp => Ok(dhcp::render(&*daemon.network_of(vm)?, vm)),
         View::Hosts => Ok(export::hosts_of(&daemon.directory(), vm)),
         View::Ipxe => ipxe(daemon, vm),
@@ -32,11 +37,16 @@ fn one(daemon: &Daemon, vm: &Vm, view: View) -> Result<String, Refusal> {
     }
 }
 
-fn nocloud(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+fn nocloud(daemon: &Daemon, vm: &Arc<Vm>, secrets: bool) -> Result<String, Refusal> {
     let directory = daemon.directory();
     let image = vm.machine().and_then(|machine| directory.image(&machine.image));
-    let network = daemon.network_of(vm)?;
-    let seed = seed::documents(&daemon.templates, vm, &network, image.map(|image| &**image))?;
+    let (served, network) = (directory.served(vm), daemon.network_of(vm)?);
+    let documents = if secrets {
+        seed::documents
+    } else {
+        seed::concealed_documents
+    };
+    let seed = documents(&daemon.templates, &served, &network, image.map(|image| &**image))?;
     Ok(seed.render_text())
 }
 

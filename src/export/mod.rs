@@ -1,4 +1,4 @@
-//! The registry in other programs' file formats: hosts(5), OpenSSH's `known_hosts`, zone files, and what dnsmasq and Kea
+//! The registry in other programs' file formats: hosts(5), OpenSSH's `known_hosts` and `ssh_config`, zone files, and what dnsmasq and Kea
 //! read. Pure: each writes to what it is given, line by line; `files.rs` makes files of that.
 
 use std::io::{self, Write};
@@ -14,6 +14,7 @@ mod hosts;
 mod kea;
 mod known_hosts;
 mod reverse;
+mod ssh_config;
 mod zone;
 
 pub use block::Markers;
@@ -24,6 +25,7 @@ pub use hosts::{hosts, hosts_of};
 pub use kea::kea_reservations;
 pub use known_hosts::known_hosts;
 pub use reverse::{ReverseZone, reverse_zone, reverse_zones};
+pub use ssh_config::ssh_config;
 pub use zone::zone;
 
 /// What one of these writes, as one text, for a command's answer.

@@ -78,6 +78,7 @@ pub fn answer(directory: &Directory, templates: &Templates, caller: &Caller, req
         Ok(vm) => vm,
         Err(stranger) => return to_stranger(stranger),
     };
+    let vm = &directory.served(vm);
     match request.segments().as_slice() {
         [] => read_only(request, || listing("nocloud/\n")),
         ["nocloud"] => read_only(request, || {

@@ -53,8 +53,14 @@ pub fn mac(name: &VmName, attempt: u32) -> MacAddress {
 
 /// The SMBIOS UUID of a name: version 8 (RFC 9562 §5.8), 122 bits of its hash.
 pub fn uuid(name: &VmName) -> Uuid {
+    renewed_uuid(name, 0)
+}
+
+/// The SMBIOS UUID of a name whose identity was given up that many times for a new one. The host key that is made for a VM
+/// follows it ([`super::HostKey::derive`]).
+pub fn renewed_uuid(name: &VmName, renewals: u32) -> Uuid {
     let mut bytes = [0; 16];
-    bytes.copy_from_slice(hash("uuid", name, 0).split_at(16).0);
+    bytes.copy_from_slice(hash("uuid", name, renewals).split_at(16).0);
     Uuid::new_v8(bytes)
 }
 
@@ -104,6 +110,10 @@ mod tests {
         assert_eq!(mac::text(super::mac(&web1, 0)), "52:54:ce:9b:49:d4");
         assert_eq!(uuid(&web1).to_string(), "7573fe52-e13e-82a6-a9ae-40fb6a351c25");
         assert_eq!(tap(&web1, 0).as_str(), "tap-web1");
+        assert_eq!(
+            renewed_uuid(&web1, 1).to_string(),
+            "759db39b-665c-8516-bd1f-d8a037822e3e"
+        );
     }
 
     #[test]

@@ -16,11 +16,13 @@ use crate::model::image::{Boot, DiskFormat};
 use crate::model::{Bytes, Custom, FirstBoot, Hosting, Image, Machine, Phase, SshKeys, Timestamp, Vm, mac};
 
 mod network;
+mod site;
 
 pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};
+pub(super) use site::{HexV3, IdentityV3, RingKeyV3, SITE_SECRET};
 
 /// The schema that these forms are; stored beside them.
-pub(super) const SCHEMA: u64 = 2;
+pub(super) const SCHEMA: u64 = 3;
 
 /// Why a stored document is not a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

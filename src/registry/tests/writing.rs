@@ -107,7 +107,7 @@ async fn a_dump_is_one_json_line_a_record_in_the_order_of_names() {
         .collect();
     assert_eq!(
         lines[0],
-        serde_json::json!({"seedbed": {"schema": 2, "revision": 2}})
+        serde_json::json!({"seedbed": {"schema": 3, "revision": 2}})
     );
     assert_eq!(lines[1]["image"]["name"], "base");
     assert_eq!(

@@ -169,6 +169,10 @@ def one(programs, service, kind, hosts, this):
         command, environment = kind.command(hosts, lab.directory), kind.environment(lab.directory)
         server = lab.start(hosts.csv, service, command, environment)
         figures = {"dhcp": measure.dhcp, "dns": measure.dns}[service](lab, server, hosts, this)
+        if this.perfdhcp and "load" in figures:
+            with kind.relayed(lab, hosts) as (where, address):
+                guess = figures["load"]["per_second"]
+                figures["perfdhcp"] = measure.perfdhcp(where, address, hosts, guess)
         server.stop()
     if this.strict:
         measure.check(service, kind.name, hosts, figures)

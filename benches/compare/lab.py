@@ -16,6 +16,8 @@ CLIENT = "10.64.0.2"
 PREFIX = 12
 NETWORK = "10.64.0.0"
 NETMASK = "255.240.0.0"
+# The server's own address where the guests' network is one behind a relay.
+BEYOND = "10.80.0.1"
 
 # No server is to spend its time on a log; those that insist on syslog find nobody there.
 QUIET = 'log=$(readlink -f /dev/log) && [ -S "$log" ] && mount --bind /dev/null "$log"; exec "$@"'
@@ -74,6 +76,14 @@ class Lab:
         run(*inside, "link", "set", "port0", "master", BRIDGE, "up")
         run("ip", "-n", self.guests, "addr", "add", f"{CLIENT}/{PREFIX}", "dev", GUESTS)
         run("ip", "-n", self.guests, "link", "set", GUESTS, "up")
+
+    def put_behind_relay(self):
+        """The bridge has another network's address, and the guests' network is reached through CLIENT, its relay."""
+        inside = ("ip", "-n", self.server)
+        run(*inside, "addr", "flush", "dev", BRIDGE)
+        run(*inside, "addr", "add", f"{BEYOND}/{PREFIX}", "dev", BRIDGE)
+        run(*inside, "route", "add", f"{NETWORK}/{PREFIX}", "dev", BRIDGE)
+        run("ip", "-n", self.guests, "route", "add", BEYOND, "dev", GUESTS)
 
     def _remove(self):
         for keeper in self._keepers:

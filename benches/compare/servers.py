@@ -1,5 +1,6 @@
 """What every server under measurement has in common, and Seedbed and the canned responders themselves."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ import time
 from pathlib import Path
 
 from hosts import DOMAIN
-from lab import BRIDGE, GATEWAY, PREFIX, Failed, Lab, run
+from lab import BEYOND, BRIDGE, CLIENT, GATEWAY, PREFIX, Failed, Lab, run
 
 
 class Server:
@@ -31,6 +32,11 @@ class Server:
 
     def version(self):
         raise NotImplementedError
+
+    @contextlib.contextmanager
+    def relayed(self, lab, hosts):
+        """Where a relay finds this server: the lab, and the server's address in it. Most take a guest for one."""
+        yield lab, GATEWAY
 
 
 def unconfined(name, directory):
@@ -64,14 +70,27 @@ class CannedDns(Canned):
         return [self.programs.measure, "--hosts", hosts.csv, "canned-dns", "--bridge", BRIDGE, "--domain", DOMAIN]
 
 
+def network(name, subnet, domain):
+    """A network of Seedbed's configuration."""
+    return f"- name: {name}\n  bridge: {BRIDGE}\n  subnet: {subnet}/{PREFIX}\n  domain: {domain}\n  nat: false\n"
+
+
+HERE = network("lab", GATEWAY, DOMAIN)
+BEHIND_RELAY = (
+    network("here", BEYOND, "here")
+    + network("lab", GATEWAY, DOMAIN)
+    + f"  dhcp:\n    relay:\n      server: {BEYOND}\n      agents: [{CLIENT}]\n"
+)
+
+
 class Seedbed(Server):
     """The real daemon, all services, its registry filled by `seedbed import`."""
 
     name = "seedbed"
     setup = (
         "`seedbed serve`, the release build with all its services (DHCP, DNS, metadata, exports) and default logging; "
-        "registered by `seedbed import --from csv`; `nat: false`. It believes no relay inside the bridge's own network, which "
-        "is what `perfdhcp` plays."
+        "registered by `seedbed import --from csv`; `nat: false`. It believes no relay inside the bridge's own network: for "
+        "`perfdhcp` the hosts' network is one behind a relay (`dhcp.relay`)."
     )
 
     def _registry(self, hosts):
@@ -83,20 +102,35 @@ class Seedbed(Server):
         for old in hosts.directory.glob(f"registry-{hosts.count}-*"):
             shutil.rmtree(old)
         with Lab(self.programs.measure) as lab:
-            environment = {**os.environ, **self.environment(lab.directory)}
-            self._configure(lab.directory)
-            inside = ["ip", "netns", "exec", lab.server, str(program)]
-            with open(lab.directory / "import.log", "wb") as log:
-                quiet = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-                daemon = subprocess.Popen([*inside, "serve"], env=environment, **quiet)
-            try:
-                self._wait(inside, environment, daemon, lab.directory / "import.log")
-                run(*inside, "import", "--from", "csv", str(hosts.csv), env=environment)
-            finally:
-                daemon.terminate()
-                daemon.wait(timeout=30)
+            self._configure(lab.directory, HERE)
+            with self._serving(lab, hosts):
+                pass
             shutil.copytree(lab.directory / "state", kept)
         return kept
+
+    @contextlib.contextmanager
+    def _serving(self, lab, hosts):
+        """The daemon, with these hosts registered."""
+        environment = {**os.environ, **self.environment(lab.directory)}
+        inside = ["ip", "netns", "exec", lab.server, str(self.programs.seedbed)]
+        with open(lab.directory / "import.log", "wb") as log:
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            daemon = subprocess.Popen([*inside, "serve"], env=environment, **quiet)
+        try:
+            self._wait(inside, environment, daemon, lab.directory / "import.log")
+            run(*inside, "import", "--from", "csv", str(hosts.csv), env=environment)
+            yield
+        finally:
+            daemon.terminate()
+            daemon.wait(timeout=30)
+
+    @contextlib.contextmanager
+    def relayed(self, lab, hosts):
+        with Lab(self.programs.measure) as beyond:
+            beyond.put_behind_relay()
+            self._configure(beyond.directory, BEHIND_RELAY)
+            with self._serving(beyond, hosts):
+                yield beyond, BEYOND
 
     @staticmethod
     def _wait(inside, environment, daemon, log):
@@ -108,17 +142,13 @@ class Seedbed(Server):
         raise Failed(f"seedbed serve did not start:\n{log.read_text()[-3000:]}")
 
     @staticmethod
-    def _configure(directory):
+    def _configure(directory, networks):
         (directory / "config.yaml").write_text(
-            f"state_dir: {directory}/state\n"
-            f"run_dir: {directory}/run\n"
-            "accel: tcg\n"
-            "networks:\n"
-            f"  - name: lab\n    bridge: {BRIDGE}\n    subnet: {GATEWAY}/{PREFIX}\n    domain: {DOMAIN}\n    nat: false\n"
+            f"state_dir: {directory}/state\nrun_dir: {directory}/run\naccel: tcg\nnetworks:\n{networks}"
         )
 
     def prepare(self, hosts, directory):
-        self._configure(directory)
+        self._configure(directory, HERE)
         shutil.copytree(self._registry(hosts), directory / "state")
 
     def command(self, hosts, directory):

@@ -13,6 +13,11 @@ use crate::control::Request;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  seedbed adopt 52:54:00:aa:bb:cc nas\n  \
     seedbed adopt 52:54:00:aa:bb:cc nas --ip 10.77.0.20 --alias files")]
+#[command(
+    mut_arg("mac", |mac| mac.hide(true)),
+    mut_arg("ip", |ip| ip.help("The address; when not given, that of its lease, else one from the pool")),
+    mut_arg("network", |network| network.help("The network; when not given, the one it was seen on"))
+)]
 pub(super) struct Args {
     /// The hardware address, as `seedbed discovered` or `seedbed leases` shows it
     #[arg(value_name = "MAC")]

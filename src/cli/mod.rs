@@ -50,6 +50,9 @@ pub mod terminal;
 mod version;
 mod wait;
 
+#[cfg(fuzzing)]
+pub use roster::fuzzing;
+
 use crate::config::paths;
 use context::Context;
 use failure::{EXIT_CODES, Failure};

@@ -9,6 +9,8 @@ use crate::model::{Subnet, VmName, mac};
 
 pub(super) mod csv;
 pub(super) mod dnsmasq;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub(super) mod hosts;
 pub(super) mod libvirt;
 #[cfg(test)]

@@ -28,14 +28,20 @@ pub(super) async fn keep(
     written: watch::Sender<Revision>,
     stop: CancellationToken,
 ) {
+    let mut version = None;
     loop {
         changed.mark_unchanged();
         let snapshot = directory.load_full();
-        let revision = snapshot.revision();
+        let (revision, names) = (snapshot.revision(), snapshot.names_revision());
         let target = places.clone();
-        let result = tokio::task::spawn_blocking(move || write(&target, &snapshot)).await;
+        let result = if version == Some(names) {
+            Ok(Ok(()))
+        } else {
+            tokio::task::spawn_blocking(move || write(&target, &snapshot)).await
+        };
         let wait = match result {
             Ok(Ok(())) => {
+                version = Some(names);
                 written.send_replace(revision);
                 None
             }
@@ -87,7 +93,7 @@ pub(super) async fn keep_networks(
     mut changed: watch::Receiver<Revision>,
     stop: CancellationToken,
 ) {
-    let mut rest = TOGETHER;
+    let (mut rest, mut version) = (TOGETHER, None);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -95,11 +101,16 @@ pub(super) async fn keep_networks(
         }
         changed.mark_unchanged();
         let (snapshot, target) = (directory.load_full(), places.clone());
+        let names = snapshot.names_revision();
         let began = tokio::time::Instant::now();
-        let result = tokio::task::spawn_blocking(move || write_networks(&target, &snapshot)).await;
+        let result = if version == Some(names) {
+            Ok(Ok(()))
+        } else {
+            tokio::task::spawn_blocking(move || write_networks(&target, &snapshot)).await
+        };
         rest = TOGETHER.max(began.elapsed() * REST);
         match result {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => version = Some(names),
             Ok(Err(error)) => {
                 tracing::error!("could not write the generated files of the networks: {error}.");
                 continue;

@@ -85,7 +85,7 @@ pub(super) async fn keep(daemon: Arc<Daemon>, stop: CancellationToken) {
     let mut changed = daemon.registry.watch();
     let mut gone = None;
     loop {
-        changed.mark_unchanged();
+        let names = daemon.directory().names_revision();
         let began = tokio::time::Instant::now();
         let way = Way::of(daemon.config.host_names);
         if gone != Some(way) {
@@ -94,9 +94,16 @@ pub(super) async fn keep(daemon: Arc<Daemon>, stop: CancellationToken) {
         }
         go(&daemon, way).await;
         let rest = TOGETHER.max(began.elapsed() * REST);
+        let renamed = async {
+            drop(
+                changed
+                    .wait_for(|_| daemon.directory().names_revision() != names)
+                    .await,
+            );
+        };
         let next = async {
             tokio::select! {
-                _ = changed.changed(), if way == Way::Hosts => {}
+                () = renamed, if way == Way::Hosts => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             tokio::time::sleep(rest).await;

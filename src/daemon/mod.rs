@@ -10,6 +10,7 @@
 //! [`run`] reads like the life of the process: check, open, bind, answer, recover, serve, drain.
 
 mod adopt;
+mod crowd;
 mod custom;
 mod discovered;
 mod exports;
@@ -24,8 +25,11 @@ mod launch;
 mod lending;
 mod machines;
 mod memory;
+#[cfg(test)]
+mod names_tests;
 mod networks;
 mod observe;
+mod quiet;
 mod records;
 mod recover;
 mod register;
@@ -59,6 +63,7 @@ use crate::seed::Templates;
 use discovered::Discovered;
 use guard::Guard;
 use hostnames::Naming;
+use quiet::Quiet;
 use status::Status;
 
 /// How long the services may take to finish what they are answering when the daemon is told to stop.
@@ -84,6 +89,8 @@ pub struct Daemon {
     /// One lock per VM: two requests never start, stop or delete the same VM at once.
     locks: Mutex<HashMap<VmName, Arc<tokio::sync::Mutex<()>>>>,
     rungs_changed: rungs::Changed,
+    /// Whose vain questions for a network boot the log was told of lately.
+    boot_refusals: Quiet,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
 }
@@ -120,6 +127,7 @@ impl Daemon {
     fn forget(&self, vm: &VmName) {
         self.status.forget(vm);
         rungs::forget(self, vm);
+        self.boot_refusals.forget(vm);
     }
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::crowd::Crowd;
 use super::{Daemon, rungs};
 use crate::model::{BootStep, Event, EventKind, FirstBoot, SshKey, Vm, VmState};
 use crate::registry::Change;
@@ -17,26 +18,59 @@ use crate::registry::Change;
 const KNOCK_EVERY: Duration = Duration::from_secs(1);
 const KNOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How many events are taken at once.
+const AT_ONCE: usize = 1_024;
+/// How long events gather before they are taken: to be woken for each costs as much as half an answer, and a rung that is
+/// shown so much later is no harm.
+const GATHER: Duration = Duration::from_millis(5);
+/// How long those that the log has counted may wait to be told of.
+const COUNTED: Duration = Duration::from_secs(1);
+
 /// Takes events in until the services are gone.
 pub(super) async fn events(daemon: Arc<Daemon>, mut events: mpsc::Receiver<Event>) {
-    while let Some(event) = events.recv().await {
-        take(&daemon, event).await;
+    let (mut crowd, mut taken) = (Crowd::default(), Vec::new());
+    loop {
+        let receiving = events.recv_many(&mut taken, AT_ONCE);
+        let received = if crowd.has_more() {
+            tokio::time::timeout(COUNTED, receiving).await
+        } else {
+            Ok(receiving.await)
+        };
+        if received == Ok(0) {
+            return;
+        }
+        for event in taken.drain(..) {
+            if let Some((vm, step)) = take(&daemon, event).await
+                && crowd.names(step, daemon.clock.now())
+            {
+                tell(&vm, step);
+            }
+        }
+        tokio::time::sleep(GATHER).await;
+        if let Some(more) = crowd.more(daemon.clock.now()) {
+            tracing::info!("{more}.");
+        }
     }
 }
 
-async fn take(daemon: &Daemon, event: Event) {
+fn tell(vm: &Vm, step: BootStep) {
+    tracing::info!(vm = %vm.name, %step, "{} reached {step}.", vm.name);
+}
+
+/// Takes an event in, and returns the rung when its VM has reached a new one.
+async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
     let Some(vm) = daemon.directory().vm(&event.vm).cloned() else {
-        return;
+        return None;
     };
     // DHCP knows a guest by its MAC alone: who speaks as a VM of ours that does not run is somebody else.
     if vm.machine().is_some() && !daemon.status.seen(&vm).is_up() {
-        return;
+        return None;
     }
     match &event.kind {
         EventKind::BootFetched { part } => {
             tracing::info!(vm = %vm.name, part, "{} fetches the {part} of its network boot.", vm.name);
         }
-        EventKind::BootRefused { why } => {
+        EventKind::BootRefused { why } if daemon.boot_refusals.is_news(&vm.name, daemon.clock.now()) => {
             tracing::warn!(vm = %vm.name, "{} asked for a network boot: {why}.", vm.name);
         }
         _ => {}
@@ -49,10 +83,9 @@ async fn take(daemon: &Daemon, event: Event) {
         remember_first_boot(daemon, &vm, host_keys).await;
     }
     let known = vm.first_boot.is_some();
-    if let Some(progress) = daemon.status.observe(&event, known, daemon.clock.now()) {
-        rungs::keep(daemon, &vm, progress.step);
-        tracing::info!(vm = %vm.name, step = %progress.step, "{} reached {}.", vm.name, progress.step);
-    }
+    let step = daemon.status.observe(&event, known, daemon.clock.now())?.step;
+    rungs::keep(daemon, &vm, step);
+    Some((vm, step))
 }
 
 async fn remember_first_boot(daemon: &Daemon, vm: &Vm, host_keys: &[SshKey]) {
@@ -100,14 +133,13 @@ async fn knock_once(daemon: &Arc<Daemon>) {
         let (daemon, vm) = (Arc::clone(daemon), Arc::clone(vm));
         tries.spawn(async move {
             if answers(&vm).await {
-                take(
-                    &daemon,
-                    Event {
-                        vm: vm.name.clone(),
-                        kind: EventKind::SshAnswered,
-                    },
-                )
-                .await;
+                let event = Event {
+                    vm: vm.name.clone(),
+                    kind: EventKind::SshAnswered,
+                };
+                if let Some((vm, step)) = take(&daemon, event).await {
+                    tell(&vm, step);
+                }
             }
         });
     }

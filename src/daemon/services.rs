@@ -14,6 +14,7 @@ use super::Daemon;
 use super::discovered::Discovered;
 use super::guard::Guard;
 use super::hostnames::Naming;
+use super::quiet::Quiet;
 use super::rungs;
 use super::status::Status;
 use crate::config::{AccelChoice, Config};
@@ -235,6 +236,7 @@ pub(super) fn daemon(
         locks: std::sync::Mutex::default(),
         registry,
         rungs_changed: rungs::Changed::default(),
+        boot_refusals: Quiet::default(),
         starting: Semaphore::new(parallel),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,

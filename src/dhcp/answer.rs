@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::message::{Asking, Kind, ReplyKind, Request};
 use super::netboot::Boot;
 use super::offers::Offers;
-use super::options::{Content, Reply};
+use super::options::{self, Content, Reply};
 use super::outcome::{Destination, Outcome, Reason, Seen, Verdict};
 use super::relay::Arrival;
 use super::{pool, proxy};
@@ -91,6 +91,13 @@ impl<'a> Case<'a> {
             vm: None,
             request: self.request,
             boot: None,
+        }
+    }
+
+    /// An address for as long as the network lends one.
+    pub(super) fn whole_lease(&self) -> Content {
+        Content::Lease {
+            seconds: options::seconds(self.network.dhcp.lease),
         }
     }
 
@@ -291,7 +298,7 @@ impl<'a> Reserved<'a> {
         Reply {
             vm: Some(self.vm),
             boot: Boot::of(self.case.network, self.vm, self.case.request, false),
-            ..self.case.reply(kind, Content::Lease)
+            ..self.case.reply(kind, self.case.whole_lease())
         }
     }
 

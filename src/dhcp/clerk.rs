@@ -75,9 +75,12 @@ pub(super) async fn work(
         }
         let now = directory.load();
         for (lease, (way, packet)) in replies {
-            // Another client, or a VM, may have been first.
-            let lent = now.leases().of(&lease.network, lease.mac);
-            if lent.is_some_and(|lent| lent.address == lease.address) {
+            // Another client, or a VM, may have been first; or this one has asked for another since, or given it back.
+            if now
+                .leases()
+                .of(&lease.network, lease.mac)
+                .is_some_and(|lent| **lent == lease)
+            {
                 send(&way, &packet);
             } else {
                 debug!(mac = mac::text(lease.mac), ip = %lease.address, "DHCP: {} was taken meanwhile", lease.address);

@@ -33,8 +33,11 @@ pub struct Reply<'a> {
 /// What a reply tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// An address, for a time, and everything else.
-    Lease,
+    /// An address, and everything else.
+    Lease {
+        /// For how long; [`u32::MAX`] for ever.
+        seconds: u32,
+    },
     /// Everything but an address.
     Parameters,
     /// Why not.
@@ -76,11 +79,10 @@ impl<'a> Reply<'a> {
         let mut put = |code, value| visit(DhcpOption { code, value });
         // Clients ignore a reply without the server's identifier, a NAK too.
         put(54, Value::Address(self.network.dhcp_server()));
-        let lease = self.content == Content::Lease;
-        if lease {
-            put(51, Value::Seconds(seconds(self.network.dhcp.lease)));
+        if let Content::Lease { seconds } = self.content {
+            put(51, Value::Seconds(seconds));
         }
-        if matches!(self.content, Content::Lease | Content::Parameters) {
+        if matches!(self.content, Content::Lease { .. } | Content::Parameters) {
             put(1, Value::Address(self.network.subnet.netmask()));
         }
         // RFC 6842 §3: "If the 'client identifier' option is present in a message received from a DHCP client, the
@@ -96,7 +98,7 @@ impl<'a> Reply<'a> {
                     netboot::proxied(boot, self.request, visit);
                 }
             }
-            Content::Lease | Content::Parameters => self.parameters(visit),
+            Content::Lease { .. } | Content::Parameters => self.parameters(visit),
         }
     }
 
@@ -172,9 +174,9 @@ impl<'a> Reply<'a> {
     /// `duration_of_lease`)."
     fn standard(&self, code: u8) -> Option<Value<'a>> {
         let (network, subnet) = (self.network, self.network.subnet);
-        let renewal = |eighths| {
-            (self.content == Content::Lease)
-                .then(|| Value::Seconds(part(seconds(network.dhcp.lease), eighths)))
+        let renewal = |eighths| match self.content {
+            Content::Lease { seconds } => Some(Value::Seconds(part(seconds, eighths))),
+            Content::Parameters | Content::Refusal(_) | Content::Boot => None,
         };
         match code {
             3 => Some(Value::Address(subnet.gateway())),
@@ -218,7 +220,7 @@ fn list<T>(items: &[T]) -> Option<&[T]> {
 }
 
 /// RFC 2131 §3.3 takes 0xffffffff for "infinity"; a longer lease than fits is that too.
-fn seconds(span: Duration) -> u32 {
+pub(super) fn seconds(span: Duration) -> u32 {
     u32::try_from(span.as_secs()).unwrap_or(u32::MAX)
 }
 

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::Case;
 use super::message::{Asking, Kind, ReplyKind};
 use super::offers::Offers;
-use super::options::{Content, Reply};
+use super::options::{self, Content, Reply};
 use super::outcome::{Outcome, Reason, Verdict, printable};
 use crate::model::{Lease, LeaseState, Timestamp};
 
@@ -17,6 +18,10 @@ const DECLINED: u64 = 3600;
 const TRIES: u32 = 1 << 16;
 /// How many leases that have run out one search keeps for the clients that come next.
 const KEPT: usize = 64;
+/// How long a search that found nothing keeps strangers from a NAK, in seconds: as long as a client takes to ask again.
+const BARREN: u64 = 10;
+/// Until this part of a lease has passed, who asks again is told the rest of it, and nothing is written.
+const FRESH: u64 = 16;
 
 /// Answers a client of the pool.
 pub(super) fn answer<'a>(case: Case<'a>, offers: &mut Offers) -> Outcome<'a> {
@@ -48,7 +53,7 @@ impl<'a> Lending<'a, '_> {
         self.offers.make(self.case.request.mac, address, self.case.now);
         let reply = Reply {
             yiaddr: address,
-            ..self.case.reply(ReplyKind::Offer, Content::Lease)
+            ..self.case.reply(ReplyKind::Offer, self.case.whole_lease())
         };
         Outcome::sent(reply, self.case.to_new_client(address), Verdict::Offered)
     }
@@ -89,7 +94,16 @@ impl<'a> Lending<'a, '_> {
 
     /// The next address that nobody has or had: from the last one down, as reservations are taken from the first one up.
     fn unused(&mut self) -> Option<Ipv4Addr> {
-        let network = self.case.network;
+        let (network, taken) = (self.case.network, self.taken());
+        // To look at all addresses of a large pool costs as much as ten thousand answers.
+        if self
+            .offers
+            .search(&network.name)
+            .used_up
+            .is_some_and(|then| then <= taken)
+        {
+            return None;
+        }
         let (first, last) = (network.dhcp.dynamic.first(), network.dhcp.dynamic.last());
         let size = last.to_bits().saturating_sub(first.to_bits()).saturating_add(1);
         let mut at = self.offers.search(&network.name).at;
@@ -99,8 +113,15 @@ impl<'a> Lending<'a, '_> {
             at = Some(next);
             self.is_unused(next).then_some(next)
         });
-        self.offers.search(&network.name).at = at;
+        let search = self.offers.search(&network.name);
+        search.at = at;
+        search.used_up = found.is_none().then_some(taken);
         found
+    }
+
+    /// How many addresses have an owner or had one: one that was never lent can be had again only when there are fewer.
+    fn taken(&self) -> usize {
+        self.case.directory.leases().iter().len() + self.case.directory.vm_count()
     }
 
     /// The address whose lease ran out first, and only when there is none, the one that was declined first.
@@ -238,7 +259,9 @@ impl<'a> Lending<'a, '_> {
     /// Whether a client that chose no server may be refused: never beside other servers, and never when the DISCOVER that
     /// follows would get nothing.
     fn may_refuse(&mut self) -> bool {
-        let is_exhausted = self.offers.search(&self.case.network.name).barren.is_some();
+        let now = self.case.now;
+        let barren = self.offers.search(&self.case.network.name).barren;
+        let is_exhausted = barren.is_some_and(|since| now.0.abs_diff(since.0) < BARREN);
         self.case.is_authoritative() && !(is_exhausted && self.held().is_none())
     }
 
@@ -248,29 +271,41 @@ impl<'a> Lending<'a, '_> {
     }
 
     /// `ciaddr` is the address the client uses already, or zero.
+    ///
+    /// What is told is never more than what is written. A client that asks again and again is told the rest of the lease that
+    /// it has; each time for the whole of one would be a write to the disk, at the word of a stranger.
     fn acknowledge(&mut self, address: Ipv4Addr, ciaddr: Ipv4Addr) -> Outcome<'a> {
+        let rest = self.rest_of_fresh(address);
+        let content = rest.map_or_else(|| self.case.whole_lease(), |seconds| Content::Lease { seconds });
         let reply = Reply {
             ciaddr,
             yiaddr: address,
-            ..self.case.reply(ReplyKind::Ack, Content::Lease)
+            ..self.case.reply(ReplyKind::Ack, content)
         };
         let to = if ciaddr.is_unspecified() {
             self.case.to_new_client(address)
         } else {
             self.case.to_address(ciaddr)
         };
-        let expires = self
-            .case
-            .now
-            .0
-            .saturating_add(self.case.network.dhcp.lease.as_secs());
-        let lease = self.lease(address, LeaseState::Bound, expires);
+        let whole = self.case.network.dhcp.lease.as_secs();
+        let expires = self.case.now.0.saturating_add(whole);
         self.offers.forget(self.case.request.mac);
         Outcome {
-            // A request that came twice in one second is written once.
-            lend: Some(lease).filter(|lease| self.held() != Some(lease)),
+            lend: rest
+                .is_none()
+                .then(|| self.lease(address, LeaseState::Bound, expires)),
             ..Outcome::sent(reply, to, Verdict::Acknowledged)
         }
+    }
+
+    /// How many seconds the client's lease of the address still lasts, when that is nearly all of it. One that an operator
+    /// has made shorter since is not fresh.
+    fn rest_of_fresh(&self, address: Ipv4Addr) -> Option<u32> {
+        let held = self.held().filter(|lease| lease.address == address)?;
+        let whole = self.case.network.dhcp.lease.as_secs();
+        let rest = held.expires.0.checked_sub(self.case.now.0)?;
+        let is_fresh = (whole - whole / FRESH..=whole).contains(&rest) && rest > 0;
+        is_fresh.then(|| options::seconds(Duration::from_secs(rest)))
     }
 
     fn lease(&self, address: Ipv4Addr, state: LeaseState, expires: u64) -> Lease {

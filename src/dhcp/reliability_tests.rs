@@ -83,15 +83,10 @@ fn d05_padding_no_end_and_garbage_after_the_end_are_accepted_and_cost_nothing() 
     ] {
         assert_eq!(heard(&raw(options)), Some(2), "{what}");
     }
+    // The fastest of many: other tests run at the same time.
     let (mut server, packet) = (Server::of(network()), raw(&padded));
-    #[expect(clippy::disallowed_methods, reason = "a test's own stopwatch")]
-    let started = std::time::Instant::now();
-    for _ in 0..1_000 {
-        assert!(server.receive(&packet).unwrap().reply.is_some());
-    }
-    // 100 us is for a release build; this one may be a debug build that also decodes every reply.
-    let each = started.elapsed() / 1_000;
-    assert!(each.as_micros() < 2_000, "{each:?}");
+    let fastest = (0..500).map(|_| server.time_of(&packet)).min().unwrap();
+    assert!(fastest.as_micros() < 100, "{fastest:?}");
 }
 
 #[test]
@@ -353,4 +348,39 @@ fn d19_odd_header_fields_come_back_or_do_not_matter_and_each_client_gets_its_own
         };
         assert_eq!(answer.response.to, Some(to));
     }
+}
+
+/// A million packets of a million strangers.
+fn million(mut server: Server) -> Server {
+    let mut packet = discover().bytes();
+    for number in 0..1_000_000_u32 {
+        packet[30..34].copy_from_slice(&number.to_be_bytes());
+        packet[28..30].copy_from_slice(&[2, 0x77]);
+        server.answer(&packet).unwrap();
+    }
+    server
+}
+
+#[test]
+fn d22_a_million_strangers_leave_nothing_behind_where_they_are_ignored() {
+    let mut server = million(Server::of(network()));
+    assert_eq!(server.offers.size(), 0);
+    assert_eq!(server.ask(discover()).reply().yiaddr, web1().address);
+}
+
+#[test]
+fn d22_a_million_strangers_are_told_of_and_not_kept_where_they_are_discovered() {
+    let mut watching = network();
+    watching.dhcp.unregistered = crate::model::dhcp::Unregistered::Discover;
+    let mut server = million(Server::of(watching));
+    assert_eq!(server.offers.size(), 0);
+    assert_eq!(server.ask(discover()).reply().yiaddr, web1().address);
+}
+
+#[test]
+fn d22_a_million_strangers_fill_a_pool_and_no_more() {
+    let mut server = million(Server::of(lending()));
+    // The 20 addresses that there are, each offered to one of them.
+    assert_eq!(server.offers.size(), 2 * 20 + 20);
+    assert_eq!(server.ask(discover()).reply().yiaddr, web1().address);
 }

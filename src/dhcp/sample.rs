@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::wire::tests::{Decoded, decode};
 use super::{Arrival, Destination, Malformed, Offers, Response, Scope, respond};
@@ -137,7 +138,8 @@ impl Server {
         self
     }
 
-    pub(super) fn receive(&mut self, payload: &[u8]) -> Result<Answer, Malformed> {
+    /// As [`Self::receive`], without a look at the reply.
+    pub(super) fn answer(&mut self, payload: &[u8]) -> Result<Response, Malformed> {
         let scope = Scope {
             local: Some(&self.local),
             relayed: &self.relayed,
@@ -148,7 +150,21 @@ impl Server {
             source: self.source,
             port: self.port,
         };
-        let response = respond(&scope, &mut self.offers, &arrival, self.now, &mut self.out)?;
+        respond(&scope, &mut self.offers, &arrival, self.now, &mut self.out)
+    }
+
+    /// How long an answer takes.
+    #[expect(clippy::disallowed_methods, reason = "a test's own stopwatch")]
+    pub(super) fn time_of(&mut self, payload: &[u8]) -> Duration {
+        let started = Instant::now();
+        let answered = self.answer(payload);
+        let took = started.elapsed();
+        assert!(answered.is_ok_and(|response| response.to.is_some()));
+        took
+    }
+
+    pub(super) fn receive(&mut self, payload: &[u8]) -> Result<Answer, Malformed> {
+        let response = self.answer(payload)?;
         if let Some(lease) = &response.lend {
             self.directory.leases_mut().put(Arc::new(lease.clone()));
         }

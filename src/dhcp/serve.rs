@@ -183,6 +183,8 @@ struct Server {
     offers: Offers,
     /// Where a reply is written.
     reply: Vec<u8>,
+    /// What is told when the replies of a batch are on their way: whoever hears it takes the processor from them.
+    untold: Vec<Event>,
     count: Count,
 }
 
@@ -203,6 +205,7 @@ impl Server {
             outbox: Outbox::new(batch::MOST, LONGEST),
             offers: Offers::default(),
             reply: Vec::with_capacity(LONGEST),
+            untold: Vec::with_capacity(batch::MOST),
             count: Count::default(),
         }
     }
@@ -255,6 +258,7 @@ impl Server {
             }
         }
         self.flush();
+        self.tell();
     }
 
     /// Answers one packet. Parser and rules do not panic (property tests); should one ever, this packet alone is lost.
@@ -313,12 +317,7 @@ impl Server {
         if let Some(seen) = seen {
             self.hand_over(Errand::Seen(seen));
         }
-        if let Some(event) = event
-            && let Err(mpsc::error::TrySendError::Full(event)) = self.backing.events.try_send(event)
-        {
-            self.count.events_lost += 1;
-            debug!(vm = %event.vm, "the ladder is busy: a DHCP event was dropped");
-        }
+        self.untold.extend(event);
     }
 
     fn way(&self, to: Destination) -> Option<Way> {
@@ -356,6 +355,16 @@ impl Server {
             let unsent = self.outbox.clear().max(1);
             self.count.unsent += u64::try_from(unsent).unwrap_or_default();
             debug!(name = %self.interface.name, %error, unsent, "DHCP replies could not be sent; the clients will ask again");
+        }
+    }
+
+    /// Tells what VMs did in this batch.
+    fn tell(&mut self) {
+        for event in self.untold.drain(..) {
+            if let Err(mpsc::error::TrySendError::Full(event)) = self.backing.events.try_send(event) {
+                self.count.events_lost += 1;
+                debug!(vm = %event.vm, "the ladder is busy: a DHCP event was dropped");
+            }
         }
     }
 

@@ -15,7 +15,8 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hickory_proto::op::{Query, ResponseCode};
-use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::rr::{Name, Record, RecordType};
+use hickory_proto::serialize::binary::BinEncodable as _;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -41,8 +42,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const BELIEVED: Duration = Duration::from_secs(5);
 /// The most different questions that are asked at a time: each takes a few file descriptors.
 const MAX_QUESTIONS: usize = 256;
-/// The most answers that are kept for each server. One may have 64 KiB, most have 200 octets.
+/// The most answers that are kept for each server. Most have 200 octets.
 const CACHED: u64 = 1_024;
+/// An answer of more octets than this is large, and the octets of large answers that are kept for each server: one may have
+/// 64 KiB, and 1,024 of those would be more memory than all else here.
+const LARGE: usize = 4 << 10;
+const LARGE_KEPT: usize = 2 << 20;
 /// How long an answer is kept at most, and that there is none (RFC 2308 §5).
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
 const DENIAL_KEPT: Duration = Duration::from_secs(60);
@@ -70,9 +75,17 @@ struct Current {
 /// The servers of one moment.
 #[derive(Default)]
 struct Servers {
-    resolvers: Vec<(SocketAddr, TokioResolver)>,
+    all: Vec<Server>,
     /// The one that answered last: it is asked first.
     preferred: AtomicUsize,
+}
+
+/// One server, and what it said lately.
+struct Server {
+    address: SocketAddr,
+    resolver: TokioResolver,
+    /// How many octets its large answers had since they were forgotten last.
+    large: AtomicUsize,
 }
 
 impl Upstream {
@@ -192,21 +205,20 @@ impl Upstream {
 
     /// Whether a question from there could be one of ours that comes back: from this host, or from a server.
     fn may_be_server(&self, source: IpAddr, servers: &Servers) -> bool {
-        let is_server = |(server, _): &(SocketAddr, _)| server.ip() == source;
-        is_host(&self.network, source) || servers.resolvers.iter().any(is_server)
+        is_host(&self.network, source) || servers.all.iter().any(|server| server.address.ip() == source)
     }
 
     /// Asks each server for a name that nobody else knows, below the one that may go in a circle: should we be asked for
     /// it, it does.
     fn probe(&self, name: &Name, servers: &Arc<Servers>) {
-        let addresses: Vec<_> = servers.resolvers.iter().map(|(server, _)| *server).collect();
+        let addresses: Vec<_> = servers.all.iter().map(|server| server.address).collect();
         let probes = self.circles().probes(name, &addresses, Instant::now());
         for (index, probe) in probes.into_iter().enumerate() {
             let servers = Arc::clone(servers);
             tokio::spawn(async move {
                 let query = Query::query(probe, RecordType::A);
-                if let Some((server, resolver)) = servers.resolvers.get(index) {
-                    drop(timeout(DEADLINE, ask_one(*server, resolver, &query)).await);
+                if let Some(server) = servers.all.get(index) {
+                    drop(timeout(DEADLINE, server.ask(&query)).await);
                 }
             });
         }
@@ -246,11 +258,8 @@ impl Servers {
                 "no upstream DNS server: guests resolve only each other (set `dns.upstreams`, or a nameserver in resolv.conf)"
             );
         }
-        let resolvers = addresses
-            .iter()
-            .filter_map(|server| Some((*server, resolver(*server)?)));
         Self {
-            resolvers: resolvers.collect(),
+            all: addresses.iter().copied().filter_map(Server::at).collect(),
             preferred: AtomicUsize::new(0),
         }
     }
@@ -266,14 +275,14 @@ impl Servers {
     /// [`PATIENCE`].
     async fn ask(&self, query: &Query) -> Forwarded {
         let first = self.preferred.load(Ordering::Relaxed);
-        let order = (first..self.resolvers.len()).chain(0..first);
-        let mut waiting = order.filter_map(|index| Some((index, self.resolvers.get(index)?)));
+        let order = (first..self.all.len()).chain(0..first);
+        let mut waiting = order.filter_map(|index| Some((index, self.all.get(index)?)));
         let mut asked = FuturesUnordered::new();
         loop {
             let next = waiting.next();
             let is_last = next.is_none();
-            if let Some((index, (server, resolver))) = next {
-                asked.push(ask_one(*server, resolver, query).map(move |said| (index, said)));
+            if let Some((index, server)) = next {
+                asked.push(server.ask(query).map(move |said| (index, said)));
             }
             tokio::select! {
                 said = asked.next() => match said {
@@ -288,6 +297,52 @@ impl Servers {
             }
         }
     }
+}
+
+impl Server {
+    fn at(address: SocketAddr) -> Option<Self> {
+        Some(Self {
+            address,
+            resolver: resolver(address)?,
+            large: AtomicUsize::new(0),
+        })
+    }
+
+    async fn ask(&self, query: &Query) -> Forwarded {
+        let looked_up = self.resolver.lookup(query.name().clone(), query.query_type());
+        match looked_up.await {
+            Ok(lookup) => {
+                self.weigh(lookup.answers());
+                Forwarded::Found(lookup.answers().to_vec())
+            }
+            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
+                let soa = none.soa.map(|soa| soa.into_record_of_rdata());
+                match none.response_code {
+                    ResponseCode::NXDomain => Forwarded::NxDomain(soa),
+                    ResponseCode::NoError => Forwarded::NoData(soa),
+                    _ => Forwarded::Failed,
+                }
+            }
+            Err(error) => {
+                debug!(server = %self.address, %query, %error, "an upstream DNS server gave no answer");
+                Forwarded::Failed
+            }
+        }
+    }
+
+    /// Forgets what the server said when its large answers have become too much; those from the cache count as well.
+    fn weigh(&self, answers: &[Record]) {
+        let octets: usize = answers.iter().map(weight).sum();
+        if octets > LARGE && self.large.fetch_add(octets, Ordering::Relaxed) + octets > LARGE_KEPT {
+            self.large.store(0, Ordering::Relaxed);
+            self.resolver.clear_cache();
+        }
+    }
+}
+
+/// How many octets a record has on the wire.
+fn weight(record: &Record) -> usize {
+    record.to_bytes().map_or(0, |octets| octets.len())
 }
 
 /// The resolver for one server.
@@ -318,24 +373,6 @@ fn options() -> ResolverOpts {
     options.positive_max_ttl = Some(KEPT);
     options.negative_max_ttl = Some(DENIAL_KEPT);
     options
-}
-
-async fn ask_one(server: SocketAddr, resolver: &TokioResolver, query: &Query) -> Forwarded {
-    match resolver.lookup(query.name().clone(), query.query_type()).await {
-        Ok(lookup) => Forwarded::Found(lookup.answers().to_vec()),
-        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
-            let soa = none.soa.map(|soa| soa.into_record_of_rdata());
-            match none.response_code {
-                ResponseCode::NXDomain => Forwarded::NxDomain(soa),
-                ResponseCode::NoError => Forwarded::NoData(soa),
-                _ => Forwarded::Failed,
-            }
-        }
-        Err(error) => {
-            debug!(%server, %query, %error, "an upstream DNS server gave no answer");
-            Forwarded::Failed
-        }
-    }
 }
 
 #[cfg(test)]

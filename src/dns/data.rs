@@ -171,7 +171,7 @@ pub struct Soa {
     pub server: String,
     /// The mailbox of who runs it, as a name.
     pub mailbox: String,
-    /// The registry's revision.
+    /// The registry's last revision that may have changed a name.
     pub serial: u32,
     /// How long an absence may be cached, in seconds (RFC 2308 §4).
     pub minimum: u32,

@@ -92,8 +92,8 @@ fn n01_compression_pointers_in_a_question_are_malformed_and_cost_nothing() {
             drop(said_to(&directory, GUEST, &message));
             started.elapsed()
         });
-        // 50 microseconds in what ships; this is the unoptimised build.
-        assert!(fastest.min().unwrap() < Duration::from_micros(500), "{what}");
+        let fastest = fastest.min().unwrap();
+        assert!(fastest < Duration::from_micros(50), "{what}: {fastest:?}");
     }
 }
 

@@ -180,7 +180,7 @@ impl<'a> View<'a> {
 
     /// RFC 1982: a serial number wraps.
     pub(super) fn serial(self) -> u32 {
-        (self.directory.revision().0 & u64::from(u32::MAX))
+        (self.directory.names_revision().0 & u64::from(u32::MAX))
             .try_into()
             .unwrap_or_default()
     }

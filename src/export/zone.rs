@@ -13,7 +13,7 @@ const SERVER_LABELS: [&str; 3] = ["ns", "gateway", "_ns"];
 
 /// The whole zone: its start and name server, the bridge, the VMs by name with their aliases, then all other records.
 ///
-/// The serial number is the registry's revision.
+/// The serial number is the registry's last revision that may have changed a name.
 pub fn zone(directory: &Directory, network: &Network, out: &mut dyn Write) -> io::Result<()> {
     let zone = Zone { directory, network };
     zone.start(network.domain.as_str(), out)?;
@@ -127,7 +127,7 @@ impl<'a> Zone<'a> {
 
     /// RFC 1982: a serial number wraps.
     fn serial(self) -> u64 {
-        self.directory.revision().0 & u64::from(u32::MAX)
+        self.directory.names_revision().0 & u64::from(u32::MAX)
     }
 
     /// RFC 2181 §8: a TTL has 31 bits.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::frame::{BROADCAST, Mac, bootp, ethernet, udp};
 use super::namespace;
+use super::nft;
 use super::wire::{ALL, GATEWAY, IPV4, NONE, Port, Wire};
 
 /// The UDP socket of a server on the bridge.
@@ -168,15 +169,20 @@ fn d12_a_guest_asks_for_its_own_lease_only() {
                 (buffer[28..34].to_vec(), from.ip())
             };
             // Dropped ones first: the server then hears the honest ones only, in their order.
-            for frame in [
+            let false_ones = [
                 request((NONE, 68), ALL, BROADCAST, db.0),
+                request((NONE, 68), ALL, BROADCAST, [0; 6]),
+                request((NONE, 68), ALL, BROADCAST, BROADCAST),
+                request((NONE, 68), ALL, BROADCAST, [1, 0, 0x5e, 0, 0, 1]),
                 request((NONE, 1068), ALL, BROADCAST, web.0),
                 request((NONE, 68), GATEWAY, gateway, web.0),
                 request((db.1, 68), GATEWAY, gateway, web.0),
                 request((web.1, 68), GATEWAY, gateway, db.0),
-            ] {
-                wire.web.send(&frame);
+            ];
+            for frame in &false_ones {
+                wire.web.send(frame);
             }
+            assert_eq!(dropped_by("guest_dhcp").await, false_ones.len());
             let discover = request((NONE, 68), ALL, BROADCAST, web.0);
             assert!(!wire.web_reaches_db(&discover), "a neighbour heard it");
             wire.web.send(&request((web.1, 68), GATEWAY, gateway, web.0));
@@ -187,8 +193,8 @@ fn d12_a_guest_asks_for_its_own_lease_only() {
 }
 
 #[test]
-fn d19_d25_only_our_own_server_answers_and_only_whom_it_answers_hears() {
-    let name = "host::dhcp_wire_tests::d19_d25_only_our_own_server_answers_and_only_whom_it_answers_hears";
+fn d25_a_storm_of_offers_from_a_guest_or_the_uplink_reaches_nobody() {
+    let name = "host::dhcp_wire_tests::d25_a_storm_of_offers_from_a_guest_or_the_uplink_reaches_nobody";
     namespace::inside(name, async |host| {
         let mut wire = Wire::new(&host).await;
         let (web, db) = (wire.web.station(), wire.db.station());
@@ -212,7 +218,26 @@ fn d19_d25_only_our_own_server_answers_and_only_whom_it_answers_hears() {
         let heard = at_uplink.iter().any(|frame| chaddr(frame) == Some(&db.0[..]));
         assert!(!heard, "the uplink heard a guest's offer");
         drop(wire.db.until(&sentinel));
+        for _ in 0..1_000 {
+            wire.web.send(&offer(web, (67, 68)));
+            wire.other.send(&offer(uplink, (67, 68)));
+        }
+        let sentinel = wire.other.honest(1001);
+        wire.other.send(&sentinel);
+        assert_eq!(wire.db.until(&sentinel), [] as [Vec<u8>; 0]);
+    });
+}
 
+#[test]
+fn d19_only_whom_the_server_answers_hears_it() {
+    let name = "host::dhcp_wire_tests::d19_only_whom_the_server_answers_hears_it";
+    namespace::inside(name, async |host| {
+        let mut wire = Wire::new(&host).await;
+        let db = wire.db.station();
+        // What the kernel itself says on a new bridge comes first.
+        let sentinel = wire.web.honest(1000);
+        wire.web.send(&sentinel);
+        drop(wire.db.until(&sentinel));
         let server = UdpSocket::bind("0.0.0.0:67").unwrap();
         server.set_broadcast(true).unwrap();
         broadcast(&server, &bootp(2, db.0));
@@ -226,6 +251,19 @@ fn d19_d25_only_our_own_server_answers_and_only_whom_it_answers_hears() {
             "web heard db's offer"
         );
     });
+}
+
+/// How many packets the last rule of a chain of ours has dropped.
+async fn dropped_by(chain: &str) -> usize {
+    let text = nft::list(&["list", "chain", "bridge", "seedbed", chain])
+        .await
+        .unwrap();
+    let last = text
+        .lines()
+        .rev()
+        .find_map(|line| line.trim().strip_prefix("counter packets "));
+    let (count, _) = last.unwrap().split_once(' ').unwrap();
+    count.parse().unwrap()
 }
 
 /// The client's hardware address in a DHCP frame.

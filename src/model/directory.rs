@@ -25,6 +25,7 @@ pub struct Revision(pub u64);
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
     revision: Revision,
+    named: Revision,
     networks: Arc<BTreeMap<NetworkName, Arc<Network>>>,
     images: Arc<BTreeMap<ImageName, Arc<Image>>>,
     vms: Arc<Index>,
@@ -51,9 +52,20 @@ impl Directory {
         self.revision
     }
 
-    /// Marks the directory as the result of this revision.
+    /// Marks the directory as the result of this revision, which may have changed names.
     pub const fn set_revision(&mut self, revision: Revision) {
         self.revision = revision;
+        self.named = revision;
+    }
+
+    /// Marks the directory as the result of this revision, which changed no name: leases and images have none.
+    pub const fn set_nameless_revision(&mut self, revision: Revision) {
+        self.revision = revision;
+    }
+
+    /// The number of the last change that may have changed a name: the version of the zones and of the generated files.
+    pub const fn names_revision(&self) -> Revision {
+        self.named
     }
 
     /// The networks, by name.

@@ -274,6 +274,11 @@ impl Batch {
             && site.is_empty()
     }
 
+    /// Whether a zone or a generated file may be another after this batch.
+    pub fn changes_names(&self) -> bool {
+        !(self.put_vms.is_empty() && self.removed_vms.is_empty() && self.put_records.is_empty())
+    }
+
     /// The directory as it is after this batch.
     pub fn on(&self, directory: &Directory) -> Directory {
         let mut next = directory.clone();

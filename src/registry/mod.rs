@@ -201,9 +201,13 @@ impl Registry {
                 vms,
             });
         }
-        let mut next = batch.on(&current);
+        let (mut next, changes_names) = (batch.on(&current), batch.changes_names());
         let revision = writer.write(current.revision(), batch)?;
-        next.set_revision(revision);
+        if changes_names {
+            next.set_revision(revision);
+        } else {
+            next.set_nameless_revision(revision);
+        }
         self.publish(next);
         Ok(Committed { revision, vms })
     }

@@ -147,6 +147,28 @@ fn d22_d26_ten_thousand_guests_boot_within_a_minute_and_strangers_cost_nothing()
 }
 
 #[test]
+fn d24_without_a_limiter_a_flood_from_one_port_keeps_nobody_from_a_lease() {
+    if !root() {
+        return;
+    }
+    // Ports that are not our taps have no limiter; the flood takes all that one of two processors can send.
+    let mut lab = lab_with("10.77.0.1/24", "");
+    lab.seedbed(&["add", "printer", "--mac", PRINTER, "--ip", "10.77.0.50"])
+        .ok();
+    let (flooder, honest) = (lab.client(STRANGER), lab.client(PRINTER));
+    let mut flood = flooder.command(&["timeout", "60", "python3", GUEST, "eth0", "flood", "300000"]);
+    let mut flood = Running::start(&mut flood);
+    let mut asked = 0;
+    while flood.0.try_wait().unwrap().is_none() {
+        let offer = guest(&honest, &["discover", PRINTER]);
+        assert_eq!(offer["ip"], "10.77.0.50", "question {asked}");
+        asked += 1;
+    }
+    say(&format!("{asked} offers during a flood of 300,000 packets"));
+    assert!(asked > 3, "the flood was over too soon");
+}
+
+#[test]
 fn d27_a_daemon_killed_between_offer_and_request_confirms_what_it_offered() {
     if !root() {
         return;

@@ -158,3 +158,32 @@ fn uefi_firmware_boots_an_image_by_http_through_ipxe() {
     let fetches = "pxe1 fetches the loader of its network boot";
     assert!(lab.daemon_log().contains(fetches), "{}", lab.daemon_log());
 }
+
+#[test]
+fn a_vm_of_ours_boots_an_image_from_the_network() {
+    if !root() {
+        return;
+    }
+    let lab = Lab::new();
+    guests::add_tiny(&lab, "tiny");
+    let size = ["--memory", "512M", "--swap", "0"];
+    let place = ["--ip", "10.77.0.21", "--key", guests::KEY];
+    let words = [
+        &["launch", "pxe1", "--image", "tiny", "--netboot", "tiny"][..],
+        &size,
+        &place,
+    ]
+    .concat();
+    lab.seedbed(&words).ok();
+    let waited = lab.seedbed(&["wait", "pxe1", "--for", "metadata", "--timeout", "180s"]);
+    let said = || lab.seedbed(&["log", "pxe1"]).ok();
+    assert!(waited.code == 0, "{waited}\n{}\n{}", said(), lab.daemon_log());
+    let ready = eventually(Duration::from_secs(60), || {
+        said().contains("TINY-READY name=pxe1.lab ip=10.77.0.21 ")
+    });
+    assert!(ready, "{}", said());
+    for part in ["script", "kernel", "initrd"] {
+        let fetches = format!("pxe1 fetches the {part} of its network boot");
+        assert!(lab.daemon_log().contains(&fetches), "{}", lab.daemon_log());
+    }
+}

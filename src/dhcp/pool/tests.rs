@@ -69,6 +69,12 @@ fn kind(answer: &Answer) -> Option<u8> {
     answer.reply.as_ref().map(|reply| reply.kind)
 }
 
+/// For how many seconds the client was told that it has its address (option 51).
+fn told(answer: &Answer) -> u64 {
+    let octets = answer.reply().options[&51].as_slice().try_into().unwrap();
+    u64::from(u32::from_be_bytes(octets))
+}
+
 fn pass(server: &mut Server, seconds: u64) {
     server.now = Timestamp(server.now.0 + seconds);
 }
@@ -424,4 +430,49 @@ fn a_client_that_finds_every_address_taken_does_not_take_the_pool_away() {
         );
     }
     assert_eq!(server.directory.leases().iter().filter(declined).count(), 5);
+}
+
+#[test]
+fn who_asks_again_and_again_is_told_the_rest_of_the_lease_and_nothing_is_written() {
+    let mut server = server();
+    let own = lease(&mut server, 1);
+    for (passed, name) in [(0, &b"one"[..]), (60, b"two"), (LEASE / 16 - 60, b"three")] {
+        pass(&mut server, passed);
+        let answer = server.ask(extending(1, own).option(12, name));
+        assert_eq!(
+            (kind(&answer), &answer.response.lend),
+            (Some(ACK), &None),
+            "{passed}"
+        );
+        let lease = server.directory.leases().at(own).unwrap();
+        assert_eq!(told(&answer), lease.expires.0 - server.now.0);
+    }
+    pass(&mut server, 1);
+    let answer = server.ask(extending(1, own).option(12, b"four"));
+    assert_eq!(told(&answer), LEASE);
+    let written = answer.response.lend.unwrap();
+    assert_eq!(written.expires, Timestamp(server.now.0 + LEASE));
+    assert_eq!(written.hostname.as_deref(), Some("four"));
+}
+
+#[test]
+fn a_lease_that_the_operator_made_shorter_is_given_anew() {
+    let mut server = server();
+    let own = lease(&mut server, 1);
+    let mut network = lending();
+    network.dhcp.lease = Duration::from_secs(600);
+    server.local = network;
+    let answer = server.ask(extending(1, own));
+    assert_eq!(told(&answer), 600);
+    assert_eq!(answer.response.lend.unwrap().expires.0, server.now.0 + 600);
+}
+
+#[test]
+fn an_address_whose_lease_was_deleted_is_new_again_at_once() {
+    let mut server = server();
+    let lent: Vec<Ipv4Addr> = (0..20).map(|last| lease(&mut server, last)).collect();
+    assert_eq!(kind(&server.ask(discover(99))), None);
+    server.directory.leases_mut().remove(lent[5]);
+    pass(&mut server, 1);
+    assert_eq!(server.ask(discover(99)).reply().yiaddr, lent[5]);
 }

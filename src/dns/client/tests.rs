@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use hickory_proto::op::{Message, MessageType};
+use hickory_proto::rr::RData;
 use hickory_proto::rr::rdata::{A, CNAME, NS};
-use hickory_proto::rr::{RData, Record};
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::*;

@@ -4,7 +4,7 @@ use super::rules::{after, effect, refusal};
 use super::*;
 use crate::model::dhcp::{DhcpMode, Relay};
 use crate::model::record::RecordData;
-use crate::model::{DnsRecord, Lease, LeaseState, MacAddress, NetBoot};
+use crate::model::{DnsRecord, FirstBoot, Lease, LeaseState, MacAddress, NetBoot};
 use crate::registry::CustomEdit;
 use crate::registry::change::{Edit, RecordConflict, Refusal};
 
@@ -76,6 +76,34 @@ fn only_what_is_nobodys_is_lent() {
         ..second
     };
     assert!(!effect(&lent, lend([after_it_ran_out])).batch.is_empty());
+}
+
+#[test]
+fn of_one_client_the_last_word_in_a_batch_counts() {
+    let directory = after([lend([lease(1, "10.77.0.10", LATER)])]);
+    let lent = |words: Vec<Lease>| effect(&directory, lend(words)).batch.on(&directory);
+    // It gives back in the same breath what it was lent.
+    let (asked, released) = (lease(2, "10.77.0.15", LATER), lease(2, "10.77.0.15", NOW.0));
+    let after = lent(vec![asked.clone(), released.clone()]);
+    assert_eq!(**after.leases().at(asked.address).unwrap(), released);
+    // It takes another address instead: the former one, and the one it had, are free.
+    let instead = lease(1, "10.77.0.16", LATER);
+    let words = vec![lease(1, "10.77.0.15", LATER), instead.clone()];
+    let done = effect(&directory, lend(words));
+    assert_eq!(done.batch.put_leases.len(), 1);
+    assert_eq!(done.batch.removed_leases, [ip("10.77.0.10")]);
+    assert_eq!(
+        **done.batch.on(&directory).leases().iter().next().unwrap(),
+        instead
+    );
+    // What it declined stays declined.
+    let declined = Lease {
+        state: LeaseState::Declined,
+        ..lease(2, "10.77.0.15", LATER)
+    };
+    let after = lent(vec![asked, declined.clone(), lease(2, "10.77.0.16", LATER)]);
+    assert_eq!(**after.leases().at(declined.address).unwrap(), declined);
+    assert_eq!(after.leases().iter().len(), 3);
 }
 
 #[test]
@@ -292,4 +320,64 @@ async fn leases_records_and_settings_come_back_as_they_were() {
         after.vm_aliased(&name("www")).unwrap().dhcp().unwrap().mtu,
         Some(1400)
     );
+}
+
+#[tokio::test]
+async fn leases_and_images_leave_the_names_at_their_revision() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.redb");
+    let registry = opened(&path, vec![lab()]);
+    let told = FirstBoot {
+        at: NOW,
+        host_keys: Vec::new().into(),
+    };
+    let renamed = Change::Update {
+        names: vec![name("web1")],
+        edit: Edit {
+            address: Some(ip("10.77.0.12")),
+            ..Edit::default()
+        },
+    };
+    for (change, names_change) in [
+        (register([new("web1"), new("web2")]), true),
+        (lend([lease(1, "10.77.0.15", LATER)]), false),
+        (Change::PutImage(image("base")), false),
+        (record("@", "TXT", "v=spf1 -all"), true),
+        (renamed, true),
+        (
+            Change::EndLeases {
+                addresses: vec![ip("10.77.0.15")],
+            },
+            false,
+        ),
+        (
+            Change::FirstBoot {
+                name: name("web1"),
+                first_boot: told,
+            },
+            true,
+        ),
+        (
+            Change::Delete {
+                names: vec![name("web1")],
+            },
+            true,
+        ),
+    ] {
+        let before = registry.read();
+        registry.commit(change.clone()).await.unwrap();
+        let after = registry.read();
+        assert!(after.revision() > before.revision(), "{change:?}");
+        let changed = after.names_revision() > before.names_revision();
+        assert_eq!(changed, names_change, "{change:?}");
+        assert!(!changed || after.names_revision() == after.revision());
+    }
+    registry
+        .commit(lend([lease(1, "10.77.0.15", LATER)]))
+        .await
+        .unwrap();
+    let before = registry.read().names_revision();
+    drop(registry);
+    // A secondary server may have seen the former number: it never goes back.
+    assert!(opened(&path, vec![lab()]).read().names_revision() >= before);
 }

@@ -142,6 +142,11 @@ impl Vm {
         self.access().map_or(&[], |access| access.users.as_slice())
     }
 
+    /// Whether an SSH host key was made for it.
+    pub fn has_made_host_key(&self) -> bool {
+        self.access().is_some_and(|access| access.host_key.is_some())
+    }
+
     /// The SSH host keys it is known by: the one that was made for it, or else those it reported. Where one was made, no
     /// report counts: whatever speaks for the VM could make it up.
     pub fn host_keys(&self) -> &[SshKey] {

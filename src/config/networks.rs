@@ -8,7 +8,7 @@ use super::check::Problems;
 use super::dhcp;
 use super::file::{DnsFile, NetworkFile, Text};
 use crate::model::network::{AddressRange, DnsPolicy};
-use crate::model::{BridgeName, Domain, Network, NetworkName, Pool, Subnet};
+use crate::model::{BridgeName, Domain, HostKeyPolicy, Network, NetworkName, Pool, Subnet};
 
 /// The network's name when nothing else is said.
 pub(super) const NAME: &str = "lab";
@@ -61,6 +61,7 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         domain,
         nat,
         dns,
+        ssh_host_keys,
         ..
     } = file;
     let at = |key: &str| format!("{place}.{key}");
@@ -74,6 +75,11 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         None => Some(default_pool(subnet)),
     });
     let dns = dns_policy(problems, &at("dns"), dns.as_ref());
+    let host_keys = problems.parsed(
+        &at("ssh_host_keys"),
+        ssh_host_keys.as_ref(),
+        HostKeyPolicy::default(),
+    );
     let dhcp = dhcp::policy(problems, place, file, subnet.zip(pool));
     Some(Network {
         name: name?,
@@ -84,6 +90,7 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         nat: nat.unwrap_or(true),
         dns,
         dhcp: dhcp?,
+        host_keys,
     })
 }
 

@@ -5,7 +5,7 @@ use crate::control::Refusal;
 use crate::machine::SeedDevice;
 use crate::model::image::View;
 use crate::model::{Image, Network, Vm};
-use crate::seed::{self, Credential};
+use crate::seed::{self, Credential, Seed};
 
 /// How a VM of an image learns who it is, and why so, for people.
 pub(super) fn told(image: Option<&Image>) -> String {
@@ -48,22 +48,19 @@ pub(super) fn of(
         )));
     }
     Ok(Some(match image.view {
-        View::Cidata => SeedDevice::Disk(volume(daemon, vm, network, Some(image))?),
+        View::Cidata => {
+            let seed = seed::documents(&daemon.templates, vm, network, Some(image))?;
+            SeedDevice::Disk(volume(vm, &seed)?)
+        }
         View::Ignition => SeedDevice::Ignition(ignition(vm, image)?),
         View::Credentials => SeedDevice::Strings(strings(vm, network)),
         View::Auto | View::NoCloud | View::OpenStack | View::Ec2 | View::None => return Ok(None),
     }))
 }
 
-/// The bytes of a VM's `cidata` volume.
-pub(super) fn volume(
-    daemon: &Daemon,
-    vm: &Vm,
-    network: &Network,
-    image: Option<&Image>,
-) -> Result<Vec<u8>, Refusal> {
-    let seed = seed::documents(&daemon.templates, vm, network, image)?;
-    seed::cidata::volume(vm, &seed).map_err(|error| {
+/// The bytes of a VM's `cidata` volume with these documents.
+pub(super) fn volume(vm: &Vm, seed: &Seed) -> Result<Vec<u8>, Refusal> {
+    seed::cidata::volume(vm, seed).map_err(|error| {
         Refusal::internal(format!(
             "the cidata volume of {} can not be made: {error}",
             vm.name

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::dhcp::DhcpPolicy;
+use super::host_key::HostKeyPolicy;
 use super::name::{BridgeName, Domain, NetworkName};
 use super::subnet::{Pool, Subnet};
 
@@ -27,6 +28,8 @@ pub struct Network {
     pub dns: DnsPolicy,
     /// How addresses are given.
     pub dhcp: DhcpPolicy,
+    /// Who makes the SSH host keys of the VMs that are registered from now on.
+    pub host_keys: HostKeyPolicy,
 }
 
 /// How a network's names, and all others, are answered.

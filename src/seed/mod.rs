@@ -132,22 +132,46 @@ pub fn document(
     network: &Network,
     image: Option<&Image>,
 ) -> Result<Arc<[u8]>, SeedError> {
+    of_facts(which, templates, vm, || Facts::of(vm, network, image))
+}
+
+fn of_facts(
+    which: Document,
+    templates: &Templates,
+    vm: &Vm,
+    facts: impl FnOnce() -> Facts,
+) -> Result<Arc<[u8]>, SeedError> {
     match which {
-        Document::MetaData => Ok(bytes(render::meta_data(&Facts::of(vm, network, image)))),
+        Document::MetaData => Ok(bytes(render::meta_data(&facts()))),
         Document::UserData => Ok(vm.user_data.clone().unwrap_or_default()),
-        Document::VendorData => vendor_data(templates, vm, &Facts::of(vm, network, image)),
+        Document::VendorData => vendor_data(templates, vm, &facts()),
         Document::NetworkConfig => Ok(Arc::default()),
     }
 }
 
-/// Makes all documents of a VM.
+/// Makes all documents of a VM, as it is served them.
 pub fn documents(
     templates: &Templates,
     vm: &Vm,
     network: &Network,
     image: Option<&Image>,
 ) -> Result<Seed, SeedError> {
-    let made = |which| document(which, templates, vm, network, image);
+    all(|which| document(which, templates, vm, network, image))
+}
+
+/// Makes all documents of a VM to be looked at: as it is served them, with a word in the place of every secret of the
+/// registry's. The user-data is the user's own and stays as it is.
+pub fn concealed_documents(
+    templates: &Templates,
+    vm: &Vm,
+    network: &Network,
+    image: Option<&Image>,
+) -> Result<Seed, SeedError> {
+    let facts = Facts::of(vm, network, image).concealed();
+    all(|which| of_facts(which, templates, vm, || facts.clone()))
+}
+
+fn all(made: impl Fn(Document) -> Result<Arc<[u8]>, SeedError>) -> Result<Seed, SeedError> {
     Ok(Seed {
         meta_data: made(Document::MetaData)?,
         user_data: made(Document::UserData)?,

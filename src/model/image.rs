@@ -119,3 +119,23 @@ pub enum Boot {
         cmdline: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_view_is_found_by_its_own_word_and_by_no_other() {
+        for view in View::ALL {
+            assert_eq!(View::named(view.as_str()), Some(view));
+        }
+        assert_eq!((View::named("Cidata"), View::named("")), (None, None));
+    }
+
+    #[test]
+    fn a_guest_that_does_not_ask_is_not_led_to_where_it_could() {
+        let served = View::ALL.into_iter().filter(|view| view.is_served());
+        let words: Vec<_> = served.map(View::as_str).collect();
+        assert_eq!(words, ["auto", "nocloud", "openstack", "ec2"]);
+    }
+}

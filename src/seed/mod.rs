@@ -22,10 +22,12 @@ use crate::model::{Image, ImageName, NetBoot, Network, TemplateName, Vm, VmName}
 pub mod check;
 pub mod cidata;
 pub mod credentials;
+pub mod ec2;
 pub mod facts;
 pub mod files;
 pub mod ignition;
 mod ipxe;
+pub mod openstack;
 pub mod render;
 
 pub use check::{UserDataProblem, check_user_data};
@@ -173,7 +175,8 @@ pub fn boot_script(
     })
 }
 
-fn vendor_data(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<Arc<[u8]>, SeedError> {
+/// Makes the vendor-data of a VM from its template.
+pub fn vendor_data(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<Arc<[u8]>, SeedError> {
     if !templates.has(&vm.template) {
         return Err(SeedError::NoTemplate {
             vm: vm.name.clone(),

@@ -158,17 +158,13 @@ pub(super) fn argv(
     (machine, image, seed): (&Machine, &Image, Option<&SeedDevice>),
     network: &Network,
 ) -> Result<Vec<String>, Refusal> {
-    // One that led cloud-init to us would make it go on asking over HTTP after it has read its volume.
-    let serial = if image.view.is_served() {
-        seed::smbios_serial(network)
-    } else {
-        String::new()
-    };
+    let smbios = seed::smbios(image.view, network);
     let settings = Settings {
         qemu: &daemon.config.qemu,
         accel: daemon.accel,
         places: &daemon.config.places,
-        smbios_serial: &serial,
+        smbios_serial: &smbios.serial,
+        smbios_product: smbios.product,
         seed,
     };
     Ok(machine::argv(vm, machine, image, network, &settings)?)

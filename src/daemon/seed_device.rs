@@ -11,7 +11,7 @@ use crate::seed::{self, Credential};
 pub(super) fn told(image: Option<&Image>) -> String {
     let view = image.map_or(View::Auto, |image| image.view);
     let what = match view {
-        View::Auto => "whatever its agent finds over HTTP",
+        View::Auto => "OpenStack's metadata over HTTP before the network is up, else cloud-init's NoCloud",
         View::NoCloud => "cloud-init's NoCloud over HTTP",
         View::OpenStack => "OpenStack's metadata over HTTP",
         View::Ec2 => "EC2's metadata over HTTP",

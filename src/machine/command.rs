@@ -26,6 +26,8 @@ pub struct Settings<'a> {
     pub places: &'a Places,
     /// The SMBIOS system serial number, which carries the seed URL (guest-contract §1.2); empty for none.
     pub smbios_serial: &'a str,
+    /// The SMBIOS product name, which agents tell clouds apart by; empty for QEMU's own.
+    pub smbios_product: &'a str,
     /// What tells the VM about itself without the network, where its image needs that.
     pub seed: Option<&'a SeedDevice>,
 }
@@ -126,9 +128,16 @@ impl Args {
             "-sandbox",
             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         );
-        let serial = comma_safe(checked("the SMBIOS serial number", settings.smbios_serial)?);
-        if !serial.is_empty() {
-            self.pair("-smbios", format!("type=1,serial={serial}"));
+        let said = [
+            ("serial", "the SMBIOS serial number", settings.smbios_serial),
+            ("product", "the SMBIOS product name", settings.smbios_product),
+        ];
+        let mut system = "type=1".to_owned();
+        for (field, what, text) in said.into_iter().filter(|(_, _, text)| !text.is_empty()) {
+            system += &format!(",{field}={}", comma_safe(checked(what, text)?));
+        }
+        if system != "type=1" {
+            self.pair("-smbios", system);
         }
         self.pair("-device", format!("vmgenid,guid={}", vm.uuid.hyphenated()));
         Ok(())

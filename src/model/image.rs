@@ -99,11 +99,6 @@ impl View {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|view| view.as_str() == name)
     }
-
-    /// Whether the guest asks for it over HTTP, and so has to be told where.
-    pub const fn is_served(self) -> bool {
-        matches!(self, Self::Auto | Self::NoCloud | Self::OpenStack | Self::Ec2)
-    }
 }
 
 /// How a VM of an image starts.

@@ -32,7 +32,7 @@ pub mod render;
 
 pub use check::{UserDataProblem, check_user_data};
 pub use credentials::{Credential, credentials};
-pub use facts::{Facts, smbios_serial, url};
+pub use facts::{Facts, smbios, url};
 pub use files::TemplatesError;
 pub use render::{TemplateProblem, Templates};
 

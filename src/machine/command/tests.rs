@@ -11,6 +11,7 @@ fn settings<'a>(places: &'a Places, smbios_serial: &'a str) -> Settings<'a> {
         accel: Accel::Tcg,
         places,
         smbios_serial,
+        smbios_product: "OpenStack Nova",
         seed: None,
     }
 }
@@ -45,7 +46,7 @@ fn the_command_line_of_a_vm_that_boots_from_its_disk() {
     -m size=512M
     -rtc base=utc
     -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
-    -smbios type=1,serial=ds=nocloud-net;s=http://10.77.0.1/web1/
+    -smbios type=1,serial=ds=nocloud-net;s=http://10.77.0.1/web1/,product=OpenStack Nova
     -device vmgenid,guid=7573fe52-e13e-82a6-a9ae-40fb6a351c25
     -blockdev {"backing":{"backing":null,"driver":"qcow2","file":{"driver":"file","filename":"/var/lib/seedbed/images/debian-12/disk","read-only":true},"node-name":"base","read-only":true},"discard":"unmap","driver":"qcow2","file":{"discard":"unmap","driver":"file","filename":"/var/lib/seedbed/vms/web1/disk.qcow2"},"node-name":"root"}
     -device virtio-blk-pci,drive=root,serial=root,bootindex=1,bus=pcie.0,addr=0x3
@@ -148,6 +149,7 @@ fn a_vm_that_is_told_about_itself_by_a_device_needs_no_serial_number() {
     let device = SeedDevice::Disk(Vec::new());
     let settings = Settings {
         seed: Some(&device),
+        smbios_product: "",
         ..settings(&places, "")
     };
     let text = lines(&examples::image(DiskFormat::Raw, Boot::Disk), None, &settings).unwrap();

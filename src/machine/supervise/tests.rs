@@ -66,6 +66,7 @@ impl World {
             accel: Accel::Tcg,
             places: &self.places,
             smbios_serial: "ds=nocloud-net;s=http://10.77.0.1/a,b/",
+            smbios_product: "",
             seed: None,
         };
         let args = argv(

@@ -110,11 +110,11 @@ mod tests {
     fn how_a_vm_is_told_and_why_is_one_sentence() {
         assert_eq!(
             told(None),
-            "auto: whatever its agent finds over HTTP (someone else runs it)"
+            "auto: OpenStack's metadata over HTTP before the network is up, else cloud-init's NoCloud (someone else runs it)"
         );
         assert_eq!(
-            told(Some(&image(View::Auto))),
-            "auto: whatever its agent finds over HTTP (its image names no other view)"
+            told(Some(&image(View::NoCloud))),
+            "nocloud: cloud-init's NoCloud over HTTP (its image debian-12 was added so)"
         );
         assert_eq!(
             told(Some(&image(View::Cidata))),

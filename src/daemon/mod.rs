@@ -227,7 +227,7 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     let metadata = services.answer(&dhcp, &tasks, &stop);
     drop(dhcp);
     let daemon = Arc::new(services::daemon(config, registry, host, written, discovered)?);
-    metadata.spawn(&daemon, &events_tx, &tasks, &stop);
+    metadata.spawn(&daemon, &events_tx, &tasks, &stop)?;
     drop(events_tx);
     tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
     keepers(&daemon, written_tx, &tasks, &stop);

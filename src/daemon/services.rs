@@ -24,6 +24,7 @@ use crate::host::ports::{Protocol, owner};
 use crate::host::{Host, doctor, sysctl};
 use crate::image::Store;
 use crate::machine::Accel;
+use crate::metadata::token::Tokens;
 use crate::model::{BridgeName, Clock, Event, Network, Revision};
 use crate::registry::Registry;
 use crate::seed::Templates;
@@ -178,7 +179,10 @@ impl Metadata {
         events: &mpsc::Sender<Event>,
         tasks: &TaskTracker,
         stop: &CancellationToken,
-    ) {
+    ) -> Result<(), Refusal> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)
+            .map_err(|error| Refusal::host(format!("the kernel gives no random numbers: {error}")))?;
         let neighbours: Arc<dyn metadata::Neighbours> = Arc::new(Kernel(Arc::clone(daemon)));
         for server in self.0 {
             let backing = metadata::serve::Backing {
@@ -187,6 +191,8 @@ impl Metadata {
                 neighbours: Arc::clone(&neighbours),
                 events: events.clone(),
                 places: daemon.config.places.clone(),
+                tokens: Tokens::under(key),
+                clock: daemon.clock,
             };
             let stop = stop.clone();
             tasks.spawn(async move {
@@ -195,6 +201,7 @@ impl Metadata {
                 }
             });
         }
+        Ok(())
     }
 }
 

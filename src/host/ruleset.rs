@@ -21,7 +21,8 @@
 //! * Packets to a gateway's DHCP, DNS and metadata ports that arrive by any interface but its own bridge are dropped.
 //!   Only these ports: the gateway may be the address by which an administrator reaches the host through a VPN.
 //! * Link-local addresses are never forwarded (RFC 3927 §7): on a host that is a cloud VM itself, a guest would read the
-//!   host's own metadata.
+//!   host's own metadata. The address that clients of metadata services know without being told leads to its gateway's
+//!   own. No interface has it: on such a host, the host's own agents would not find theirs any more.
 //!
 //! One packet costs a few hash look-ups, however many VMs there are.
 
@@ -213,6 +214,8 @@ fn ip_table(segments: &[Segment]) -> String {
         "type ifname . ipv4_addr",
         of(&|s| format!("{} . {}", quoted(&s.bridge), s.subnet.gateway())),
     );
+    let served = of(&|s| format!("{} : {}", quoted(&s.bridge), s.subnet.gateway()));
+    map(&mut out, "metadata", "type ifname : ipv4_addr", served);
     out.push_str(IP_CHAINS);
     out.push_str("\n\tchain postrouting {\n\t\ttype nat hook postrouting priority 100; policy accept;\n");
     // Between two of our bridges a guest keeps its own address: it is what the other side knows it by. And so does the host
@@ -235,8 +238,9 @@ fn ip_table(segments: &[Segment]) -> String {
     out
 }
 
-/// The metadata port is written into the text below.
+/// The metadata port and address are written into the text below.
 const _: () = assert!(Network::METADATA_PORT == 80);
+const _: () = assert!(Network::METADATA_ADDRESS.to_bits() == 0xa9fe_a9fe);
 
 const IP_CHAINS: &str = r#"
 	chain input {
@@ -253,11 +257,26 @@ const IP_CHAINS: &str = r#"
 		type filter hook forward priority -10; policy accept;
 		iifname @bridges ip daddr 169.254.0.0/16 counter drop
 	}
+
+	chain prerouting {
+		type nat hook prerouting priority -100; policy accept;
+		ip daddr 169.254.169.254 tcp dport 80 dnat to iifname map @metadata
+	}
 "#;
 
-/// A named set; nft has no way to write an empty list of elements, so an empty set has no list.
+/// A named map.
+fn map(out: &mut String, name: &str, kind: &str, elements: BTreeSet<String>) {
+    named(out, ("map", name, kind), elements);
+}
+
+/// A named set.
 fn set(out: &mut String, name: &str, kind: &str, elements: BTreeSet<String>) {
-    push(out, format_args!("\tset {name} {{\n\t\t{kind}\n"));
+    named(out, ("set", name, kind), elements);
+}
+
+/// A named set or map; nft has no way to write an empty list of elements, so an empty one has no list.
+fn named(out: &mut String, (what, name, kind): (&str, &str, &str), elements: BTreeSet<String>) {
+    push(out, format_args!("\t{what} {name} {{\n\t\t{kind}\n"));
     if !elements.is_empty() {
         let list: Vec<String> = elements.into_iter().collect();
         push(

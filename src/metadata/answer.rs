@@ -7,8 +7,45 @@ use super::caller::{Caller, Stranger};
 use super::form::PhoneHome;
 use super::netboot::{self, BootFile};
 use super::request::{Malformed, Method, Request};
-use crate::model::{Directory, Event, EventKind, Network, Vm};
-use crate::seed::{self, Document, SeedError, Templates};
+use super::token::Tokens;
+use super::{ec2, nocloud, openstack};
+use crate::model::{Directory, Event, EventKind, Image, Network, Timestamp, Vm};
+use crate::seed::{Facts, SeedError, Templates};
+
+/// What the service answers from, at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// All records, at one revision.
+    pub directory: &'a Directory,
+    /// The templates, compiled.
+    pub templates: &'a Templates,
+    /// What makes session tokens and knows them again.
+    pub tokens: &'a Tokens,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// A request of a known VM, and all that is known when it is answered.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) case: Case<'a>,
+    pub(super) vm: &'a Vm,
+    pub(super) network: &'a Network,
+    pub(super) request: &'a Request,
+}
+
+impl<'a> Asked<'a> {
+    /// The image that the VM's disk is a clone of.
+    pub(super) fn image(self) -> Option<&'a Image> {
+        let machine = self.vm.machine()?;
+        self.case.directory.image(&machine.image).map(Arc::as_ref)
+    }
+
+    /// What is true of the VM.
+    pub(super) fn facts(self) -> Facts {
+        Facts::of(self.vm, self.network, self.image())
+    }
+}
 
 /// An answer, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +76,17 @@ pub enum Body {
 /// What was decided about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// A document was served.
-    Served(Document),
+    /// A document was served, in the view of that name.
+    Served {
+        /// Which view.
+        view: &'static str,
+        /// The document.
+        document: &'static str,
+    },
+    /// A session token was made.
+    Token,
+    /// A session token that is none of ours, is another VM's or has run out was shown.
+    NoToken,
     /// A part of a network boot was served.
     Boot,
     /// A list of names was served.
@@ -69,32 +115,33 @@ pub enum Verdict {
 /// The media type of everything but boot files.
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Answers a request.
-///
-/// A known VM gets 200 for each of its four documents, with an empty body where there is nothing: anything else costs a guest
-/// ten seconds or its datasource (guest-contract §1.3). Whoever is not known gets one sentence.
-pub fn answer(directory: &Directory, templates: &Templates, caller: &Caller, request: &Request) -> Response {
+/// Answers a request: whoever is no VM of ours gets one sentence, and a VM what is its own in the view it asks for.
+pub fn answer(case: Case<'_>, caller: &Caller, request: &Request) -> Response {
     let vm = match &caller.vm {
         Ok(vm) => vm,
         Err(stranger) => return to_stranger(stranger),
     };
-    let vm = &directory.served(vm);
+    let vm = &case.directory.served(vm);
+    let asked = Asked {
+        case,
+        vm,
+        network: &caller.network,
+        request,
+    };
     match request.segments().as_slice() {
-        [] => read_only(request, || listing("nocloud/\n")),
-        ["nocloud"] => read_only(request, || {
-            let names: Vec<_> = Document::ALL.into_iter().map(Document::as_str).collect();
-            listing(&format!("{}\n", names.join("\n")))
-        }),
-        ["nocloud", name] => match Document::named(name) {
-            Some(which) => read_only(request, || {
-                let event = (request.method == Method::Get).then_some(which);
-                document(directory, templates, vm, &caller.network, which).seen_fetching(vm, event)
-            }),
-            None => nothing_there(),
-        },
-        ["boot", name] => netboot::answer(directory, templates, (vm, &caller.network), request, name),
+        [] => read_only(request, || listing("nocloud/\nopenstack/\nlatest/")),
+        ["nocloud", path @ ..] => nocloud::answer(asked, path),
+        ["openstack", path @ ..] => openstack::answer(asked, path),
+        ["boot", name] => netboot::answer(
+            case.directory,
+            case.templates,
+            (vm, &caller.network),
+            request,
+            name,
+        ),
         ["phone-home"] if request.method == Method::Post => phone_home(vm, &request.body),
         ["phone-home"] => wrong_method(("allow", "POST")),
+        [version, path @ ..] if ec2::is_version(version) => ec2::answer(asked, path),
         _ => nothing_there(),
     }
 }
@@ -163,32 +210,33 @@ fn to_stranger(stranger: &Stranger) -> Response {
 pub(super) fn read_only(request: &Request, response: impl FnOnce() -> Response) -> Response {
     match request.method {
         Method::Get | Method::Head => response(),
-        Method::Post | Method::Other => wrong_method(("allow", "GET, HEAD")),
+        Method::Post | Method::Put | Method::Other => wrong_method(("allow", "GET, HEAD")),
     }
 }
 
-fn document(
-    directory: &Directory,
-    templates: &Templates,
-    vm: &Vm,
-    network: &Network,
-    which: Document,
+/// The answer when a document can not be made. Not 200: a first boot without its vendor-data would be taken for a good one,
+/// and is never repeated.
+pub(super) fn failed(error: SeedError) -> Response {
+    Response {
+        header: RETRY,
+        ..sentence(503, &error.to_string(), Verdict::Failed(error))
+    }
+}
+
+/// The answer that is one document of a view.
+pub(super) fn document(
+    view: &'static str,
+    document: &'static str,
+    content_type: &'static str,
+    body: Arc<[u8]>,
 ) -> Response {
-    let image = vm.machine().and_then(|machine| directory.image(&machine.image));
-    match seed::document(which, templates, vm, network, image.map(Arc::as_ref)) {
-        Ok(body) => Response {
-            status: 200,
-            content_type: TEXT,
-            body: Body::Bytes(body),
-            header: None,
-            event: None,
-            verdict: Verdict::Served(which),
-        },
-        // Not 200: a first boot without its vendor-data would be taken for a good one, and is never repeated.
-        Err(error) => Response {
-            header: RETRY,
-            ..sentence(503, &error.to_string(), Verdict::Failed(error))
-        },
+    Response {
+        status: 200,
+        content_type,
+        body: Body::Bytes(body),
+        header: None,
+        event: None,
+        verdict: Verdict::Served { view, document },
     }
 }
 
@@ -221,22 +269,20 @@ fn phone_home(vm: &Vm, body: &[u8]) -> Response {
     }
 }
 
-fn listing(names: &str) -> Response {
-    Response {
-        body: Body::Bytes(Arc::from(names.as_bytes())),
-        ..sentence(200, "", Verdict::Listed)
-    }
+/// The answer that lists names, one a line.
+pub(super) fn listing(names: &str) -> Response {
+    sentence(200, names, Verdict::Listed)
 }
 
-fn nothing_there() -> Response {
+pub(super) fn nothing_there() -> Response {
     sentence(
         404,
-        "there is nothing at this path; /nocloud/ lists what there is",
+        "there is nothing at this path; / lists what there is",
         Verdict::NothingThere,
     )
 }
 
-fn wrong_method(allow: (&'static str, &'static str)) -> Response {
+pub(super) fn wrong_method(allow: (&'static str, &'static str)) -> Response {
     Response {
         header: Some(allow),
         ..sentence(405, "this path does not take that method", Verdict::WrongMethod)
@@ -260,17 +306,16 @@ pub(super) fn sentence(status: u16, text: &str, verdict: Verdict) -> Response {
 }
 
 impl Response {
-    /// The same response with the event that the document was fetched; a document that could not be made was not.
-    fn seen_fetching(mut self, vm: &Vm, fetched: Option<Document>) -> Self {
-        self.event = fetched.filter(|_| self.status == 200).map(|document| Event {
+    /// The same response with the event that the document was fetched. One that could not be made was not, and a HEAD is no
+    /// fetch.
+    pub(super) fn seen_fetching(mut self, vm: &Vm, method: Method, document: &'static str) -> Self {
+        self.event = (self.status == 200 && method == Method::Get).then(|| Event {
             vm: vm.name.clone(),
-            kind: EventKind::Fetched {
-                document: document.as_str(),
-            },
+            kind: EventKind::Fetched { document },
         });
         self
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

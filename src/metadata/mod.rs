@@ -4,6 +4,7 @@
 //!   socket -> serve.rs -> request.rs   method, path, refused headers
 //!                      -> caller.rs    who speaks from that address
 //!                      -> answer.rs    the answer and the event; form.rs reads what phone_home posts
+//!                         nocloud.rs openstack.rs ec2.rs   views of one record, for different clients; token.rs
 //!                         netboot.rs   the same for network boot; range.rs and files.rs send its files in pieces
 //! ```
 //!
@@ -19,13 +20,17 @@ use crate::model::{BridgeName, MacAddress};
 
 pub mod answer;
 pub mod caller;
+mod ec2;
 mod files;
 pub mod form;
 mod message;
 pub mod netboot;
+mod nocloud;
+mod openstack;
 pub mod range;
 pub mod request;
 pub mod serve;
+pub mod token;
 
 /// Who has an address on a bridge, as the kernel knows it.
 #[async_trait]

@@ -168,8 +168,11 @@ impl Response {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::answer::Case;
+    use super::super::token::Tokens;
     use super::*;
     use crate::metadata::caller::Caller;
+    use crate::model::Timestamp;
     use crate::model::vm::Custom;
     use crate::model::{Image, examples};
 
@@ -205,7 +208,13 @@ mod tests {
             vm: Ok(vm),
         };
         let request = Request::of(method, path).unwrap();
-        super::super::answer::answer(directory, &Templates::load(None).unwrap(), &caller, &request)
+        let case = Case {
+            directory,
+            templates: &Templates::load(None).unwrap(),
+            tokens: &Tokens::under([7; 32]),
+            now: Timestamp(1_000),
+        };
+        super::super::answer::answer(case, &caller, &request)
     }
 
     fn text(response: &Response) -> &str {

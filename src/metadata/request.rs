@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use crate::model::Network;
+
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -11,6 +13,17 @@ pub struct Request {
     pub path: Vec<String>,
     /// The body, where the method has one.
     pub body: Vec<u8>,
+    /// The session token it shows (EC2's second version), and for how long it asks for one, as they were written.
+    pub session: Session,
+}
+
+/// What a request says of session tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Session {
+    /// `X-aws-ec2-metadata-token`.
+    pub token: Option<String>,
+    /// `X-aws-ec2-metadata-token-ttl-seconds`.
+    pub seconds: Option<String>,
 }
 
 /// The methods that mean something here.
@@ -22,6 +35,8 @@ pub enum Method {
     Head,
     /// POST.
     Post,
+    /// PUT: asks for a session token.
+    Put,
     /// Any other.
     Other,
 }
@@ -33,6 +48,7 @@ impl Method {
             "GET" => Self::Get,
             "HEAD" => Self::Head,
             "POST" => Self::Post,
+            "PUT" => Self::Put,
             _ => Self::Other,
         }
     }
@@ -85,6 +101,7 @@ impl Request {
             method,
             path,
             body: Vec::new(),
+            session: Session::default(),
         })
     }
 
@@ -107,11 +124,13 @@ pub fn check_headers<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(),
     Ok(())
 }
 
-/// Checks that a Host header (or the host of an absolute URL) is the gateway's address, with or without a port.
+/// Checks that a Host header (or the host of an absolute URL) is the gateway's address or the one that metadata services
+/// have on every cloud, with or without a port.
 pub fn check_host(host: &str, gateway: Ipv4Addr) -> Result<(), Malformed> {
     let (name, port) = host.split_once(':').unwrap_or((host, ""));
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    if digits && name.parse() == Ok(gateway) {
+    let own = |address: Ipv4Addr| address == gateway || address == Network::METADATA_ADDRESS;
+    if digits && name.parse().is_ok_and(own) {
         Ok(())
     } else {
         Err(Malformed::Host)
@@ -203,7 +222,7 @@ mod tests {
     #[test]
     fn a_host_is_the_gateways_address() {
         let gateway = Ipv4Addr::new(10, 77, 0, 1);
-        for good in ["10.77.0.1", "10.77.0.1:80", "10.77.0.1:"] {
+        for good in ["10.77.0.1", "10.77.0.1:80", "10.77.0.1:", "169.254.169.254"] {
             assert_eq!(check_host(good, gateway), Ok(()), "{good}");
         }
         for bad in [

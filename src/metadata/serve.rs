@@ -21,13 +21,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::Neighbours;
-use super::answer::{self, Body, Response, Verdict};
+use super::answer::{self, Body, Case, Response, Verdict};
 use super::caller::{Caller, Stranger, identify};
 use super::files::{NotSent, Outlet, Wanted};
 use super::message::{Sent, sent};
-use super::request::{Malformed, Method, Request, check_headers, check_host};
+use super::request::{Malformed, Method, Request, Session, check_headers, check_host};
+use super::token::Tokens;
 use crate::model::directory::Published;
-use crate::model::{BridgeName, Event, EventKind, Network, Places};
+use crate::model::{BridgeName, Clock, Event, EventKind, Network, Places};
 use crate::net::{Seat, Seats};
 use crate::seed::Templates;
 
@@ -53,6 +54,10 @@ pub struct Backing {
     pub events: mpsc::Sender<Event>,
     /// Where the files of network boots lie.
     pub places: Places,
+    /// What makes session tokens and knows them again.
+    pub tokens: Tokens,
+    /// What tells how long they are good.
+    pub clock: Clock,
 }
 
 impl fmt::Debug for Backing {
@@ -317,7 +322,13 @@ async fn decide(shared: &Shared, source: Ipv4Addr, request: hyper::Request<Incom
             Err(_) => return answer::to_oversized(),
         }
     }
-    answer::answer(&directory, &backing.templates, &caller, &asked)
+    let case = Case {
+        directory: &directory,
+        templates: &backing.templates,
+        tokens: &backing.tokens,
+        now: backing.clock.now(),
+    };
+    answer::answer(case, &caller, &asked)
 }
 
 fn checked(request: &hyper::Request<Incoming>, gateway: Ipv4Addr) -> Result<Request, Malformed> {
@@ -326,7 +337,16 @@ fn checked(request: &hyper::Request<Incoming>, gateway: Ipv4Addr) -> Result<Requ
     if let Some(authority) = request.uri().authority() {
         check_host(authority.as_str(), gateway)?;
     }
-    Request::of(Method::named(request.method().as_str()), request.uri().path())
+    let mut asked = Request::of(Method::named(request.method().as_str()), request.uri().path())?;
+    let said = |name: &str| {
+        let value = request.headers().get(name)?;
+        Some(value.to_str().unwrap_or_default().to_owned())
+    };
+    asked.session = Session {
+        token: said("x-aws-ec2-metadata-token"),
+        seconds: said("x-aws-ec2-metadata-token-ttl-seconds"),
+    };
+    Ok(asked)
 }
 
 /// A Host may be missing: HTTP/1.0 has none, and busybox's wget is a guest too. Two of them are a trick.

@@ -96,6 +96,8 @@ impl std::fmt::Display for AddressRange {
 impl Network {
     /// The port of the metadata service on the gateway address.
     pub const METADATA_PORT: u16 = 80;
+    /// Where guests look for a metadata service when nobody has told them where it is.
+    pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
     /// Whether this host has the network's bridge and gateway address; if not, only DHCP is served, through relays.
     pub const fn is_local(&self) -> bool {

@@ -17,9 +17,11 @@ use std::sync::Arc;
 use crate::model::{Image, ImageName, NetBoot, Network, TemplateName, Vm, VmName};
 
 pub mod check;
+pub mod ec2;
 pub mod facts;
 pub mod files;
 mod ipxe;
+pub mod openstack;
 pub mod render;
 
 pub use check::{UserDataProblem, check_user_data};
@@ -190,7 +192,8 @@ pub fn boot_script(
     })
 }
 
-fn vendor_data(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<Arc<[u8]>, SeedError> {
+/// Makes the vendor-data of a VM from its template.
+pub fn vendor_data(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<Arc<[u8]>, SeedError> {
     if !templates.has(&vm.template) {
         return Err(SeedError::NoTemplate {
             vm: vm.name.clone(),

@@ -20,7 +20,7 @@ pub(crate) const KEY: &str =
 /// What a tiny guest needs.
 pub(crate) const MEMORY: &str = "80M";
 
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     std::env::var_os("SEEDBED_CACHE").map_or_else(|| PathBuf::from("/var/cache/seedbed"), PathBuf::from)
 }
 

@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod cloud_init;
 mod dhcp;
 mod dns;
 mod first_boot;

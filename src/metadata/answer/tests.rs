@@ -1,6 +1,7 @@
 //! The rules of the metadata service, one by one.
 
 use super::*;
+use crate::seed::Document;
 use crate::seed::tests::{network, vm};
 
 const WEB1: &str = "10.77.0.5";
@@ -15,7 +16,13 @@ fn directory() -> Directory {
     directory
 }
 
-fn asked_by(name: &str, method: Method, path: &str, body: &str) -> Response {
+pub(in crate::metadata) fn asked_by(name: &str, method: Method, path: &str, body: &str) -> Response {
+    let mut request = Request::of(method, path).unwrap();
+    request.body = body.as_bytes().to_vec();
+    asked(name, &request)
+}
+
+pub(in crate::metadata) fn asked(name: &str, request: &Request) -> Response {
     let directory = directory();
     let vm = Arc::clone(directory.vm(&name.parse().unwrap()).unwrap());
     let caller = Caller {
@@ -23,19 +30,28 @@ fn asked_by(name: &str, method: Method, path: &str, body: &str) -> Response {
         source: vm.address,
         vm: Ok(vm),
     };
-    let mut request = Request::of(method, path).unwrap();
-    request.body = body.as_bytes().to_vec();
-    answer(&directory, &Templates::load(None).unwrap(), &caller, &request)
+    from(&directory, &caller, request)
 }
 
-fn bytes(response: &Response) -> &[u8] {
+/// What a caller is answered from this directory.
+fn from(directory: &Directory, caller: &Caller, request: &Request) -> Response {
+    let case = Case {
+        directory,
+        templates: &Templates::load(None).unwrap(),
+        tokens: &Tokens::under([7; 32]),
+        now: Timestamp(1_000),
+    };
+    answer(case, caller, request)
+}
+
+pub(in crate::metadata) fn bytes(response: &Response) -> &[u8] {
     match &response.body {
         Body::Bytes(bytes) => bytes,
         Body::File(file) => panic!("{file} is sent"),
     }
 }
 
-fn text(response: &Response) -> &str {
+pub(in crate::metadata) fn text(response: &Response) -> &str {
     std::str::from_utf8(bytes(response)).unwrap()
 }
 
@@ -73,7 +89,10 @@ fn a_head_is_answered_but_is_no_fetch() {
 fn the_directory_lists_what_there_is() {
     let names = "meta-data\nuser-data\nvendor-data\nnetwork-config\n";
     assert_eq!(text(&asked_by("web1", Method::Get, "/nocloud/", "")), names);
-    assert_eq!(text(&asked_by("web1", Method::Get, "/", "")), "nocloud/\n");
+    assert_eq!(
+        text(&asked_by("web1", Method::Get, "/", "")),
+        "nocloud/\nopenstack/\nlatest/\n"
+    );
 }
 
 #[test]
@@ -98,7 +117,7 @@ fn stranger(vm: Stranger) -> Response {
         vm: Err(vm),
     };
     let request = Request::of(Method::Get, "/nocloud/user-data").unwrap();
-    answer(&directory(), &Templates::load(None).unwrap(), &caller, &request)
+    from(&directory(), &caller, &request)
 }
 
 #[test]
@@ -195,15 +214,7 @@ fn a_template_that_is_gone_holds_the_guest_instead_of_serving_half_a_seed() {
         source: web1.address,
         vm: Ok(Arc::new(web1)),
     };
-    let templates = Templates::load(None).unwrap();
-    let ask = |path| {
-        answer(
-            &directory,
-            &templates,
-            &caller,
-            &Request::of(Method::Get, path).unwrap(),
-        )
-    };
+    let ask = |path| from(&directory, &caller, &Request::of(Method::Get, path).unwrap());
     let response = ask("/nocloud/vendor-data");
     assert_eq!((response.status, response.event), (503, None));
     assert_eq!(ask("/nocloud/meta-data").status, 200);

@@ -76,6 +76,8 @@ fn booting(limits: Limits, events: usize, state: &std::path::Path) -> Running {
         neighbours: Arc::new(neighbours),
         events,
         places: Places::new(state, "/nonexistent"),
+        tokens: Tokens::under([7; 32]),
+        clock: Clock,
     };
     let (address, stop) = (server.address(), CancellationToken::new());
     Running {

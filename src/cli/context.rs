@@ -105,6 +105,14 @@ impl Context {
         }
     }
 
+    /// Asks for bytes.
+    pub(super) fn bytes(&self, request: &Request) -> Result<Vec<u8>, Failure> {
+        match self.ask(request)? {
+            Answer::Bytes(bytes) => Ok(bytes),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Asks for networks.
     pub(super) fn networks(&self, names: Vec<String>) -> Result<Vec<NetworkInfo>, Failure> {
         match self.ask(&Request::Networks { names })? {

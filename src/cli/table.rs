@@ -90,6 +90,7 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Swap", size(vm.swap)),
             ("User", vm.default_user.clone()),
             ("Template", Some(vm.template.clone())),
+            ("View", Some(vm.view.clone())),
             ("Seed URL", Some(vm.seed_url.clone())),
             ("UUID", Some(vm.uuid.clone())),
             ("Tap", Some(vm.tap.clone())),
@@ -118,6 +119,7 @@ pub(super) fn image_sheets(images: &[ImageInfo]) -> String {
             ("File size", Some(Bytes(image.file_size).to_string())),
             ("Boot", Some(image.boot.clone())),
             ("User", Some(image.default_user.clone())),
+            ("View", Some(image.view.clone())),
             (
                 "Used by",
                 (!image.used_by.is_empty()).then(|| image.used_by.join(" ")),

@@ -113,6 +113,16 @@ impl Terminal {
         self.formatted(vms, table::networks::planned)
     }
 
+    /// Whether the answer is for people, not for programs.
+    pub fn is_for_people(&self) -> bool {
+        self.format == Format::Table
+    }
+
+    /// Prints values that only programs ask for.
+    pub fn values(&mut self, values: &[serde_json::Value]) -> Result<(), Failure> {
+        self.formatted(values, |_| String::new())
+    }
+
     fn formatted<T: Serialize>(
         &mut self,
         items: &[T],

@@ -55,6 +55,8 @@ pub enum Answer {
     Planned(Vec<PlannedVm>),
     /// A text to print as it is.
     Text(String),
+    /// Bytes that are no text, to write as they are.
+    Bytes(Vec<u8>),
     /// One sentence that says what was done.
     Done(String),
 }
@@ -113,6 +115,8 @@ pub struct VmInfo {
     pub dhcp: Vec<String>,
     /// Its template.
     pub template: String,
+    /// How it learns who it is, and why so, in one sentence.
+    pub view: String,
     /// The seed URL it is given.
     pub seed_url: String,
     /// When it was registered, RFC 3339.
@@ -293,6 +297,8 @@ pub struct ImageInfo {
     pub boot: String,
     /// The account that gets the keys.
     pub default_user: String,
+    /// How its VMs learn who they are: `auto`, `nocloud`, `openstack`, `ec2`, `cidata`, `ignition`, `credentials` or `none`.
+    pub view: String,
     /// The VMs that are clones of it.
     pub used_by: Vec<String>,
     /// When it was added, RFC 3339.

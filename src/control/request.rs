@@ -54,6 +54,14 @@ pub enum Request {
         #[serde(default)]
         secrets: bool,
     },
+    /// Shows the `cidata` volume of one VM; answered by [`super::Answer::Bytes`].
+    Volume {
+        /// Whose.
+        name: String,
+        /// Whether with private host keys and password hashes.
+        #[serde(default)]
+        secrets: bool,
+    },
     /// Shows the dynamic leases; answered by [`super::Answer::Leases`].
     Leases,
     /// Shows networks, all when `names` is empty; answered by [`super::Answer::Networks`].
@@ -389,8 +397,20 @@ pub enum Rung {
 pub enum View {
     /// The four `NoCloud` documents.
     Nocloud,
+    /// The documents of `OpenStack`'s metadata service.
+    Openstack,
+    /// The leaves of EC2's metadata service.
+    Ec2,
+    /// The Ignition config.
+    Ignition,
+    /// systemd's credentials, as strings of the SMBIOS table.
+    Credentials,
     /// The DHCP answer.
     Dhcp,
+    /// The DHCP answers as a JSON list, a VM an element.
+    DhcpJson,
+    /// Its DNS records.
+    Dns,
     /// Its lines of the hosts file.
     Hosts,
     /// The iPXE script, of a VM that boots from the network.
@@ -438,4 +458,7 @@ pub struct AddImage {
     pub cmdline: Option<String>,
     /// The account that gets the keys.
     pub default_user: String,
+    /// How its VMs learn who they are; whatever cloud-init finds by itself when not given.
+    #[serde(default)]
+    pub view: Option<String>,
 }

@@ -48,6 +48,7 @@ impl Handle for Door {
             Request::Render { names, view, secrets } => {
                 render::render(daemon, &names, view, secrets).map(Answer::Text)
             }
+            Request::Volume { name, secrets } => render::volume(daemon, name, secrets).map(Answer::Bytes),
             Request::Leases => Ok(records::leases(daemon)),
             Request::Networks { names } => networks::shown(daemon, &names),
             Request::Discovered => Ok(adopt::discovered(daemon)),

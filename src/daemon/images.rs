@@ -7,7 +7,7 @@ use super::{Daemon, selection};
 use crate::control::serve::ProgressSink;
 use crate::control::{AddImage, Refusal};
 use crate::image::AddSource;
-use crate::model::image::DiskFormat;
+use crate::model::image::{DiskFormat, View};
 use crate::model::{Bytes, Directory, Image, ImageName};
 use crate::registry::Change;
 
@@ -85,6 +85,16 @@ fn source(request: &AddImage) -> Result<AddSource, Refusal> {
         initrd: request.initrd.clone(),
         cmdline: request.cmdline.clone(),
         default_user: request.default_user.clone(),
+        view: view(request.view.as_deref())?,
+    })
+}
+
+fn view(name: Option<&str>) -> Result<View, Refusal> {
+    let Some(name) = name else { return Ok(View::Auto) };
+    View::named(name).ok_or_else(|| {
+        let known: Vec<_> = View::ALL.into_iter().map(View::as_str).collect();
+        Refusal::request(format!("`{}` is no view of a VM", name.escape_debug()))
+            .hint(format!("there are {}", known.join(", ")))
     })
 }
 

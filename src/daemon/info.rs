@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, custom};
+use super::{Daemon, custom, seed_device};
 use crate::control::{ImageInfo, VmInfo};
 use crate::model::image::Boot;
 use crate::model::{BootStep, Image, SshKey, Timestamp, Vm, VmState, mac};
@@ -50,6 +50,7 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         netboot: vm.boot().map(ToString::to_string),
         dhcp: custom::lines(vm),
         template: vm.template.to_string(),
+        view: seed_device::told(image.map(|image| &**image)),
         seed_url: network.map_or_else(String::new, |network| seed::url(network)),
         created: rfc3339(vm.created),
         age_seconds: vm.created.age(daemon.clock.now()).as_secs(),
@@ -87,6 +88,7 @@ pub(super) fn image(daemon: &Daemon, image: &Image) -> ImageInfo {
             Boot::Kernel { .. } => "kernel".to_owned(),
         },
         default_user: image.default_user.clone(),
+        view: image.view.as_str().to_owned(),
         used_by: directory
             .clones_of(&image.name)
             .map(|vm| vm.name.to_string())

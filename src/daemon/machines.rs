@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, failpoint, rungs};
+use super::{Daemon, failpoint, rungs, seed_device};
 use crate::control::Refusal;
 use crate::host::tap::Tap;
-use crate::machine::{self, Accel, Launch, LifeEvent, Running, Settings, process};
+use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
 use crate::model::{Image, Machine, Network, Vm, VmName, VmState, identity};
 use crate::seed;
 
@@ -122,6 +122,8 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
     let network = daemon.network_of(vm)?;
     let image = image_of(daemon, machine)?;
     daemon.store.verify(&image)?;
+    let served = daemon.directory().served(vm);
+    let seed = seed_device::of(daemon, &served, &image, &network)?;
 
     let tap = Tap::create(&vm.tap)?;
     failpoint::reach("tap");
@@ -135,11 +137,12 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
     rungs::forget(daemon, &vm.name);
     daemon.status.power_on(&vm.name, daemon.accel, daemon.clock.now());
     let launch = Launch {
-        argv: argv(daemon, vm, machine, &image, &network)?,
+        argv: argv(daemon, vm, (machine, &image, seed.as_ref()), &network)?,
         vm,
         places: &daemon.config.places,
         uid: identity::uid(vm.address),
         gid: group(daemon.accel, vm),
+        seed,
         tap: tap.into_fd(),
     };
     let running = machine::spawn(launch)
@@ -153,15 +156,17 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
 pub(super) fn argv(
     daemon: &Daemon,
     vm: &Vm,
-    machine: &Machine,
-    image: &Image,
+    (machine, image, seed): (&Machine, &Image, Option<&SeedDevice>),
     network: &Network,
 ) -> Result<Vec<String>, Refusal> {
+    let smbios = seed::smbios(image.view, network);
     let settings = Settings {
         qemu: &daemon.config.qemu,
         accel: daemon.accel,
         places: &daemon.config.places,
-        smbios_serial: &seed::smbios_serial(network),
+        smbios_serial: &smbios.serial,
+        smbios_product: smbios.product,
+        seed,
     };
     Ok(machine::argv(vm, machine, image, network, &settings)?)
 }

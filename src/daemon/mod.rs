@@ -36,6 +36,7 @@ mod register;
 mod render;
 mod ring;
 mod rungs;
+mod seed_device;
 mod selection;
 mod services;
 mod several;

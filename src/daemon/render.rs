@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, machines, selection};
+use super::{Daemon, machines, seed_device, selection};
 use crate::control::{Refusal, View};
-use crate::model::Vm;
+use crate::model::{Image, Vm};
+use crate::seed::{Facts, Seed};
 use crate::{dhcp, export, seed};
 
-/// One view of VMs as text, one after the other; of several, each under its name (a hosts line has the name in it).
+/// One view of VMs as text, one after the other; of several, each under its name (a line of hosts or DNS has the name in
+/// it).
 pub(super) fn render(
     daemon: &Daemon,
     names: &[String],
@@ -15,7 +17,12 @@ pub(super) fn render(
     secrets: bool,
 ) -> Result<String, Refusal> {
     let vms = selection::vms(&daemon.directory(), names)?;
-    let headed = vms.len() > 1 && view != View::Hosts;
+    if view == View::DhcpJson {
+        let shown = |vm: &Arc<Vm>| Ok(dhcp::render_json(&*daemon.network_of(vm)?, vm));
+        let list = vms.iter().map(shown).collect::<Result<_, Refusal>>()?;
+        return Ok(serde_json::Value::Array(list).to_string());
+    }
+    let headed = vms.len() > 1 && !matches!(view, View::Hosts | View::Dns);
     let text = |vm: &Arc<Vm>| {
         let head = if headed {
             format!("# {}\n", vm.name)
@@ -27,9 +34,27 @@ pub(super) fn render(
     vms.iter().map(text).collect()
 }
 
+/// The `cidata` volume of one VM.
+pub(super) fn volume(daemon: &Daemon, name: String, secrets: bool) -> Result<Vec<u8>, Refusal> {
+    let vms = selection::vms(&daemon.directory(), &[name])?;
+    let [vm] = &vms[..] else {
+        let message = format!("{} volumes can not be written as one", vms.len());
+        return Err(Refusal::request(message).hint("name one VM"));
+    };
+    let seed = seed_of(daemon, &daemon.directory().served(vm), secrets)?;
+    seed_device::volume(vm, &seed)
+}
+
 fn one(daemon: &Daemon, vm: &Arc<Vm>, view: View, secrets: bool) -> Result<String, Refusal> {
+    let vm = &*daemon.directory().served(vm);
     match view {
-        View::Nocloud => nocloud(daemon, vm, secrets),
+        View::Nocloud => Ok(seed_of(daemon, vm, secrets)?.render_text()),
+        View::Openstack => openstack(daemon, vm, secrets),
+        View::Ec2 => ec2(daemon, vm),
+        View::Ignition => ignition(daemon, vm),
+        View::Credentials => credentials(daemon, vm),
+        View::Dns => Ok(export::records_of(&daemon.directory(), vm)),
+        View::DhcpJson => Ok(dhcp::render_json(&*daemon.network_of(vm)?, vm).to_string()),
         View::Dhcp => Ok(dhcp::render(&*daemon.network_of(vm)?, vm)),
         View::Hosts => Ok(export::hosts_of(&daemon.directory(), vm)),
         View::Ipxe => ipxe(daemon, vm),
@@ -37,17 +62,63 @@ fn one(daemon: &Daemon, vm: &Arc<Vm>, view: View, secrets: bool) -> Result<Strin
     }
 }
 
-fn nocloud(daemon: &Daemon, vm: &Arc<Vm>, secrets: bool) -> Result<String, Refusal> {
-    let directory = daemon.directory();
-    let image = vm.machine().and_then(|machine| directory.image(&machine.image));
-    let (served, network) = (directory.served(vm), daemon.network_of(vm)?);
+/// The documents of a VM; without its secrets, unless they are wanted.
+fn seed_of(daemon: &Daemon, vm: &Vm, secrets: bool) -> Result<Seed, Refusal> {
+    let network = daemon.network_of(vm)?;
+    let image = image(daemon, vm);
     let documents = if secrets {
         seed::documents
     } else {
         seed::concealed_documents
     };
-    let seed = documents(&daemon.templates, &served, &network, image.map(|image| &**image))?;
-    Ok(seed.render_text())
+    Ok(documents(&daemon.templates, vm, &network, image.as_deref())?)
+}
+
+/// OpenStack's documents, each under a line with its name and size.
+fn openstack(daemon: &Daemon, vm: &Vm, secrets: bool) -> Result<String, Refusal> {
+    let (network, image) = (daemon.network_of(vm)?, image(daemon, vm));
+    let facts = Facts::of(vm, &network, image.as_deref());
+    let seed = seed_of(daemon, vm, secrets)?;
+    let mut text = String::new();
+    for which in seed::openstack::Document::ALL {
+        let vendor_data = || Ok(Arc::clone(&seed.vendor_data));
+        let Some(body) = seed::openstack::document(which, &facts, (vm, &network), vendor_data)? else {
+            continue;
+        };
+        text += &format!("=== {} ({} bytes) ===\n", which.as_str(), body.len());
+        text += &String::from_utf8_lossy(&body);
+        text += if body.ends_with(b"\n") { "" } else { "\n" };
+    }
+    Ok(text)
+}
+
+fn ec2(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+    let facts = Facts::of(vm, &*daemon.network_of(vm)?, image(daemon, vm).as_deref());
+    let leaves = seed::ec2::leaves(&facts, vm).into_iter();
+    Ok(leaves
+        .map(|(path, value)| format!("/latest/{path}: {value}\n"))
+        .collect())
+}
+
+fn ignition(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+    let image = machines::image_of(daemon, machines::machine_of(vm)?)?;
+    let config = seed_device::ignition(vm, &image)?;
+    Ok(String::from_utf8_lossy(&config).into_owned())
+}
+
+fn credentials(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+    let strings = seed_device::strings(vm, &*daemon.network_of(vm)?);
+    Ok(strings
+        .iter()
+        .fold(String::new(), |lines, text| lines + text.trim_end() + "\n"))
+}
+
+/// The image of a VM, where it has one that is there.
+fn image(daemon: &Daemon, vm: &Vm) -> Option<Arc<Image>> {
+    let directory = daemon.directory();
+    vm.machine()
+        .and_then(|machine| directory.image(&machine.image))
+        .cloned()
 }
 
 fn ipxe(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
@@ -64,7 +135,9 @@ fn ipxe(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
 fn qemu(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
     let machine = machines::machine_of(vm)?;
     let image = machines::image_of(daemon, machine)?;
-    let argv = machines::argv(daemon, vm, machine, &image, &*daemon.network_of(vm)?)?;
+    let network = daemon.network_of(vm)?;
+    let seed = seed_device::of(daemon, vm, &image, &network)?;
+    let argv = machines::argv(daemon, vm, (machine, &image, seed.as_ref()), &network)?;
     Ok(shell(&argv))
 }
 

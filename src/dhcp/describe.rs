@@ -16,8 +16,14 @@ use super::value::DhcpOption;
 use crate::model::dhcp::DhcpMode;
 use crate::model::{CustomOption, Directory, Network, Timestamp, Vm, mac};
 
-/// Firmware as it shows itself: its name for people, and its options 60, 77 and 93.
-const FIRMWARE: [(&str, &str, Option<&str>, u16); 6] = [
+mod json;
+
+pub use json::render_json;
+
+/// A kind of firmware as it shows itself: its name for people, and its options 60, 77 and 93.
+type Firmware = (&'static str, &'static str, Option<&'static str>, u16);
+
+const FIRMWARE: [Firmware; 6] = [
     ("iPXE", "PXEClient:Arch:00000", Some("iPXE"), 0),
     ("a BIOS (PXE)", "PXEClient:Arch:00000", None, 0),
     ("64-bit x86 UEFI (PXE)", "PXEClient:Arch:00007", None, 7),
@@ -47,12 +53,11 @@ pub fn render(network: &Network, vm: &Vm) -> String {
 }
 
 fn write(text: &mut String, network: &Network, vm: &Vm) -> std::fmt::Result {
-    let kind = Kind::Request(Asking::InitReboot { wanted: vm.address });
-    let everything = Options {
-        asked: Some(Cow::Owned(everything(network, vm))),
-        max_size: Some(u16::MAX),
-        ..Options::default()
-    };
+    let asked = asks_for_everything(
+        network,
+        vm,
+        Kind::Request(Asking::InitReboot { wanted: vm.address }),
+    );
     if network.dhcp.mode == DhcpMode::Proxy {
         writeln!(
             text,
@@ -60,7 +65,7 @@ fn write(text: &mut String, network: &Network, vm: &Vm) -> std::fmt::Result {
             network.name, vm.name
         )?;
     } else {
-        with_reply(network, vm, &request(vm, kind, everything), |reply| {
+        with_reply(network, vm, &asked, |reply| {
             writeln!(
                 text,
                 "# {} to {} ({}) on {}, network {}",
@@ -81,6 +86,16 @@ fn write(text: &mut String, network: &Network, vm: &Vm) -> std::fmt::Result {
     FIRMWARE
         .iter()
         .try_for_each(|firmware| network_boot(text, network, vm, firmware))
+}
+
+/// A request of the VM's for every option that there is for it.
+fn asks_for_everything(network: &Network, vm: &Vm, kind: Kind) -> Request<'static> {
+    let options = Options {
+        asked: Some(Cow::Owned(everything(network, vm))),
+        max_size: Some(u16::MAX),
+        ..Options::default()
+    };
+    request(vm, kind, options)
 }
 
 /// Every code that the VM could ask for and get something.
@@ -130,13 +145,8 @@ fn with_reply(
     outcome.reply.map_or(Ok(()), |(reply, _)| show(&reply))
 }
 
-/// What one kind of firmware is told beside all that.
-fn network_boot(
-    text: &mut String,
-    network: &Network,
-    vm: &Vm,
-    (name, vendor, class, architecture): &(&str, &'static str, Option<&'static str>, u16),
-) -> std::fmt::Result {
+/// The first question of a VM's firmware.
+fn as_firmware(vm: &Vm, (_, vendor, class, architecture): &Firmware) -> Request<'static> {
     let options = Options {
         asked: Some(Cow::Borrowed(&[])),
         vendor: Some(Cow::Borrowed(vendor.as_bytes())),
@@ -144,9 +154,14 @@ fn network_boot(
         architectures: Some(Cow::Owned(architecture.to_be_bytes().to_vec())),
         ..Options::default()
     };
-    with_reply(network, vm, &request(vm, Kind::Discover, options), |reply| {
+    request(vm, Kind::Discover, options)
+}
+
+/// What one kind of firmware is told beside all that.
+fn network_boot(text: &mut String, network: &Network, vm: &Vm, firmware: &Firmware) -> std::fmt::Result {
+    with_reply(network, vm, &as_firmware(vm, firmware), |reply| {
         let Some(boot) = &reply.boot else { return Ok(()) };
-        writeln!(text, "# network boot of {name}")?;
+        writeln!(text, "# network boot of {}", firmware.0)?;
         if !boot.server.is_unspecified() {
             writeln!(text, "next server (siaddr): {}", boot.server)?;
         }

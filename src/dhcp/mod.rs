@@ -38,7 +38,7 @@ mod wire;
 
 pub use answer::{Case, answer};
 pub use clerk::Ledger;
-pub use describe::render;
+pub use describe::{render, render_json};
 pub use interface::Interface;
 pub use message::{Asking, Flags, Kind, Options, ReplyKind, Request};
 pub use offers::Offers;

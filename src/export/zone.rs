@@ -130,10 +130,14 @@ impl<'a> Zone<'a> {
         self.directory.names_revision().0 & u64::from(u32::MAX)
     }
 
-    /// RFC 2181 §8: a TTL has 31 bits.
     fn ttl(self) -> u64 {
-        self.network.dns.ttl.as_secs().min(0x7fff_ffff)
+        ttl(self.network)
     }
+}
+
+/// RFC 2181 §8: a TTL has 31 bits.
+pub(super) fn ttl(network: &Network) -> u64 {
+    network.dns.ttl.as_secs().min(0x7fff_ffff)
 }
 
 /// Whether a name is that of `zone`, or one below it.
@@ -144,7 +148,7 @@ fn is_within(owner: &str, zone: &str) -> bool {
 }
 
 /// A text as strings of at most 255 octets (RFC 1035 §3.3.14), each octet that is not plain as `\DDD` (§5.1).
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let octet = |octet: &u8| match octet {
         b'"' | b'\\' => format!("\\{}", char::from(*octet)),
         b' '..=b'~' => char::from(*octet).to_string(),

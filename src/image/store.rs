@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::error::StoreError;
 use super::files::{self, Draft, at};
 use super::{format, inspect};
-use crate::model::image::{Boot, DiskFormat};
+use crate::model::image::{Boot, DiskFormat, View};
 use crate::model::{Bytes, Directory, Image, ImageName, Places, Timestamp, VmName};
 
 /// A base image to add.
@@ -30,6 +30,8 @@ pub struct AddSource {
     pub cmdline: Option<String>,
     /// The account that gets the keys.
     pub default_user: String,
+    /// How it learns who it is.
+    pub view: View,
 }
 
 /// Directories that no record names: a kill or a power cut came between the files and the registry.
@@ -112,6 +114,7 @@ impl Store {
             virtual_size,
             file_size: Bytes(len),
             default_user: source.default_user.clone(),
+            view: source.view,
             boot,
             created: now,
         })

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Accel;
+use super::{Accel, SeedDevice};
 use crate::model::image::{Boot, DiskFormat};
 use crate::model::{Image, Machine, Network, Places, Vm, VmName, mac};
 
@@ -24,8 +24,12 @@ pub struct Settings<'a> {
     pub accel: Accel,
     /// Where disks and sockets lie.
     pub places: &'a Places,
-    /// The SMBIOS system serial number, which carries the seed URL (guest-contract §1.2).
+    /// The SMBIOS system serial number, which carries the seed URL (guest-contract §1.2); empty for none.
     pub smbios_serial: &'a str,
+    /// The SMBIOS product name, which agents tell clouds apart by; empty for QEMU's own.
+    pub smbios_product: &'a str,
+    /// What tells the VM about itself without the network, where its image needs that.
+    pub seed: Option<&'a SeedDevice>,
 }
 
 /// Why no command line can be made.
@@ -64,6 +68,9 @@ pub fn argv(
     args.nic(vm, network);
     args.pair("-object", "rng-builtin,id=rng0");
     args.pair("-device", "virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5");
+    if let Some(seed) = settings.seed {
+        args.0.extend(seed.args(&vm.name, settings.places)?);
+    }
     args.control(&vm.name, settings.places)?;
     args.boot(vm, image, settings.places)?;
     Ok(args.0)
@@ -121,8 +128,17 @@ impl Args {
             "-sandbox",
             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         );
-        let serial = comma_safe(checked("the SMBIOS serial number", settings.smbios_serial)?);
-        self.pair("-smbios", format!("type=1,serial={serial}"));
+        let said = [
+            ("serial", "the SMBIOS serial number", settings.smbios_serial),
+            ("product", "the SMBIOS product name", settings.smbios_product),
+        ];
+        let mut system = "type=1".to_owned();
+        for (field, what, text) in said.into_iter().filter(|(_, _, text)| !text.is_empty()) {
+            system += &format!(",{field}={}", comma_safe(checked(what, text)?));
+        }
+        if system != "type=1" {
+            self.pair("-smbios", system);
+        }
         self.pair("-device", format!("vmgenid,guid={}", vm.uuid.hyphenated()));
         Ok(())
     }
@@ -218,7 +234,7 @@ impl Args {
     }
 }
 
-fn file(what: &'static str, path: &Path, read_only: bool) -> Result<Value, CommandError> {
+pub(super) fn file(what: &'static str, path: &Path, read_only: bool) -> Result<Value, CommandError> {
     let filename = text(what, path)?;
     Ok(if read_only {
         json!({"driver": "file", "filename": filename, "read-only": true})
@@ -237,7 +253,7 @@ fn socket(path: &Path) -> Result<String, CommandError> {
     }
 }
 
-fn text(what: &'static str, path: &Path) -> Result<String, CommandError> {
+pub(super) fn text(what: &'static str, path: &Path) -> Result<String, CommandError> {
     let refused = || CommandError::Text {
         what,
         text: path.display().to_string().escape_debug().to_string(),
@@ -256,7 +272,7 @@ fn checked<'a>(what: &'static str, text: &'a str) -> Result<&'a str, CommandErro
 }
 
 /// A value for `key=value,key=value`: QEMU reads two commas as one of the text.
-fn comma_safe(text: &str) -> String {
+pub(super) fn comma_safe(text: &str) -> String {
     text.replace(',', ",,")
 }
 

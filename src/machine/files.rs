@@ -1,10 +1,11 @@
-//! The files that must lie ready before QEMU starts: an empty socket directory, and fresh logs.
+//! The files that must lie ready before QEMU starts: an empty socket directory, fresh logs, and what the VM is told.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown, fchown};
 use std::path::Path;
 
+use super::SeedDevice;
 use crate::image::FileError;
 use crate::image::files::{at, passage};
 use crate::model::{Places, VmName};
@@ -32,6 +33,29 @@ pub(super) fn prepare(places: &Places, name: &VmName, uid: u32) -> Result<File, 
     let file = fresh(&console)?;
     fchown(&file, Some(uid), Some(uid)).map_err(at("giving away", &console))?;
     fresh(&places.qemu_log(name))
+}
+
+/// Puts the files of a device into a folder that has nothing else in it, each for this user alone: they can hold secrets.
+/// Without a device there is no folder.
+///
+/// The folder is whole or absent. Nothing is synced: at the next start it is made anew, from what is true then.
+pub(super) fn put_seed(folder: &Path, device: Option<&SeedDevice>, uid: u32) -> Result<(), FileError> {
+    let draft = folder.with_extension("new");
+    for old in [folder, &draft] {
+        match fs::remove_dir_all(old) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result.map_err(at("removing", old))?,
+        }
+    }
+    let Some(device) = device else { return Ok(()) };
+    passage(&draft)?;
+    for (name, bytes) in device.files() {
+        let path = draft.join(name);
+        let mut file = fresh(&path)?;
+        file.write_all(bytes).map_err(at("writing", &path))?;
+        fchown(&file, Some(uid), Some(uid)).map_err(at("giving away", &path))?;
+    }
+    fs::rename(&draft, folder).map_err(at("naming", folder))
 }
 
 /// Removes a VM's sockets; that there are none is no error.
@@ -94,6 +118,46 @@ pub(super) fn tail(log: &Path, from: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt as _;
+
+    #[test]
+    fn a_vms_seed_is_what_its_device_has_now_and_nobody_elses_to_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("seed");
+        // What a test may give a file to: another user where it runs as root, and itself where not.
+        let own = rustix::process::geteuid();
+        let uid = if own.is_root() {
+            1_900_000_000
+        } else {
+            own.as_raw()
+        };
+        let names = || {
+            let mut names: Vec<_> = fs::read_dir(&folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        let strings = SeedDevice::Strings(vec!["one\n".to_owned(), "two".to_owned()]);
+        put_seed(&folder, Some(&strings), uid).unwrap();
+        assert_eq!(names(), ["string-0", "string-1"]);
+        assert_eq!(fs::read(folder.join("string-0")).unwrap(), b"one\n");
+        for name in names() {
+            let metadata = fs::metadata(folder.join(name)).unwrap();
+            assert_eq!(
+                (metadata.mode() & 0o777, metadata.uid(), metadata.gid()),
+                (0o600, uid, uid)
+            );
+        }
+        // One that was killed half-way left its draft; the next start has other contents.
+        fs::create_dir(folder.with_extension("new")).unwrap();
+        put_seed(&folder, Some(&SeedDevice::Disk(vec![7; 10])), uid).unwrap();
+        assert_eq!(names(), ["cidata.img"]);
+        assert_eq!(fs::read(folder.join("cidata.img")).unwrap(), [7; 10]);
+        put_seed(&folder, None, uid).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn the_tail_is_the_last_lines_escaped_and_short() {

@@ -18,6 +18,7 @@ pub mod lifecycle;
 pub mod message;
 pub mod process;
 pub mod qmp;
+pub mod seed_device;
 pub mod supervise;
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub use client::{HowStopped, StopError, power_off};
 pub use command::{CommandError, Settings, argv};
 pub use lifecycle::{LifeEvent, step};
 pub use process::Found;
+pub use seed_device::SeedDevice;
 pub use supervise::{Ended, Launch, Running, StartError, adopt, spawn};
 
 /// What executes the guest's instructions.

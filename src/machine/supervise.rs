@@ -14,7 +14,7 @@ use super::command::{self, TAP_FD};
 use super::lifecycle::LifeEvent;
 use super::process::{self, Found, Process};
 use super::qmp::{Qmp, QmpError};
-use super::{Accel, files};
+use super::{Accel, SeedDevice, files};
 use crate::image::FileError;
 use crate::model::{Places, Vm, VmName};
 
@@ -31,6 +31,8 @@ pub struct Launch<'a> {
     pub uid: u32,
     /// The group it runs as: that of `/dev/kvm` where it needs that, else the same number as the user.
     pub gid: u32,
+    /// What tells it about itself without the network, the same as in `argv`.
+    pub seed: Option<SeedDevice>,
     /// Its tap, or another file descriptor that its `-netdev` can use.
     pub tap: OwnedFd,
 }
@@ -188,7 +190,9 @@ impl Drop for Unready {
 }
 
 fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
-    let log = files::prepare(launch.places, &launch.vm.name, launch.uid)?;
+    let name = &launch.vm.name;
+    let log = files::prepare(launch.places, name, launch.uid)?;
+    files::put_seed(&launch.places.seed(name), launch.seed.as_ref(), launch.uid)?;
     let mut argv = launch.argv.into_iter();
     let program = PathBuf::from(argv.next().unwrap_or_default());
     let unusable = |source| StartError::Program {

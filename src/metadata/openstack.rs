@@ -1,10 +1,8 @@
 //! OpenStack's metadata service: `/openstack/VERSION/`, where cloud-init looks before the network is up.
 
-use std::sync::Arc;
-
 use super::answer::{Asked, Response, TEXT, document, failed, listing, nothing_there, read_only};
+use crate::seed;
 use crate::seed::openstack::{self, Document, VERSIONS};
-use crate::seed::{self, SeedError};
 
 const JSON: &str = "application/json";
 
@@ -25,7 +23,6 @@ pub(super) fn answer(asked: Asked<'_>, path: &[&str]) -> Response {
             listing(&names.join("\n"))
         }),
         [version, name] if VERSIONS.contains(version) => match Document::named(name) {
-            Some(Document::UserData) if !has_user_data(asked) => nothing_there(),
             Some(which) => read_only(asked.request, || served(asked, which)),
             None => nothing_there(),
         },
@@ -38,35 +35,20 @@ fn has_user_data(asked: Asked<'_>) -> bool {
 }
 
 fn served(asked: Asked<'_>, which: Document) -> Response {
-    let (body, content_type, told) = match made(asked, which) {
-        Ok(body) => match which {
-            Document::UserData => (body, TEXT, "user-data"),
-            Document::MetaData => (body, JSON, "meta-data"),
-            Document::NetworkData => (body, JSON, "network-config"),
-            Document::VendorData | Document::VendorData2 => (body, JSON, "vendor-data"),
-        },
+    let (vm, facts) = (asked.vm, asked.facts());
+    let vendor_data = || seed::vendor_data(asked.case.templates, vm, &facts);
+    let body = match openstack::document(which, &facts, (vm, asked.network), vendor_data) {
+        Ok(Some(body)) => body,
+        Ok(None) => return nothing_there(),
         Err(error) => return failed(error),
     };
-    document("openstack", which.as_str(), content_type, body).seen_fetching(
-        asked.vm,
-        asked.request.method,
-        told,
-    )
-}
-
-fn made(asked: Asked<'_>, which: Document) -> Result<Arc<[u8]>, SeedError> {
-    let (vm, network, facts) = (asked.vm, asked.network, asked.facts());
-    let text = match which {
-        Document::UserData => return Ok(vm.user_data.clone().unwrap_or_default()),
-        Document::MetaData => openstack::meta_data(&facts),
-        Document::NetworkData => openstack::network_data(&facts, vm, network),
-        Document::VendorData => {
-            let vendor_data = seed::vendor_data(asked.case.templates, vm, &facts)?;
-            openstack::vendor_data(&String::from_utf8_lossy(&vendor_data))
-        }
-        Document::VendorData2 => "{}".to_owned(),
+    let (content_type, told) = match which {
+        Document::UserData => (TEXT, "user-data"),
+        Document::MetaData => (JSON, "meta-data"),
+        Document::NetworkData => (JSON, "network-config"),
+        Document::VendorData | Document::VendorData2 => (JSON, "vendor-data"),
     };
-    Ok(Arc::from(text.into_bytes()))
+    document("openstack", which.as_str(), content_type, body).seen_fetching(vm, asked.request.method, told)
 }
 
 #[cfg(test)]

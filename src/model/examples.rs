@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::dhcp::{BootLoaders, DhcpMode, DhcpPolicy, DhcpSettings, Unregistered};
-use super::image::{Boot, DiskFormat};
+use super::image::{Boot, DiskFormat, View};
 use super::network::DnsPolicy;
 use super::{
     Bytes, HostKeyPolicy, Hosting, Image, Machine, Network, Phase, Pool, SshKeys, Timestamp, Vm, VmName,
@@ -89,6 +89,7 @@ pub(crate) fn image() -> Image {
         file_size: Bytes::mib(400),
         default_user: "debian".into(),
         boot: Boot::Disk,
+        view: View::Auto,
         created: Timestamp(0),
     }
 }

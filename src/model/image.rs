@@ -21,6 +21,8 @@ pub struct Image {
     pub default_user: String,
     /// How it starts.
     pub boot: Boot,
+    /// How it learns who it is.
+    pub view: View,
     /// When it was added.
     pub created: Timestamp,
 }
@@ -41,6 +43,61 @@ impl DiskFormat {
             Self::Qcow2 => "qcow2",
             Self::Raw => "raw",
         }
+    }
+}
+
+/// How a guest learns who it is: what its agent reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum View {
+    /// Whatever cloud-init can find over HTTP.
+    #[default]
+    Auto,
+    /// cloud-init's `NoCloud`, over HTTP.
+    NoCloud,
+    /// The metadata service of `OpenStack`, over HTTP.
+    OpenStack,
+    /// The metadata service of EC2, over HTTP.
+    Ec2,
+    /// cloud-init's `NoCloud`, on a volume with the label `cidata`.
+    Cidata,
+    /// Ignition's config, by QEMU's firmware configuration.
+    Ignition,
+    /// systemd's system credentials, by the SMBIOS table.
+    Credentials,
+    /// Nothing but DHCP.
+    None,
+}
+
+impl View {
+    /// All views, in the order they are shown.
+    pub const ALL: [Self; 8] = [
+        Self::Auto,
+        Self::NoCloud,
+        Self::OpenStack,
+        Self::Ec2,
+        Self::Cidata,
+        Self::Ignition,
+        Self::Credentials,
+        Self::None,
+    ];
+
+    /// The word commands use for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::NoCloud => "nocloud",
+            Self::OpenStack => "openstack",
+            Self::Ec2 => "ec2",
+            Self::Cidata => "cidata",
+            Self::Ignition => "ignition",
+            Self::Credentials => "credentials",
+            Self::None => "none",
+        }
+    }
+
+    /// The view of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|view| view.as_str() == name)
     }
 }
 

@@ -115,6 +115,11 @@ impl Places {
         self.vm(name).join("swap.raw")
     }
 
+    /// What QEMU shows a VM about itself, beside its disks; made anew at each start.
+    pub fn seed(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("seed")
+    }
+
     /// A VM's serial log, from its last power-on.
     pub fn console_log(&self, name: &VmName) -> PathBuf {
         self.vm(name).join("console.log")

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::common::Common;
-use crate::model::image::{Boot, DiskFormat};
+use crate::model::image::{Boot, DiskFormat, View};
 use crate::model::{Bytes, Custom, FirstBoot, Hosting, Image, Machine, Phase, SshKeys, Timestamp, Vm, mac};
 
 mod network;
@@ -104,6 +104,9 @@ pub(super) struct ImageV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kernel: Option<KernelV1>,
     created: u64,
+    /// Since schema 3; `None` for what cloud-init finds by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    view: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,6 +248,7 @@ impl From<&Image> for ImageV1 {
                 }),
             },
             created: image.created.0,
+            view: (image.view != View::Auto).then(|| image.view.as_str().to_owned()),
         }
     }
 }
@@ -253,15 +257,14 @@ impl TryFrom<ImageV1> for Image {
     type Error = RecordError;
 
     fn try_from(stored: ImageV1) -> Result<Self, RecordError> {
+        let unknown = |name, text: &str| error(name, &format_args!("`{}` is unknown", text.escape_debug()));
         let format = [DiskFormat::Qcow2, DiskFormat::Raw]
             .into_iter()
             .find(|format| format.as_str() == stored.format)
-            .ok_or_else(|| {
-                error(
-                    "format",
-                    &format_args!("`{}` is unknown", stored.format.escape_debug()),
-                )
-            })?;
+            .ok_or_else(|| unknown("format", &stored.format))?;
+        let view = stored.view.map_or(Ok(View::Auto), |text| {
+            View::named(&text).ok_or_else(|| unknown("view", &text))
+        })?;
         Ok(Self {
             name: field("name", &stored.name)?,
             format,
@@ -274,6 +277,7 @@ impl TryFrom<ImageV1> for Image {
                 cmdline: kernel.cmdline,
             }),
             created: Timestamp(stored.created),
+            view,
         })
     }
 }

@@ -4,6 +4,8 @@
 use serde::Deserialize;
 use serde_yaml::Value;
 
+use super::ignition::{self, IgnitionProblem};
+
 /// The most user-data that is accepted, in bytes.
 pub const MAX_USER_DATA: usize = 1 << 20;
 
@@ -62,6 +64,9 @@ pub enum UserDataProblem {
         /// What was found and what was expected.
         reason: String,
     },
+    /// An Ignition config, but not one that Ignition reads.
+    #[error("it is no sound Ignition config: {0}")]
+    Ignition(#[from] IgnitionProblem),
     /// YAML, but no mapping.
     #[error("it is {0}; a cloud-config is a mapping of keys to values, such as `packages: [curl]`")]
     NotAMapping(&'static str),
@@ -69,7 +74,8 @@ pub enum UserDataProblem {
 
 /// Checks that cloud-init will understand a user-data: known by its first line, and a cloud-config is a YAML mapping.
 ///
-/// Nothing is a good user-data; scripts, MIME messages, gzip and Jinja templates are passed as they are.
+/// Nothing is a good user-data; scripts, MIME messages, gzip and Jinja templates are passed as they are. An Ignition config
+/// is checked as one: it is for images whose agent is Ignition.
 pub fn check_user_data(bytes: &[u8]) -> Result<(), UserDataProblem> {
     if bytes.len() > MAX_USER_DATA {
         return Err(UserDataProblem::TooLarge(bytes.len()));
@@ -83,6 +89,9 @@ pub fn check_user_data(bytes: &[u8]) -> Result<(), UserDataProblem> {
     }
     if starts_with(start, CLOUD_CONFIG) {
         return cloud_config(bytes);
+    }
+    if ignition::is_meant(bytes) {
+        return Ok(ignition::check(bytes)?);
     }
     Err(unmarked(start))
 }

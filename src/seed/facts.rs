@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use minijinja::Value;
 
+use crate::model::image::View;
 use crate::model::{Image, Network, Secret, User, Vm, mac};
 
 /// Where udev puts the disk with the serial `swap`; the launcher gives the swap disk that serial.
@@ -95,6 +96,36 @@ pub fn url(network: &Network) -> String {
 /// The SMBIOS serial number (type 1) that leads cloud-init to [`url`]: the one spelling every release understands.
 pub fn smbios_serial(network: &Network) -> String {
     format!("ds=nocloud-net;s={}", url(network))
+}
+
+/// What the SMBIOS table (type 1) says for a guest to find its documents over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Smbios {
+    /// The serial number; empty for none.
+    pub serial: String,
+    /// The product name; empty for QEMU's own.
+    pub product: &'static str,
+}
+
+/// The product name that OpenStack's guests have.
+const OPENSTACK: &str = "OpenStack Nova";
+
+/// The SMBIOS table of a VM whose image has this view.
+///
+/// By itself a guest is shown two ways (guest-contract §0 point 14): cloud-init takes OpenStack's before the network is up,
+/// has its hostname and network then, and asks nothing at later boots; where it can not (an image without a DHCP client), it
+/// takes `NoCloud`'s when the network is up.
+pub fn smbios(view: View, network: &Network) -> Smbios {
+    let (serial, product) = match view {
+        View::Auto => (smbios_serial(network), OPENSTACK),
+        View::NoCloud => (smbios_serial(network), ""),
+        View::OpenStack => (String::new(), OPENSTACK),
+        // The gentlest of the names that every release takes for EC2 (guest-contract §3.1).
+        View::Ec2 => ("seedbed.brightbox.com".to_owned(), ""),
+        // One that led cloud-init to us would make it go on asking over HTTP after it has read its volume.
+        View::Cidata | View::Ignition | View::Credentials | View::None => (String::new(), ""),
+    };
+    Smbios { serial, product }
 }
 
 impl Facts {

@@ -10,6 +10,9 @@
 //!
 //! cloud-init merges vendor-data and user-data itself, and the user's value wins per top-level key. The registered keys are
 //! in the meta-data, which it does not merge with anything, so no user-data can lose them.
+//!
+//! A guest that does not ask over HTTP is given the same by a device: the documents as a volume (`cidata.rs`), or what its
+//! own agent reads (`ignition.rs`, `credentials.rs`).
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -17,15 +20,19 @@ use std::sync::Arc;
 use crate::model::{Image, ImageName, NetBoot, Network, TemplateName, Vm, VmName};
 
 pub mod check;
+pub mod cidata;
+pub mod credentials;
 pub mod ec2;
 pub mod facts;
 pub mod files;
+pub mod ignition;
 mod ipxe;
 pub mod openstack;
 pub mod render;
 
 pub use check::{UserDataProblem, check_user_data};
-pub use facts::{Facts, smbios_serial, url};
+pub use credentials::{Credential, credentials};
+pub use facts::{Facts, smbios, url};
 pub use files::TemplatesError;
 pub use render::{TemplateProblem, Templates};
 

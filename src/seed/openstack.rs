@@ -4,8 +4,11 @@
 //! Its `uuid` is the SMBIOS UUID, which is what makes a later boot ask nothing: cloud-init compares the two, and believes
 //! what it has.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
+use super::SeedError;
 use super::facts::Facts;
 use crate::model::{Network, Vm};
 
@@ -62,6 +65,23 @@ impl Document {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|document| document.as_str() == name)
     }
+}
+
+/// One document of a VM; `None` where it has none. Its vendor-data is asked for where it is needed.
+pub fn document(
+    which: Document,
+    facts: &Facts,
+    (vm, network): (&Vm, &Network),
+    template: impl FnOnce() -> Result<Arc<[u8]>, SeedError>,
+) -> Result<Option<Arc<[u8]>>, SeedError> {
+    let text = match which {
+        Document::UserData => return Ok(vm.user_data.clone()),
+        Document::MetaData => meta_data(facts),
+        Document::NetworkData => network_data(facts, vm, network),
+        Document::VendorData => vendor_data(&String::from_utf8_lossy(&template()?)),
+        Document::VendorData2 => "{}".to_owned(),
+    };
+    Ok(Some(Arc::from(text.into_bytes())))
 }
 
 /// `meta_data.json`. There is no `availability_zone`: Ubuntu makes a mirror's name of it.

@@ -5,6 +5,7 @@ use serde_yaml::Value;
 
 use super::*;
 use crate::model::examples::{self, KEY, OTHER_KEY};
+use crate::model::image::View;
 use crate::model::{Custom, HostKey, Hosting, SiteSecret, User};
 
 pub(crate) fn network(subnet: &str) -> Network {
@@ -212,9 +213,14 @@ fn a_users_user_data_is_served_byte_for_byte() {
 fn the_serial_is_the_spelling_every_cloud_init_reads() {
     let network = network("10.77.0.1/24");
     assert_eq!(
-        smbios_serial(&network),
-        "ds=nocloud-net;s=http://10.77.0.1/nocloud/"
+        smbios(View::Auto, &network),
+        facts::Smbios {
+            serial: "ds=nocloud-net;s=http://10.77.0.1/nocloud/".to_owned(),
+            product: "OpenStack Nova",
+        }
     );
+    assert_eq!(smbios(View::NoCloud, &network).product, "");
+    assert_eq!(smbios(View::Cidata, &network), facts::Smbios::default());
     assert_eq!(url(&network), "http://10.77.0.1/nocloud/");
 }
 

@@ -190,7 +190,7 @@ fn an_image_is_added_by_its_real_path_and_declared_format() {
                 (add.file, add.format.as_str()),
                 (disk.canonicalize().unwrap(), "raw")
             );
-            assert_eq!(add.default_user, "debian");
+            assert_eq!((add.default_user.as_str(), add.view), ("debian", None));
         }
         other => panic!("{other:?}"),
     }
@@ -199,6 +199,44 @@ fn an_image_is_added_by_its_real_path_and_declared_format() {
     assert!(
         missing.stderr.contains("can not find /nowhere/disk.raw"),
         "{missing:#?}"
+    );
+}
+
+#[test]
+fn an_image_says_how_its_vms_learn_who_they_are_and_that_says_who_gets_the_keys() {
+    for (given, view, user) in [
+        (&["--view", "cidata"][..], "cidata", "debian"),
+        (&["--view", "ignition"], "ignition", "core"),
+        (&["--view", "credentials"], "credentials", "root"),
+        (
+            &["--view", "ignition", "--default-user", "admin"],
+            "ignition",
+            "admin",
+        ),
+    ] {
+        let fake = Fake::new(|_, _| Ok(Answer::Images(vec![image("tiny")])));
+        fake.run(
+            &[
+                &["image", "add", "tiny", "/dev/null", "--disk-format", "raw"],
+                given,
+            ]
+            .concat(),
+        )
+        .answer();
+        match fake.request() {
+            Request::ImageAdd(add) => {
+                assert_eq!(
+                    (add.view.as_deref(), add.default_user.as_str()),
+                    (Some(view), user)
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let unknown = zoo().run(&["image", "add", "tiny", "/dev/null", "--view", "floppy"]);
+    assert!(
+        unknown.code == 2 && unknown.stderr.contains("possible values: auto, nocloud"),
+        "{unknown:?}"
     );
 }
 

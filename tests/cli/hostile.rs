@@ -135,6 +135,7 @@ fn verb() -> impl Strategy<Value = &'static str> {
         "delete",
         "wait",
         "render",
+        "volume",
         "hosts",
         "image-add",
         "image-list",

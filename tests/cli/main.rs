@@ -14,5 +14,6 @@ mod hostile;
 mod launch;
 mod login;
 mod networks;
+mod render;
 mod roster;
 mod texts;

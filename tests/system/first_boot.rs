@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, Run, say};
+use crate::lab::{Lab, Run, eventually, say};
 use crate::{guests, root};
 
 const NAMES: [&str; 2] = ["web1", "web2"];
@@ -100,6 +100,11 @@ impl Guests {
 
     /// Real `ssh` from outside, by DNS name, with the registered key and strict host key checking.
     fn ssh_command(&self, key: &str, name: &str, command: &str) -> Command {
+        self.ssh_to(key, &format!("{name}.lab"), command)
+    }
+
+    /// The same, to a name or an address.
+    fn ssh_to(&self, key: &str, host: &str, command: &str) -> Command {
         let known = format!(
             "-oUserKnownHostsFile={}",
             self.lab.path("state/known_hosts").display()
@@ -110,7 +115,7 @@ impl Guests {
             "-oBatchMode=yes",
             "-oConnectTimeout=20",
         ];
-        let (key, to) = (self.key(key), format!("debian@{name}.lab"));
+        let (key, to) = (self.key(key), format!("debian@{host}"));
         let mut ssh = self
             .lab
             .inside(&["ssh", "-F", "none", "-o", "IdentitiesOnly=yes", "-i", &key]);
@@ -155,7 +160,7 @@ fn two_clones_of_one_debian_image_configure_themselves() {
     if !root() {
         return;
     }
-    let guests = Guests::launched();
+    let mut guests = Guests::launched();
     // It takes a minute, which the checks below have use for.
     let upgrade = Upgrade::begun(&guests);
     for name in NAMES {
@@ -172,6 +177,7 @@ fn two_clones_of_one_debian_image_configure_themselves() {
 
     knows_its_neighbour(&guests);
     restarted_are_the_same(&guests, upgrade);
+    rebooted_without_a_daemon_are_the_same(&mut guests);
 }
 
 fn knows_who_it_is(guests: &Guests, name: &str) {
@@ -298,6 +304,56 @@ fn restarted_are_the_same(guests: &Guests, upgrade: Option<Upgrade>) {
             "the new kernel does not run"
         );
     }
+}
+
+/// A reboot while no daemon runs: cloud-init asks for nothing, since it read its documents as OpenStack's, whose id the
+/// firmware confirms. Once the daemon is back the guest has its address again, and is who it was.
+fn rebooted_without_a_daemon_are_the_same(guests: &mut Guests) {
+    let before = NAMES.map(|name| (Life::of(guests, name), accounts(guests, name)));
+    for name in NAMES {
+        let read = guests.ssh(name, "cloud-init query datasource 2>/dev/null || cloud-id");
+        assert!(read.to_lowercase().contains("openstack"), "{name}: {read}");
+    }
+    let logins = |guests: &Guests, name: &str| {
+        let log = guests.lab.seedbed(&["log", name]).stdout;
+        log.matches(" login:").count()
+    };
+    let seen = NAMES.map(|name| logins(guests, name));
+    guests.lab.stop_daemon();
+    for name in NAMES {
+        // Its address, because nobody answers for names now. The connection ends with the guest.
+        let address = &before[usize::from(name == "web2")].0.address;
+        drop(Run::of(&mut guests.ssh_to(
+            name,
+            address,
+            "sudo systemctl reboot",
+        )));
+    }
+    let consoles = NAMES.map(|name| guests.lab.path(&format!("state/vms/{name}/console.log")));
+    let is_up = |index: usize| {
+        let text = fs::read(&consoles[index]).unwrap_or_default();
+        String::from_utf8_lossy(&text).matches(" login:").count() > seen[index]
+    };
+    let up = eventually(Duration::from_secs(240), || is_up(0) && is_up(1));
+    assert!(up, "the guests did not come up without a daemon");
+    guests.lab.start_daemon();
+    guests
+        .lab
+        .seedbed(&[&["wait", "--for", "ready", "--timeout", "5m"], &NAMES[..]].concat())
+        .ok();
+    for (name, (life, known)) in NAMES.into_iter().zip(before) {
+        assert_eq!(Life::of(guests, name), life, "{name} is another after its reboot");
+        assert_eq!(accounts(guests, name), known, "{name}");
+        knows_who_it_is(guests, name);
+    }
+}
+
+/// The accounts and the key that opens them.
+fn accounts(guests: &Guests, name: &str) -> String {
+    guests.ssh(
+        name,
+        "getent passwd | sort; cat ~/.ssh/authorized_keys; hostname -f",
+    )
 }
 
 /// A kernel package being installed in `web2`, as its admin would upgrade it.

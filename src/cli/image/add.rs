@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Context, Failure, Terminal};
 use crate::control::{AddImage, Request};
+use crate::model::image;
 
 /// Add a base image from a disk file
 ///
@@ -13,6 +14,8 @@ use crate::control::{AddImage, Request};
 #[command(after_help = "Example:\n  \
     seedbed image add debian-12 debian-12-generic-amd64.qcow2\n  \
     seedbed image add noble noble-server-cloudimg-amd64.img --disk-format qcow2 --default-user ubuntu\n  \
+    seedbed image add alma-9.4 alma.qcow2 --view cidata --default-user almalinux\n  \
+    seedbed image add coreos coreos.qcow2 --view ignition\n  \
     seedbed image add tiny disk.raw --kernel vmlinuz --initrd initrd.gz --cmdline 'console=ttyS0'")]
 pub(in crate::cli) struct Args {
     /// Its name
@@ -31,9 +34,58 @@ pub(in crate::cli) struct Args {
     /// Its command line
     #[arg(long, value_name = "TEXT", requires = "kernel")]
     cmdline: Option<String>,
-    /// The account that gets the SSH keys
-    #[arg(long, value_name = "USER", default_value = "debian")]
-    default_user: String,
+    /// The account that gets the SSH keys; `core` with --view ignition, `root` with --view credentials, else `debian`
+    #[arg(long, value_name = "USER")]
+    default_user: Option<String>,
+    /// How its VMs learn who they are
+    #[arg(long, value_enum, value_name = "VIEW")]
+    view: Option<View>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum View {
+    /// Whatever cloud-init finds over HTTP: right for most images
+    Auto,
+    #[value(name = "nocloud", help = "cloud-init's NoCloud, over HTTP")]
+    NoCloud,
+    #[value(name = "openstack", help = "OpenStack's metadata service, over HTTP")]
+    OpenStack,
+    /// EC2's metadata service, over HTTP
+    Ec2,
+    #[value(
+        help = "cloud-init's NoCloud, on a disk: for cloud-init 23.4 to 23.4.3 and what can not ask over HTTP"
+    )]
+    Cidata,
+    /// Ignition
+    Ignition,
+    /// systemd alone (252 or newer), for images without any agent
+    Credentials,
+    /// DHCP and DNS only
+    None,
+}
+
+impl From<View> for image::View {
+    fn from(view: View) -> Self {
+        match view {
+            View::Auto => Self::Auto,
+            View::NoCloud => Self::NoCloud,
+            View::OpenStack => Self::OpenStack,
+            View::Ec2 => Self::Ec2,
+            View::Cidata => Self::Cidata,
+            View::Ignition => Self::Ignition,
+            View::Credentials => Self::Credentials,
+            View::None => Self::None,
+        }
+    }
+}
+
+/// The account that gets the keys in most images of a view: the one their agent makes, or the only one there is.
+const fn usual_user(view: Option<View>) -> &'static str {
+    match view {
+        Some(View::Ignition) => "core",
+        Some(View::Credentials) => "root",
+        _ => "debian",
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -80,7 +132,10 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         kernel: args.kernel.as_deref().map(absolute).transpose()?,
         initrd: args.initrd.as_deref().map(absolute).transpose()?,
         cmdline: args.cmdline,
-        default_user: args.default_user,
+        default_user: args
+            .default_user
+            .unwrap_or_else(|| usual_user(args.view).to_owned()),
+        view: args.view.map(|view| image::View::from(view).as_str().to_owned()),
     });
     let images = context.images(&request, terminal)?;
     terminal.images(&images)

@@ -56,6 +56,7 @@ pub(super) fn run(args: &Args, context: &Context, terminal: &mut Terminal) -> Re
         initrd: None,
         cmdline: None,
         default_user: suite.default_user().to_owned(),
+        view: None,
     });
     let images = context.images(&request, terminal)?;
     terminal.images(&images)

@@ -62,7 +62,7 @@ fn write_disk(path: &Path, bytes: &[u8], len: Option<Bytes>, uid: u32) -> Result
 mod tests {
     use super::*;
     use crate::image::AddSource;
-    use crate::model::image::DiskFormat;
+    use crate::model::image::{DiskFormat, View};
     use crate::model::{Hosting, Places, Timestamp, examples};
     use std::fs::{self, File};
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
@@ -84,6 +84,7 @@ mod tests {
             initrd: None,
             cmdline: None,
             default_user: "debian".into(),
+            view: View::Auto,
         };
         let image = store.add(&source, Timestamp(7), |_, _| {}).unwrap();
         (directory, store, image)

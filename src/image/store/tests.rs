@@ -14,6 +14,7 @@ fn source(file: PathBuf, format: DiskFormat) -> AddSource {
         initrd: None,
         cmdline: None,
         default_user: "debian".into(),
+        view: View::Auto,
     }
 }
 

@@ -11,6 +11,8 @@ fn settings<'a>(places: &'a Places, smbios_serial: &'a str) -> Settings<'a> {
         accel: Accel::Tcg,
         places,
         smbios_serial,
+        smbios_product: "OpenStack Nova",
+        seed: None,
     }
 }
 
@@ -44,7 +46,7 @@ fn the_command_line_of_a_vm_that_boots_from_its_disk() {
     -m size=512M
     -rtc base=utc
     -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
-    -smbios type=1,serial=ds=nocloud-net;s=http://10.77.0.1/web1/
+    -smbios type=1,serial=ds=nocloud-net;s=http://10.77.0.1/web1/,product=OpenStack Nova
     -device vmgenid,guid=7573fe52-e13e-82a6-a9ae-40fb6a351c25
     -blockdev {"backing":{"backing":null,"driver":"qcow2","file":{"driver":"file","filename":"/var/lib/seedbed/images/debian-12/disk","read-only":true},"node-name":"base","read-only":true},"discard":"unmap","driver":"qcow2","file":{"discard":"unmap","driver":"file","filename":"/var/lib/seedbed/vms/web1/disk.qcow2"},"node-name":"root"}
     -device virtio-blk-pci,drive=root,serial=root,bootindex=1,bus=pcie.0,addr=0x3
@@ -139,6 +141,34 @@ fn a_vm_without_swap_has_no_swap_disk() {
     )
     .unwrap();
     assert!(!args.iter().any(|arg| arg.contains("swap")), "{args:?}");
+}
+
+#[test]
+fn a_vm_that_is_told_about_itself_by_a_device_needs_no_serial_number() {
+    let places = Places::new("/s", "/r");
+    let device = SeedDevice::Disk(Vec::new());
+    let settings = Settings {
+        seed: Some(&device),
+        smbios_product: "",
+        ..settings(&places, "")
+    };
+    let text = lines(&examples::image(DiskFormat::Raw, Boot::Disk), None, &settings).unwrap();
+    assert!(
+        text.contains("drive=cidata") && !text.contains("-smbios"),
+        "{text}"
+    );
+    let slots: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.split("virtio-blk-pci,drive=").nth(1))
+        .collect();
+    assert_eq!(
+        slots,
+        [
+            "root,serial=root,bootindex=1,bus=pcie.0,addr=0x3",
+            "swap,serial=swap,bus=pcie.0,addr=0x4",
+            "cidata,serial=cidata,bus=pcie.0,addr=0x6"
+        ]
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::image::{AddSource, Store};
 use crate::machine::{HowStopped, Settings, argv, examples, power_off};
-use crate::model::image::DiskFormat;
+use crate::model::image::{DiskFormat, View};
 use crate::model::{Bytes, Machine, Timestamp, identity};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -57,6 +57,7 @@ impl World {
             initrd,
             cmdline,
             default_user,
+            view: View::Auto,
         };
         let image = store.add(&source, Timestamp(0), |_, _| {}).unwrap();
         store.make_disks(&self.vm, &self.machine, &image).unwrap();
@@ -65,6 +66,8 @@ impl World {
             accel: Accel::Tcg,
             places: &self.places,
             smbios_serial: "ds=nocloud-net;s=http://10.77.0.1/a,b/",
+            smbios_product: "",
+            seed: None,
         };
         let args = argv(
             &self.vm,
@@ -90,6 +93,7 @@ impl World {
             places,
             uid,
             gid: uid,
+            seed: None,
             tap: theirs.into(),
         })
         .await

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Registry;
 use super::change::{Change, NewVm};
 use crate::model::examples::{self, KEY};
-use crate::model::image::{Boot, DiskFormat};
+use crate::model::image::{Boot, DiskFormat, View};
 use crate::model::{
     Bytes, Clock, Custom, Directory, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, VmName,
 };
@@ -93,6 +93,7 @@ fn image(text: &str) -> Image {
             initrd: true,
             cmdline: "root=/dev/vda1 console=ttyS0".to_owned(),
         },
+        view: View::Cidata,
         created: NOW,
     }
 }

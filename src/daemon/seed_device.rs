@@ -90,3 +90,53 @@ pub(super) fn strings(vm: &Vm, network: &Network) -> Vec<String> {
         .map(Credential::smbios)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::examples;
+
+    fn image(view: View) -> Image {
+        Image {
+            view,
+            ..examples::image()
+        }
+    }
+
+    #[test]
+    fn how_a_vm_is_told_and_why_is_one_sentence() {
+        assert_eq!(
+            told(None),
+            "auto: OpenStack's metadata over HTTP before the network is up, else cloud-init's NoCloud (someone else runs it)"
+        );
+        assert_eq!(
+            told(Some(&image(View::NoCloud))),
+            "nocloud: cloud-init's NoCloud over HTTP (its image debian-12 was added so)"
+        );
+        assert_eq!(
+            told(Some(&image(View::Cidata))),
+            "cidata: cloud-init's NoCloud on a read-only disk (its image debian-12 was added so)"
+        );
+    }
+
+    #[test]
+    fn ignition_gets_its_own_kind_of_user_data_or_what_we_make() {
+        let with = |user_data: Option<&[u8]>| {
+            let vm = Vm {
+                user_data: user_data.map(Into::into),
+                ..examples::vm("web1", "10.77.0.11")
+            };
+            ignition(&vm, &image(View::Ignition))
+        };
+        let own = br#"{"ignition":{"version":"3.0.0"}}"#;
+        assert_eq!(with(Some(own)).unwrap(), own);
+        assert!(with(None).unwrap().starts_with(br#"{"ignition""#));
+        let refusal = with(Some(b"#cloud-config\n")).unwrap_err();
+        assert!(refusal.message.contains("no Ignition config"), "{refusal}");
+        assert!(
+            refusal
+                .hint
+                .is_some_and(|hint| hint.contains("seedbed set web1 --user-data"))
+        );
+    }
+}

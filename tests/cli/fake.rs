@@ -183,7 +183,7 @@ pub(crate) fn vm(name: &str, last_octet: u8) -> VmInfo {
         netboot: None,
         dhcp: Vec::new(),
         template: "default".to_owned(),
-        view: "auto: whatever cloud-init finds over HTTP (its image names no view)".to_owned(),
+        view: "auto: whatever its agent finds over HTTP (its image names no other view)".to_owned(),
         seed_url: "http://10.77.0.1/nocloud/".to_owned(),
         created: "2026-01-02T03:04:05Z".to_owned(),
         age_seconds: 7_300,

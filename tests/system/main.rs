@@ -26,6 +26,7 @@ mod netboot;
 mod quickstart;
 mod recovery;
 mod refusals;
+mod seed_devices;
 mod twenty;
 
 /// Whether namespaces can be made here; says why a test is skipped when they can not, or fails where they have to be.

@@ -273,3 +273,18 @@ proptest! {
         let _outcome = Config::parse(&text, Path::new("c"));
     }
 }
+
+#[test]
+fn host_keys_are_reported_unless_they_are_to_be_generated() {
+    use crate::model::HostKeyPolicy;
+    let policy = |more: &str| accepted(&network(more)).networks[0].host_keys;
+    assert_eq!(policy("nat: true"), HostKeyPolicy::Reported);
+    for meant in HostKeyPolicy::ALL {
+        assert_eq!(policy(&format!("ssh_host_keys: {}", meant.as_str())), meant);
+    }
+    let told = problems(&network("ssh_host_keys: yes, please"));
+    assert!(
+        told[0].to_string().contains("ssh_host_keys") && told[0].to_string().contains("generated"),
+        "{told:?}"
+    );
+}

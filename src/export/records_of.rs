@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::zone::{quoted, ttl};
-use crate::model::{Directory, RecordData, Vm};
+use crate::model::{Directory, RecordData, Sshfp, Vm};
 
-/// What DNS says of a VM: its address and other names, what is registered beside those, and the name of its address.
+/// What DNS says of a VM: its address, host keys and other names, what is registered beside those, and the name of its address.
 ///
 /// Empty for a VM whose network is gone: it has no domain.
 pub fn records_of(directory: &Directory, vm: &Vm) -> String {
@@ -20,6 +20,9 @@ pub fn records_of(directory: &Directory, vm: &Vm) -> String {
         let _infallible = writeln!(text, "{owner} {ttl} IN {kind} {value}");
     };
     put(&full, "A", &vm.address.to_string());
+    for print in vm.host_keys().iter().filter_map(Sshfp::of) {
+        put(&full, "SSHFP", &print.to_string());
+    }
     for alias in vm.aliases() {
         put(&format!("{alias}.{domain}."), "CNAME", &full);
     }
@@ -38,7 +41,17 @@ pub fn records_of(directory: &Directory, vm: &Vm) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::fixture::{lab, vm, with_aliases};
+    use crate::export::fixture::{lab, vm, with_aliases, with_host_key};
+
+    #[test]
+    fn a_vm_has_the_fingerprint_of_its_host_key() {
+        let mut directory = lab();
+        let web1 = with_host_key("web1", "10.77.0.20");
+        directory.put_vm(std::sync::Arc::clone(&web1));
+        let print = Sshfp::of(&web1.host_keys()[0]).unwrap();
+        let line = format!("web1.lab. 5 IN SSHFP {print}\n");
+        assert!(records_of(&directory, &web1).contains(&line));
+    }
 
     #[test]
     fn a_vm_has_its_address_its_other_names_what_is_registered_and_its_pointer() {

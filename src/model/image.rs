@@ -95,6 +95,14 @@ impl View {
         }
     }
 
+    /// Whether it carries vendor-data: accounts and host keys that are made here reach a guest by that alone.
+    pub const fn has_vendor_data(self) -> bool {
+        match self {
+            Self::Auto | Self::NoCloud | Self::OpenStack | Self::Cidata => true,
+            Self::Ec2 | Self::Ignition | Self::Credentials | Self::None => false,
+        }
+    }
+
     /// The view of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|view| view.as_str() == name)

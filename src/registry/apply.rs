@@ -9,8 +9,8 @@ use super::{lending, records, site};
 use crate::model::dhcp::DhcpMode;
 use crate::model::image::Boot;
 use crate::model::{
-    Access, Directory, FirstBoot, Hosting, Image, ImageName, NetBoot, Network, NetworkName, Phase, Timestamp,
-    Vm, VmName, identity,
+    Directory, FirstBoot, Hosting, Image, ImageName, NetBoot, Network, NetworkName, Phase, Timestamp, Vm,
+    VmName, identity,
 };
 
 /// Judges a change against the directory: what to write, or why not. Nothing is changed here.
@@ -57,7 +57,7 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
         }
         check_boot(directory, (&new.name, network), new.custom.boot.as_ref())?;
         claims.aliases(&new.name, network, &new.custom.aliases)?;
-        check_access(directory, &new.name, &new.custom.access)?;
+        site::check(directory, (&new.name, &new.hosting), &new.custom.access)?;
         networks.push(network);
     }
     let mut registered = Vec::with_capacity(vms.len());
@@ -190,19 +190,6 @@ fn check_boot(
     }
 }
 
-/// Keys of the ring have to be there, and accounts to be different.
-fn check_access(directory: &Directory, vm: &VmName, access: &Access) -> Result<(), Refusal> {
-    site::known(directory, &access.ring)?;
-    let mut seen = HashSet::new();
-    match access.users.iter().find(|user| !seen.insert(&user.name)) {
-        Some(user) => Err(Refusal::UserTwice {
-            vm: vm.clone(),
-            user: user.name.clone(),
-        }),
-        None => Ok(()),
-    }
-}
-
 fn update(directory: &Directory, names: &[VmName], edit: &Edit, now: Timestamp) -> Result<Effect, Refusal> {
     // One set of claims for all: an address for several VMs is refused at the second.
     let mut claims = Claims::on(directory, now);
@@ -246,7 +233,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         named_network(directory, name, &vm.network)?,
         &custom.aliases,
     )?;
-    check_access(directory, name, &custom.access)?;
+    site::check(directory, (name, &vm.hosting), &custom.access)?;
     if custom.boot.as_ref() != old.boot() {
         let network = named_network(directory, name, &vm.network)?;
         check_boot(directory, (name, network), custom.boot.as_ref())?;

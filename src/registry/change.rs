@@ -548,6 +548,19 @@ pub enum Refusal {
         /// The account.
         user: AccountName,
     },
+    /// A guest that would never hear of its accounts.
+    #[error(
+        "{vm} can not be given accounts: its image {image} reads the view {view}, which carries none; put them into its \
+         user-data, or into the image"
+    )]
+    NoAccounts {
+        /// Whose.
+        vm: VmName,
+        /// The image.
+        image: ImageName,
+        /// How its guests are told about themselves.
+        view: &'static str,
+    },
     /// VMs are clones of the image.
     #[error(
         "image {image} is in use: {clones} would lose the base of their disks, or what they boot; delete or change them first"
@@ -582,6 +595,7 @@ impl Refusal {
             | Self::NoKernel { vm, .. }
             | Self::AliasTaken { vm, .. }
             | Self::UserTwice { vm, .. }
+            | Self::NoAccounts { vm, .. }
             | Self::FirstBootKept { vm } => Some(vm),
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }

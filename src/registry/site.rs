@@ -1,11 +1,12 @@
 //! The rules of what the site has beside its VMs: the key ring, and identities that are given up for new ones. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::change::{Batch, Effect, Listed, Refusal, SiteBatch};
 use crate::model::{
-    Access, Directory, HostKey, HostKeyPolicy, KeyName, Network, RingKey, Vm, VmName, identity,
+    Access, Directory, HostKey, HostKeyPolicy, Hosting, Image, KeyName, Network, RingKey, Vm, VmName,
+    identity,
 };
 
 /// The most keys under one name: an agent or a GitHub account has a handful.
@@ -77,6 +78,38 @@ pub(super) fn known(directory: &Directory, names: &[KeyName]) -> Result<(), Refu
     }
 }
 
+/// Keys of the ring have to be there, accounts to be different, and the image's guests to hear of them.
+pub(super) fn check(
+    directory: &Directory,
+    (vm, hosting): (&VmName, &Hosting),
+    access: &Access,
+) -> Result<(), Refusal> {
+    known(directory, &access.ring)?;
+    let mut seen = HashSet::new();
+    if let Some(user) = access.users.iter().find(|user| !seen.insert(&user.name)) {
+        return Err(Refusal::UserTwice {
+            vm: vm.clone(),
+            user: user.name.clone(),
+        });
+    }
+    let image = image_of(directory, hosting).filter(|image| !image.view.has_vendor_data());
+    match image.filter(|_| !access.users.is_empty()) {
+        Some(image) => Err(Refusal::NoAccounts {
+            vm: vm.clone(),
+            image: image.name.clone(),
+            view: image.view.as_str(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn image_of<'a>(directory: &'a Directory, hosting: &Hosting) -> Option<&'a Image> {
+    match hosting {
+        Hosting::Managed(machine) => directory.image(&machine.image).map(AsRef::as_ref),
+        Hosting::External => None,
+    }
+}
+
 /// Gives a new VM the identity of its name, or the next one where the old one is given up.
 pub(super) fn identify(
     directory: &Directory,
@@ -89,7 +122,8 @@ pub(super) fn identify(
     vm.uuid = identity::renewed_uuid(&vm.name, renewals);
     // The secret is there as soon as a network asks for it: see `Registry::open`.
     let secret = directory.site().secret.as_ref();
-    let secret = secret.filter(|_| network.host_keys == HostKeyPolicy::Generated);
+    let hears = image_of(directory, &vm.hosting).is_none_or(|image| image.view.has_vendor_data());
+    let secret = secret.filter(|_| hears && network.host_keys == HostKeyPolicy::Generated);
     access.host_key = secret.map(|secret| HostKey::derive(secret, vm.uuid));
     renew.then(|| (vm.name.clone(), renewals))
 }

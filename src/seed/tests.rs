@@ -6,7 +6,7 @@ use serde_yaml::Value;
 use super::*;
 use crate::model::examples::{self, KEY, OTHER_KEY};
 use crate::model::image::View;
-use crate::model::{Custom, HostKey, Hosting, SiteSecret, User};
+use crate::model::{Custom, HostKey, Hosting, Secret, SiteSecret, User};
 
 pub(crate) fn network(subnet: &str) -> Network {
     examples::network("lab", subnet)
@@ -302,6 +302,40 @@ fn hostile_looking_values_stay_values() {
             .render(&"default".parse().unwrap(), &facts);
         let settings = parts(vendor.unwrap().as_bytes()).remove(0).1;
         assert_eq!(yaml(&settings)["fqdn"].as_str(), Some(hostile));
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_in_an_account_or_a_host_key_can_break_the_document(
+        texts in proptest::collection::vec(any::<String>(), 6),
+        sudo: bool,
+    ) {
+        let mut facts = Facts::sample();
+        let [name, group, shell, hash, key, private] = texts.as_slice() else { unreachable!() };
+        let user = &mut facts.users[0];
+        user.name.clone_from(name);
+        user.groups = vec![group.clone()];
+        user.shell = Some(format!("/{shell}"));
+        user.hashed_passwd = Some(Secret::new(format!("${hash}")));
+        user.keys = vec![key.clone()];
+        user.sudo = sudo;
+        facts.host_keys[0].private = Secret::new(private.clone());
+        let templates = Templates::load(None).unwrap();
+        for template in ["default", "minimal"] {
+            let text = templates.render(&template.parse().unwrap(), &facts).unwrap();
+            let config = if template == "default" { parts(text.as_bytes()).remove(0).1 } else { text };
+            let config = yaml(&config);
+            let user = &config["users"][1];
+            prop_assert_eq!(user["name"].as_str(), Some(name.as_str()));
+            prop_assert_eq!(user["groups"][0].as_str(), Some(group.as_str()));
+            prop_assert_eq!(user["shell"].as_str(), Some(format!("/{shell}").as_str()));
+            prop_assert_eq!(user["hashed_passwd"].as_str(), Some(format!("${hash}").as_str()));
+            prop_assert_eq!(user["ssh_authorized_keys"][0].as_str(), Some(key.as_str()));
+            prop_assert_eq!(user["sudo"].is_string(), sudo);
+            let private_read = config["ssh_keys"]["ed25519_private"].as_str();
+            prop_assert_eq!(private_read, Some(private.as_str()));
+        }
     }
 }
 

@@ -6,6 +6,7 @@
     reason = "a test that can not go on panics, and says where"
 )]
 
+mod accounts;
 mod answers;
 mod console;
 mod failures;

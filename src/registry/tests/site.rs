@@ -233,6 +233,43 @@ fn what_names_no_key_of_the_ring_or_an_account_twice_is_refused() {
 }
 
 #[test]
+fn an_image_whose_guests_read_no_vendor_data_gets_neither_accounts_nor_host_keys_of_ours() {
+    let mut directory = Directory::of([generating()]);
+    directory.site_mut().secret = Some(SiteSecret::of([7; 32]));
+    for view in View::ALL {
+        directory.put_image(Arc::new(Image {
+            view,
+            ..image("base")
+        }));
+        let vm = |users| {
+            let access = Access {
+                users,
+                ..Access::default()
+            };
+            let vm = NewVm {
+                custom: with(access),
+                ..managed("web1", "base")
+            };
+            apply(&directory, register([vm]), NOW)
+        };
+        let plain = vm(Vec::new()).unwrap();
+        assert_eq!(
+            plain.vms[0].has_made_host_key(),
+            view.has_vendor_data(),
+            "{view:?}"
+        );
+        let with_account = vm(vec![User::named("ann".parse().unwrap())]);
+        match with_account {
+            Ok(_) => assert!(view.has_vendor_data(), "{view:?}"),
+            Err(refusal) => assert!(
+                !view.has_vendor_data() && matches!(refusal, Refusal::NoAccounts { .. }),
+                "{refusal}"
+            ),
+        }
+    }
+}
+
+#[test]
 fn a_name_of_the_ring_is_taken_unless_it_is_to_be_replaced() {
     let mut directory = Directory::of([lab()]);
     directory

@@ -33,6 +33,10 @@ pub(super) struct Args {
 enum View {
     /// The four cloud-init documents it fetches over HTTP
     Nocloud,
+    /// What it is told as OpenStack's metadata service does
+    Openstack,
+    /// What it is told as EC2's metadata service does
+    Ec2,
     /// The same documents as the volume of a disk, for cloud-init without HTTP
     Cidata,
     /// The config that Ignition reads, on Flatcar and its kin
@@ -57,6 +61,8 @@ impl View {
         Some(match self {
             Self::Cidata => return None,
             Self::Nocloud => control::View::Nocloud,
+            Self::Openstack => control::View::Openstack,
+            Self::Ec2 => control::View::Ec2,
             Self::Ignition => control::View::Ignition,
             Self::Credentials => control::View::Credentials,
             Self::Dhcp => control::View::Dhcp,

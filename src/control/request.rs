@@ -294,6 +294,10 @@ pub enum Rung {
 pub enum View {
     /// The four `NoCloud` documents.
     Nocloud,
+    /// The documents of `OpenStack`'s metadata service.
+    Openstack,
+    /// The values of EC2's metadata service.
+    Ec2,
     /// The Ignition config.
     Ignition,
     /// systemd's credentials, as strings of the SMBIOS table.

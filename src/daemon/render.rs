@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::{Daemon, machines, seed_device, selection};
 use crate::control::{Refusal, View};
 use crate::model::{Image, Vm};
+use crate::seed::Facts;
+use crate::seed::openstack::Document;
 use crate::{dhcp, export, seed};
 
 /// One view of VMs as text, one after the other; of several, each under its name (a line of hosts or DNS has the name in
@@ -42,6 +44,8 @@ pub(super) fn volume(daemon: &Daemon, name: String) -> Result<Vec<u8>, Refusal> 
 fn one(daemon: &Daemon, vm: &Vm, view: View) -> Result<String, Refusal> {
     match view {
         View::Nocloud => nocloud(daemon, vm),
+        View::Openstack => openstack(daemon, vm),
+        View::Ec2 => ec2(daemon, vm),
         View::Ignition => ignition(daemon, vm),
         View::Credentials => credentials(daemon, vm),
         View::Dns => Ok(export::records_of(&daemon.directory(), vm)),
@@ -58,6 +62,31 @@ fn nocloud(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
     let image = image(daemon, vm);
     let seed = seed::documents(&daemon.templates, vm, &network, image.as_deref())?;
     Ok(seed.render_text())
+}
+
+fn openstack(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+    let network = daemon.network_of(vm)?;
+    let image = image(daemon, vm);
+    let mut text = String::new();
+    for which in Document::ALL {
+        let made = seed::openstack::document(which, &daemon.templates, vm, &network, image.as_deref())?;
+        // What it has not is 404.
+        if let Some(body) = made {
+            text += &seed::titled(which.as_str(), &body);
+        }
+    }
+    Ok(text)
+}
+
+fn ec2(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+    let image = image(daemon, vm);
+    let facts = Facts::of(vm, &*daemon.network_of(vm)?, image.as_deref());
+    let user_data = vm.user_data.iter().map(|body| seed::titled("user-data", body));
+    let leaves = seed::ec2::leaves(&facts, vm);
+    let leaves = leaves
+        .iter()
+        .map(|(path, value)| seed::titled(path, value.as_bytes()));
+    Ok(leaves.chain(user_data).collect())
 }
 
 fn ignition(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {

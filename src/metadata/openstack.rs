@@ -1,10 +1,7 @@
 //! OpenStack's metadata service: `/openstack/VERSION/`, where cloud-init looks before the network is up.
 
-use std::sync::Arc;
-
 use super::answer::{Asked, Response, TEXT, document, failed, listing, nothing_there, read_only};
 use crate::seed::openstack::{self, Document, VERSIONS};
-use crate::seed::{self, SeedError};
 
 const JSON: &str = "application/json";
 
@@ -16,7 +13,7 @@ pub(super) fn answer(asked: Asked<'_>, path: &[&str]) -> Response {
     match path {
         [] => read_only(asked.request, || listing(&VERSIONS.join("\n"))),
         [version] if VERSIONS.contains(version) => read_only(asked.request, || {
-            let has = |which: &Document| *which != Document::UserData || has_user_data(asked);
+            let has = |which: &Document| *which != Document::UserData || asked.vm.user_data.is_some();
             let names: Vec<_> = Document::ALL
                 .into_iter()
                 .filter(has)
@@ -25,7 +22,6 @@ pub(super) fn answer(asked: Asked<'_>, path: &[&str]) -> Response {
             listing(&names.join("\n"))
         }),
         [version, name] if VERSIONS.contains(version) => match Document::named(name) {
-            Some(Document::UserData) if !has_user_data(asked) => nothing_there(),
             Some(which) => read_only(asked.request, || served(asked, which)),
             None => nothing_there(),
         },
@@ -33,40 +29,29 @@ pub(super) fn answer(asked: Asked<'_>, path: &[&str]) -> Response {
     }
 }
 
-fn has_user_data(asked: Asked<'_>) -> bool {
-    asked.vm.user_data.is_some()
-}
-
 fn served(asked: Asked<'_>, which: Document) -> Response {
-    let (body, content_type, told) = match made(asked, which) {
-        Ok(body) => match which {
-            Document::UserData => (body, TEXT, "user-data"),
-            Document::MetaData => (body, JSON, "meta-data"),
-            Document::NetworkData => (body, JSON, "network-config"),
-            Document::VendorData | Document::VendorData2 => (body, JSON, "vendor-data"),
-        },
-        Err(error) => return failed(error),
+    let (content_type, told) = match which {
+        Document::UserData => (TEXT, "user-data"),
+        Document::MetaData => (JSON, "meta-data"),
+        Document::NetworkData => (JSON, "network-config"),
+        Document::VendorData | Document::VendorData2 => (JSON, "vendor-data"),
     };
-    document("openstack", which.as_str(), content_type, body).seen_fetching(
+    let made = openstack::document(
+        which,
+        asked.case.templates,
         asked.vm,
-        asked.request.method,
-        told,
-    )
-}
-
-fn made(asked: Asked<'_>, which: Document) -> Result<Arc<[u8]>, SeedError> {
-    let (vm, network, facts) = (asked.vm, asked.network, asked.facts());
-    let text = match which {
-        Document::UserData => return Ok(vm.user_data.clone().unwrap_or_default()),
-        Document::MetaData => openstack::meta_data(&facts),
-        Document::NetworkData => openstack::network_data(&facts, vm, network),
-        Document::VendorData => {
-            let vendor_data = seed::vendor_data(asked.case.templates, vm, &facts)?;
-            openstack::vendor_data(&String::from_utf8_lossy(&vendor_data))
-        }
-        Document::VendorData2 => "{}".to_owned(),
-    };
-    Ok(Arc::from(text.into_bytes()))
+        asked.network,
+        asked.image(),
+    );
+    match made {
+        Ok(Some(body)) => document("openstack", which.as_str(), content_type, body).seen_fetching(
+            asked.vm,
+            asked.request.method,
+            told,
+        ),
+        Ok(None) => nothing_there(),
+        Err(error) => failed(error),
+    }
 }
 
 #[cfg(test)]

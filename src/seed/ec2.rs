@@ -59,7 +59,8 @@ pub fn find(facts: &Facts, vm: &Vm, path: &[&str]) -> Option<Found> {
     (!names.is_empty()).then(|| Found::Listing(names.join("\n")))
 }
 
-fn leaves(facts: &Facts, vm: &Vm) -> BTreeMap<String, String> {
+/// All values, each with its path below `/VERSION/`, in the order of their paths.
+pub fn leaves(facts: &Facts, vm: &Vm) -> BTreeMap<String, String> {
     let id = instance_id(vm);
     let document = json!({
         "instanceId": id,

@@ -4,10 +4,13 @@
 //! Its `uuid` is the SMBIOS UUID, which is what makes a later boot ask nothing: cloud-init compares the two, and believes
 //! what it has.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::facts::Facts;
-use crate::model::{Network, Vm};
+use super::{SeedError, Templates, bytes};
+use crate::model::{Image, Network, Vm};
 
 /// The versions of the service, oldest first. Agents take the newest they know that is listed.
 pub const VERSIONS: [&str; 9] = [
@@ -62,6 +65,28 @@ impl Document {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|document| document.as_str() == name)
     }
+}
+
+/// Makes one document of a VM; `None` where it has none: agents take an empty user-data for a broken one, and 404 for none.
+pub fn document(
+    which: Document,
+    templates: &Templates,
+    vm: &Vm,
+    network: &Network,
+    image: Option<&Image>,
+) -> Result<Option<Arc<[u8]>>, SeedError> {
+    let facts = Facts::of(vm, network, image);
+    let text = match which {
+        Document::UserData => return Ok(vm.user_data.clone()),
+        Document::MetaData => meta_data(&facts),
+        Document::NetworkData => network_data(&facts, vm, network),
+        Document::VendorData => {
+            let made = super::vendor_data(templates, vm, &facts)?;
+            vendor_data(&String::from_utf8_lossy(&made))
+        }
+        Document::VendorData2 => "{}".to_owned(),
+    };
+    Ok(Some(bytes(text)))
 }
 
 /// `meta_data.json`. There is no `availability_zone`: Ubuntu makes a mirror's name of it.

@@ -70,6 +70,8 @@ pub struct NetworkFile {
     pub dns: Option<DnsFile>,
     /// DHCP.
     pub dhcp: Option<DhcpFile>,
+    /// Metadata.
+    pub metadata: Option<MetadataFile>,
     /// Time servers.
     pub ntp: Option<Vec<Text>>,
     /// Interface MTU.
@@ -94,6 +96,14 @@ pub struct DnsFile {
     pub servers: Option<Vec<Text>>,
     /// The domains in which guests look for short names.
     pub search: Option<Vec<Text>>,
+}
+
+/// Metadata of a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetadataFile {
+    /// `optional` or `required`.
+    pub ec2_tokens: Option<Text>,
 }
 
 /// DHCP of a network.

@@ -143,6 +143,8 @@ networks:
   #   # Any other option, as ip, text or hex.
   #   options:
   #     150: ip 192.0.2.9
+  # metadata:
+  #   ec2_tokens: optional # required: EC2's tree is read with a session token only (IMDSv2)
   # Time servers, by address.
   # ntp: [192.0.2.123]
   # mtu: 1450
@@ -218,11 +220,11 @@ mod tests {
 
     /// The keys that stand behind a hash.
     #[rustfmt::skip]
-    const KEYS: [&str; 28] = [
+    const KEYS: [&str; 30] = [
         "accel", "qemu", "templates", "defaults", "cpus", "memory", "swap", "stop_deadline", "lease",
         "dns", "upstreams", "ttl", "transfer", "private_answers", "servers", "search", "dhcp", "mode",
         "unregistered", "dynamic", "options", "150", "ntp", "mtu", "routes", "- to", "via",
-        "socket",
+        "socket", "metadata", "ec2_tokens",
     ];
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::dhcp::{BootLoaders, DhcpMode, DhcpPolicy, DhcpSettings, Unregistered};
 use super::image::{Boot, DiskFormat, View};
-use super::network::DnsPolicy;
+use super::network::{DnsPolicy, MetadataPolicy};
 use super::{Bytes, Hosting, Image, Machine, Network, Phase, Pool, SshKeys, Timestamp, Vm, VmName, identity};
 
 /// A key nobody has the private half of.
@@ -36,6 +36,7 @@ pub(crate) fn network(name: &str, subnet: &str) -> Network {
             loaders: BootLoaders::default(),
             relay: None,
         },
+        metadata: MetadataPolicy::default(),
     }
 }
 

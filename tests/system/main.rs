@@ -11,6 +11,7 @@
     reason = "a test that can not go on fails, and says what it measured"
 )]
 
+mod agents;
 mod cloud_init;
 mod dhcp;
 mod dns;

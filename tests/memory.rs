@@ -81,6 +81,7 @@ fn numbered(number: u32, template: &TemplateName) -> NewVm {
         user_data: None,
         hosting: Hosting::External,
         custom: Custom::default(),
+        new_identity: false,
     }
 }
 

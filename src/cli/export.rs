@@ -15,7 +15,7 @@ pub(super) struct Args {
     /// Which format
     #[arg(value_enum)]
     form: Form,
-    /// The network; the only one when not given (hosts: all)
+    /// The network; the only one when not given (hosts: all; known-hosts and ssh-config: always all)
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
 }
@@ -32,6 +32,12 @@ enum Form {
     DnsmasqDhcp,
     /// dnsmasq's names, for addn-hosts
     DnsmasqHosts,
+    /// The host keys of all VMs, for OpenSSH's `UserKnownHostsFile`
+    #[value(alias = "known_hosts")]
+    KnownHosts,
+    /// A Host block for each VM, for OpenSSH's configuration: it checks strictly against the generated host keys
+    #[value(alias = "ssh_config")]
+    SshConfig,
     /// Kea's reservations of a subnet4, as a JSON array
     Kea,
 }
@@ -44,6 +50,8 @@ impl From<Form> for ExportForm {
             Form::ReverseZone => Self::ReverseZone,
             Form::DnsmasqDhcp => Self::DnsmasqDhcp,
             Form::DnsmasqHosts => Self::DnsmasqHosts,
+            Form::KnownHosts => Self::KnownHosts,
+            Form::SshConfig => Self::SshConfig,
             Form::Kea => Self::Kea,
         }
     }

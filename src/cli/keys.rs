@@ -5,33 +5,46 @@ use std::process::Command;
 
 use super::failure::Failure;
 use super::terminal::Terminal;
-use crate::model::SshKey;
+use crate::model::{KeyName, SshKey};
 
 /// The private key files that ssh tries, in its order.
 const IDENTITIES: [&str; 5] = ["id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk"];
 
-/// The key lines that `--key FILE|KEY` values stand for.
-pub(super) fn given(values: &[String]) -> Result<Vec<String>, Failure> {
-    let mut keys = Vec::new();
-    for value in values {
-        let value = value.trim();
+/// What `--key` values stand for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Given {
+    /// Key lines.
+    pub(super) lines: Vec<String>,
+    /// Names in the key ring.
+    pub(super) names: Vec<String>,
+}
+
+/// What `--key FILE|KEY|NAME` values stand for. An empty one stands for nothing.
+pub(super) fn given(values: &[String]) -> Result<Given, Failure> {
+    let mut given = Given::default();
+    let values = values.iter().map(|value| value.trim());
+    for value in values.filter(|value| !value.is_empty()) {
         if value.split_once(' ').is_some_and(|(kind, _)| is_key_type(kind)) {
-            keys.push(parse(value, "--key")?);
+            given.lines.push(parse(value, "--key")?);
         } else {
             let path = expand_home(value);
+            if !path.exists() && value.parse::<KeyName>().is_ok() {
+                given.names.push(value.to_owned());
+                continue;
+            }
             if !path.exists() {
                 return Err(Failure::not_found(format!(
-                    "--key `{}` is neither an SSH public key nor a file",
+                    "--key `{}` is neither an SSH public key, nor a file, nor a name in the key ring",
                     value.escape_debug()
                 ))
                 .hint(
                     "give the file of the public key, such as ~/.ssh/id_ed25519.pub, or the key line itself",
                 ));
             }
-            keys.extend(of_file(&path)?);
+            given.lines.extend(of_file(&path)?);
         }
     }
-    Ok(keys)
+    Ok(given)
 }
 
 /// The first key of whoever runs this, which is then said; nothing when keys were given.
@@ -68,7 +81,7 @@ fn is_key_type(word: &str) -> bool {
 }
 
 /// The keys in a file, one a line; for a private key's file, its public half beside it.
-fn of_file(path: &Path) -> Result<Vec<String>, Failure> {
+pub(super) fn of_file(path: &Path) -> Result<Vec<String>, Failure> {
     let text = super::input::text(path)?;
     if text.contains("PRIVATE KEY-----") {
         let mut public = path.as_os_str().to_owned();
@@ -94,7 +107,7 @@ fn of_file(path: &Path) -> Result<Vec<String>, Failure> {
     Ok(keys)
 }
 
-fn parse(line: &str, place: &str) -> Result<String, Failure> {
+pub(super) fn parse(line: &str, place: &str) -> Result<String, Failure> {
     match line.parse::<SshKey>() {
         Ok(key) => Ok(key.to_string()),
         Err(error) => Err(Failure::refused(format!("{place}: {error}"))),
@@ -102,7 +115,7 @@ fn parse(line: &str, place: &str) -> Result<String, Failure> {
 }
 
 /// Replaces a leading `~/`, which shells leave alone in `--key=~/.ssh/id_ed25519.pub`.
-fn expand_home(path: &str) -> PathBuf {
+pub(super) fn expand_home(path: &str) -> PathBuf {
     match (path.strip_prefix("~/"), home()) {
         (Some(rest), Some(home)) => home.join(rest),
         _ => PathBuf::from(path),
@@ -151,7 +164,11 @@ mod tests {
         let many = write("authorized_keys", &format!("# ours\n\n{KEY}\n{KEY}\n"));
         let private = write("id", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
         write("id.pub", &format!("{KEY}\n"));
-        assert_eq!(given(&[KEY.to_owned(), many, private]).unwrap(), [KEY; 4]);
+        let found = given(&[KEY.to_owned(), many, private, "ops".to_owned(), String::new()]).unwrap();
+        assert_eq!(
+            (found.lines, found.names),
+            (vec![KEY.to_owned(); 4], vec!["ops".to_owned()])
+        );
     }
 
     #[test]

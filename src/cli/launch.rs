@@ -13,7 +13,7 @@ use crate::model::time::parse_span;
 /// Launch VMs from an image
 ///
 /// Registers them, clones their disks and starts them. What is not given follows from the name, or is chosen.
-/// Without --key, your own first SSH key may log in.
+/// Without --key and --owner, your own first SSH key may log in.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  \
     seedbed launch web1 --image debian-12 --wait\n  \
@@ -54,7 +54,12 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
     let mut names = args.names;
     names.extend(args.more_names);
-    let own = keys::own_unless(&args.registration.key, terminal)?;
+    // An owner has keys of his own, in the key ring.
+    let own = if args.registration.accounts.owner.is_some() {
+        Vec::new()
+    } else {
+        keys::own_unless(&args.registration.key, terminal)?
+    };
     let mut register = args.registration.of(names.clone())?;
     register.keys.extend(own);
     let request = Request::Launch(LaunchVms {
@@ -67,5 +72,12 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         wait_seconds: args.wait.map(|span| span.as_secs()),
     });
     let vms = context.watch_vms(&request, &names, terminal)?;
+    for vm in vms.iter().filter(|vm| vm.keys.is_empty()) {
+        let why = vm.owner.as_ref().map_or_else(
+            || "it has no keys".to_owned(),
+            |owner| format!("its owner {owner} has no keys in the key ring"),
+        );
+        terminal.say(&format!("nobody may log in to {} by ssh: {why}", vm.name));
+    }
     terminal.vm_sentences(&vms)
 }

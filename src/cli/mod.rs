@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+mod accounts;
 mod add;
 mod adopt;
 mod completions;
@@ -24,12 +25,14 @@ mod image;
 mod import;
 mod init;
 mod input;
+mod key;
 mod keys;
 mod launch;
 mod leases;
 mod list;
 mod log;
 mod network;
+mod password;
 mod progress;
 mod registration;
 mod render;
@@ -121,6 +124,8 @@ enum Verb {
     Adopt(adopt::Args),
     #[command(subcommand)]
     Dns(dns::Verb),
+    #[command(subcommand)]
+    Key(key::Verb),
     Completions(completions::Args),
     Version(version::Args),
 }
@@ -190,6 +195,7 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Discovered(args) => discovered::run(args, &context()?, terminal),
         Verb::Adopt(args) => adopt::run(args, &context()?, terminal),
         Verb::Dns(verb) => dns::run(verb, &context()?, terminal),
+        Verb::Key(verb) => key::run(verb, &context()?, terminal),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Verb::Version(args) => version::run(args, &context()?, terminal),
     }

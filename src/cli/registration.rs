@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::accounts::Accounts;
 use super::failure::Failure;
 use super::{input, keys};
 use crate::control::{AddVms, CustomSettings};
@@ -15,8 +16,8 @@ pub(super) struct Registration {
     /// The hardware address, for one VM; derived from its name when not given
     #[arg(long)]
     mac: Option<String>,
-    /// SSH key that may log in, or a file of such; can be given several times
-    #[arg(long, value_name = "FILE|KEY")]
+    /// SSH key that may log in, a file of such, or a name in the key ring; can be given several times
+    #[arg(long, value_name = "FILE|KEY|NAME")]
     pub(super) key: Vec<String>,
     /// Your own cloud-init user-data; - for standard input
     #[arg(long, value_name = "FILE")]
@@ -27,6 +28,11 @@ pub(super) struct Registration {
     /// The network; the only one when not given
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
+    /// Give up the identity that VMs of this name had: a new UUID, and a new host key where seedbed makes it
+    #[arg(long)]
+    new_identity: bool,
+    #[command(flatten)]
+    pub(super) accounts: Accounts,
     #[command(flatten)]
     custom: Custom,
 }
@@ -86,6 +92,7 @@ impl Custom {
             routes: given(self.route),
             options: given(self.dhcp_option),
             boot: self.netboot,
+            ..CustomSettings::default()
         }
     }
 }
@@ -93,15 +100,20 @@ impl Custom {
 impl Registration {
     /// The registration of these names with the keys that were given.
     pub(super) fn of(self, names: Vec<String>) -> Result<AddVms, Failure> {
+        let keys = keys::given(&self.key)?;
+        let mut custom = self.custom.settings();
+        self.accounts.add_to(&mut custom)?;
+        custom.ring = (!keys.names.is_empty()).then_some(keys.names);
         Ok(AddVms {
             names,
             ip: self.ip,
             mac: self.mac,
-            keys: keys::given(&self.key)?,
+            keys: keys.lines,
             user_data: input::user_data(self.user_data.as_deref())?,
             template: self.template,
             network: self.network,
-            custom: self.custom.settings(),
+            new_identity: self.new_identity,
+            custom,
         })
     }
 }

@@ -27,15 +27,18 @@ pub(super) struct Args {
     /// Write it to this file instead, which only you can read
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Show private host keys and password hashes as they are served
+    #[arg(long)]
+    show_secrets: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum View {
     /// The four cloud-init documents it fetches over HTTP
     Nocloud,
-    /// What it is told as OpenStack's metadata service does
+    /// The documents of OpenStack's metadata service
     Openstack,
-    /// What it is told as EC2's metadata service does
+    /// The values of EC2's metadata service, each under its path
     Ec2,
     /// The same documents as the volume of a disk, for cloud-init without HTTP
     Cidata,
@@ -76,7 +79,7 @@ impl View {
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
     let Some(view) = args.view.text() else {
-        return volume(args.names, args.output.as_deref(), context, terminal);
+        return volume(args, context, terminal);
     };
     // The other views have forms of their own.
     let for_programs = view == control::View::Dhcp && !terminal.is_for_people() && args.output.is_none();
@@ -88,6 +91,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
     let text = context.text(&Request::Render {
         names: args.names,
         view,
+        secrets: args.show_secrets,
     })?;
     if for_programs {
         let values: Vec<serde_json::Value> = serde_json::from_str(&text)
@@ -100,12 +104,8 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
     }
 }
 
-fn volume(
-    names: Vec<String>,
-    output: Option<&Path>,
-    context: &Context,
-    terminal: &mut Terminal,
-) -> Result<(), Failure> {
+fn volume(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
+    let (names, output) = (args.names, args.output.as_deref());
     let example = names.first().map_or("web1", String::as_str);
     let hint = format!("give a file: seedbed render {example} --as cidata --output {example}.img");
     if output.is_none() && io::stdout().is_terminal() {
@@ -114,7 +114,8 @@ fn volume(
     let Ok([name]) = <[String; 1]>::try_from(names) else {
         return Err(Failure::usage("each VM has a volume of its own: name one VM"));
     };
-    let bytes = context.bytes(&Request::Volume { name })?;
+    let secrets = args.show_secrets;
+    let bytes = context.bytes(&Request::Volume { name, secrets })?;
     match output {
         Some(path) => write(path, &bytes),
         None => terminal.raw(&bytes),

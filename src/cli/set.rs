@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::accounts::Accounts;
 use super::context::Context;
 use super::failure::Failure;
 use super::registration::Custom;
@@ -17,7 +18,7 @@ use crate::control::{Request, SetVms};
 #[command(after_help = "Example:\n  seedbed set web1 --ip 10.77.0.30\n  seedbed set web[1-20] --memory 2G")]
 #[command(override_usage = "seedbed set [OPTIONS] <NAME>...")]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
-    .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template"]).args(Custom::IDS))]
+    .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template"]).args(Custom::IDS).args(Accounts::IDS))]
 pub(super) struct Args {
     /// Names and ranges: web1, web[1-20], db[1-3,7]
     #[arg(value_name = "NAME", required = true)]
@@ -34,8 +35,8 @@ pub(super) struct Args {
     /// Memory, such as 512M or 2G
     #[arg(long, short, value_name = "SIZE")]
     memory: Option<String>,
-    /// SSH key that may log in, or a file of such; replaces all it had
-    #[arg(long, value_name = "FILE|KEY")]
+    /// SSH key that may log in, a file of such, or a name in the key ring; replaces all it had
+    #[arg(long, value_name = "FILE|KEY|NAME")]
     key: Vec<String>,
     /// Your own cloud-init user-data; - for standard input, an empty file for none
     #[arg(long, value_name = "FILE")]
@@ -44,21 +45,27 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
     #[command(flatten)]
+    accounts: Accounts,
+    #[command(flatten)]
     custom: Custom,
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
     let keys = keys::given(&args.key)?;
+    let mut custom = args.custom.settings();
+    args.accounts.add_to(&mut custom)?;
+    let given = !args.key.is_empty();
+    custom.ring = given.then_some(keys.names);
     let vms = context.vms(&Request::Set(SetVms {
         names: args.names,
         ip: args.ip,
         mac: args.mac,
         cpus: args.cpus,
         memory: args.memory,
-        keys: (!keys.is_empty()).then_some(keys),
+        keys: given.then_some(keys.lines),
         user_data: input::user_data(args.user_data.as_deref())?,
         template: args.template,
-        custom: args.custom.settings(),
+        custom,
     }))?;
     terminal.vm_sentences(&vms)
 }

@@ -13,7 +13,8 @@ use crate::control::VmInfo;
 
 /// Log in to a VM by ssh
 ///
-/// Checks the VM's host keys against those it told seedbed at its first boot, so there is nothing to confirm. Ends with
+/// Checks the VM's host keys against those that seedbed made for it, or that it told seedbed at its first boot, so there
+/// is nothing to confirm. Ends with
 /// ssh's exit code.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  seedbed ssh web1\n  seedbed ssh web1 -- systemctl is-system-running")]

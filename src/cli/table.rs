@@ -10,6 +10,7 @@ use crate::model::Bytes;
 use crate::model::time::short;
 
 pub(super) mod networks;
+pub(super) mod ring;
 
 /// What is shown where there is nothing.
 const NONE: &str = "-";
@@ -98,6 +99,9 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Serial log", path(&vm.console_log)),
             ("Created", Some(created(&vm.created, vm.age_seconds))),
         ];
+        lines.push(("Owner", vm.owner.clone()));
+        lines.extend(vm.users.iter().map(|user| ("Account", Some(user.clone()))));
+        lines.extend(vm.ring.iter().map(|name| ("Ring key", Some(name.clone()))));
         lines.extend(vm.keys.iter().map(|key| ("Key", Some(key.clone()))));
         lines.extend(vm.host_keys.iter().map(|key| ("Host key", Some(key.clone()))));
         lines

@@ -8,7 +8,9 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::progress::Progress;
 use super::table;
-use crate::control::{DiscoveredInfo, ImageInfo, LeaseInfo, NetworkInfo, PlannedVm, RecordInfo, VmInfo};
+use crate::control::{
+    DiscoveredInfo, ImageInfo, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, RecordInfo, VmInfo,
+};
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -99,6 +101,11 @@ impl Terminal {
     /// Prints DNS records.
     pub fn records(&mut self, records: &[RecordInfo]) -> Result<(), Failure> {
         self.formatted(records, table::networks::records)
+    }
+
+    /// Prints the key ring.
+    pub fn keys(&mut self, keys: &[KeyInfo]) -> Result<(), Failure> {
+        self.formatted(keys, table::ring::keys)
     }
 
     /// Prints VMs that would be registered.

@@ -10,7 +10,7 @@ use super::networks::each;
 use crate::model::dhcp::{
     BootLoaders, CustomOption, DhcpMode, DhcpPolicy, DhcpSettings, Relay, Route, Unregistered,
 };
-use crate::model::{Pool, Subnet};
+use crate::model::{HostKeyPolicy, Pool, Subnet};
 
 /// How long a lease holds when nothing else is said.
 const LEASE: Duration = Duration::from_secs(12 * 3_600);
@@ -205,6 +205,14 @@ impl FromStr for DhcpMode {
 
     fn from_str(text: &str) -> Result<Self, ChoiceError> {
         choice(text, &Self::ALL.map(|mode| (mode.as_str(), mode)))
+    }
+}
+
+impl FromStr for HostKeyPolicy {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        choice(text, &Self::ALL.map(|policy| (policy.as_str(), policy)))
     }
 }
 

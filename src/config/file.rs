@@ -68,6 +68,8 @@ pub struct NetworkFile {
     pub lease: Option<Text>,
     /// DNS.
     pub dns: Option<DnsFile>,
+    /// Who makes the SSH host keys: `reported` or `generated`.
+    pub ssh_host_keys: Option<Text>,
     /// DHCP.
     pub dhcp: Option<DhcpFile>,
     /// Metadata.

@@ -118,6 +118,8 @@ networks:
   domain: {domain}
   # Whether guests reach the world through this host's address.
   nat: {nat}
+  # Who makes the SSH host keys. reported: each VM, at its first boot. generated: seedbed, before that.
+  # ssh_host_keys: reported
   # lease: 12h
   # dns:
   #   # Where other names are asked; the host's own resolvers when empty.

@@ -8,7 +8,7 @@ use super::check::{ChoiceError, Problems, choice};
 use super::dhcp;
 use super::file::{DnsFile, MetadataFile, NetworkFile, Text};
 use crate::model::network::{AddressRange, DnsPolicy, Ec2Tokens, MetadataPolicy};
-use crate::model::{BridgeName, Domain, Network, NetworkName, Pool, Subnet};
+use crate::model::{BridgeName, Domain, HostKeyPolicy, Network, NetworkName, Pool, Subnet};
 
 /// The network's name when nothing else is said.
 pub(super) const NAME: &str = "lab";
@@ -62,6 +62,7 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         nat,
         dns,
         metadata,
+        ssh_host_keys,
         ..
     } = file;
     let at = |key: &str| format!("{place}.{key}");
@@ -76,6 +77,11 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
     });
     let dns = dns_policy(problems, &at("dns"), dns.as_ref());
     let metadata = metadata_policy(problems, &at("metadata"), metadata.as_ref());
+    let host_keys = problems.parsed(
+        &at("ssh_host_keys"),
+        ssh_host_keys.as_ref(),
+        HostKeyPolicy::default(),
+    );
     let dhcp = dhcp::policy(problems, place, file, subnet.zip(pool));
     Some(Network {
         name: name?,
@@ -87,6 +93,7 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         dns,
         dhcp: dhcp?,
         metadata,
+        host_keys,
     })
 }
 

@@ -11,10 +11,10 @@ pub mod serve;
 mod socket;
 
 pub use reply::{
-    Answer, DiscoveredInfo, Fault, Frame, ImageInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
-    RecordInfo, Refusal, VmInfo,
+    Answer, DiscoveredInfo, Fault, Frame, ImageInfo, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm,
+    ProgressLine, PublicKeyInfo, RecordInfo, Refusal, VmInfo,
 };
 pub use request::{
-    AddImage, AddVms, CustomSettings, DeleteVms, ExportForm, ImportRow, LaunchVms, Request, Rung, Select,
-    SetVms, StopVms, View, WaitFor, WrittenRecord,
+    AddImage, AddKey, AddVms, Concealed, CustomSettings, DeleteVms, ExportForm, ImportRow, LaunchVms,
+    Request, RingRequest, Rung, Select, SetVms, StopVms, View, WaitFor, WrittenRecord, WrittenUser,
 };

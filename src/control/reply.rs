@@ -45,6 +45,8 @@ pub enum Answer {
     Leases(Vec<LeaseInfo>),
     /// DNS records, by network and name.
     Records(Vec<RecordInfo>),
+    /// The key ring, by name.
+    Keys(Vec<KeyInfo>),
     /// Networks as they are now, by name.
     Networks(Vec<NetworkInfo>),
     /// Hardware addresses without a record, by network, the last seen first.
@@ -94,8 +96,17 @@ pub struct VmInfo {
     pub swap: Option<u64>,
     /// The account that gets the keys.
     pub default_user: Option<String>,
-    /// The keys that may log in.
+    /// The keys that may log in: its own, those it names, and its owner's.
     pub keys: Vec<String>,
+    /// Whose VM it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The keys of the ring that it names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ring: Vec<String>,
+    /// Its accounts beside the image's own, a line each: `ann: sudo, groups docker, password`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
     /// Its other names.
     pub aliases: Vec<String>,
     /// What it boots from the network: an image, or a URL.
@@ -116,7 +127,7 @@ pub struct VmInfo {
     pub pid: Option<u32>,
     /// `kvm` or `tcg`, while it runs.
     pub accel: Option<String>,
-    /// Its SSH host keys, once it told them.
+    /// Its SSH host keys: the one that was made for it, or those it told.
     pub host_keys: Vec<String>,
     /// Its serial socket, for `console`.
     pub serial: Option<PathBuf>,
@@ -124,6 +135,36 @@ pub struct VmInfo {
     pub console_log: Option<PathBuf>,
     /// The generated `known_hosts` file, for `ssh`.
     pub known_hosts: PathBuf,
+}
+
+/// Keys of the key ring as they are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyInfo {
+    /// Their name.
+    pub name: String,
+    /// Whose they are.
+    pub owner: Option<String>,
+    /// The keys.
+    pub keys: Vec<PublicKeyInfo>,
+    /// Where they came from.
+    pub source: String,
+    /// When they were added, RFC 3339.
+    pub added: String,
+    /// How long ago that was, in seconds.
+    pub age_seconds: u64,
+    /// The VMs they may log in to, by name.
+    pub used_by: Vec<String>,
+}
+
+/// One public key as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicKeyInfo {
+    /// Its fingerprint, as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
+    /// Its type, such as `ssh-ed25519`.
+    pub kind: String,
+    /// What its holder calls it.
+    pub comment: String,
 }
 
 /// A dynamic lease as it is shown.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Secret;
+
 /// What a client may ask for. Names are patterns (`web[1-20]`) wherever several make sense.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case")]
@@ -48,11 +50,17 @@ pub enum Request {
         names: Vec<String>,
         /// Which view.
         view: View,
+        /// Whether private keys and password hashes are in it; if not, a word stands in their place.
+        #[serde(default)]
+        secrets: bool,
     },
     /// Shows the `cidata` volume of one VM; answered by [`super::Answer::Bytes`].
     Volume {
         /// Whose.
         name: String,
+        /// Whether with private host keys and password hashes.
+        #[serde(default)]
+        secrets: bool,
     },
     /// Shows the dynamic leases; answered by [`super::Answer::Leases`].
     Leases,
@@ -88,6 +96,8 @@ pub enum Request {
         /// The value; all when not given.
         value: Option<String>,
     },
+    /// Something about the key ring.
+    Ring(RingRequest),
     /// Shows the generated hosts file; answered by [`super::Answer::Text`].
     Hosts,
     /// Shows the registry in another program's format; answered by [`super::Answer::Text`].
@@ -159,6 +169,9 @@ pub struct AddVms {
     pub template: Option<String>,
     /// The network; the only one when not given.
     pub network: Option<String>,
+    /// Whether the identity that VMs of these names had is given up.
+    #[serde(default)]
+    pub new_identity: bool,
     /// What is set for these VMs alone.
     #[serde(default)]
     pub custom: CustomSettings,
@@ -184,6 +197,96 @@ pub struct CustomSettings {
     pub options: Option<Vec<String>>,
     /// What is booted from the network: an image, or a URL.
     pub boot: Option<String>,
+    /// Whose VM it is.
+    pub owner: Option<String>,
+    /// Names of keys in the key ring.
+    pub ring: Option<Vec<String>>,
+    /// Accounts beside the image's own.
+    pub users: Option<Vec<WrittenUser>>,
+}
+
+/// An account, with the words of cloud-init's `users`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenUser {
+    /// Its name.
+    pub name: String,
+    /// Whether it may become root without a password.
+    #[serde(default)]
+    pub sudo: bool,
+    /// Groups beside its own.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Its login shell.
+    #[serde(default)]
+    pub shell: Option<String>,
+    /// Its password, hashed by crypt(5).
+    #[serde(default)]
+    pub hashed_passwd: Option<Concealed>,
+    /// The keys that may log in to it; with none, those of the VM.
+    #[serde(default)]
+    pub ssh_authorized_keys: Vec<String>,
+}
+
+/// A secret on its way to the daemon: written to the socket, and nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concealed(Secret<String>);
+
+impl Concealed {
+    /// Conceals a text.
+    pub const fn of(text: String) -> Self {
+        Self(Secret::new(text))
+    }
+
+    /// The text.
+    pub const fn expose(&self) -> &String {
+        self.0.expose()
+    }
+}
+
+impl Serialize for Concealed {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.expose())
+    }
+}
+
+impl<'de> Deserialize<'de> for Concealed {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::of)
+    }
+}
+
+/// What may be asked of the key ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum RingRequest {
+    /// Adds keys; answered by [`super::Answer::Done`].
+    Add(AddKey),
+    /// Shows keys, all when `names` is empty; answered by [`super::Answer::Keys`].
+    List {
+        /// Which.
+        names: Vec<String>,
+    },
+    /// Deletes keys; answered by [`super::Answer::Done`].
+    Remove {
+        /// Which.
+        names: Vec<String>,
+    },
+}
+
+/// Keys for the key ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddKey {
+    /// Their name.
+    pub name: String,
+    /// Whose they are.
+    pub owner: Option<String>,
+    /// The keys, one line each.
+    pub keys: Vec<String>,
+    /// Where they came from, for whoever looks at the list: `agent`, `gh:ann`.
+    pub source: String,
+    /// Whether they may take the place of those of that name.
+    pub replace: bool,
 }
 
 /// One line of a roster.
@@ -296,7 +399,7 @@ pub enum View {
     Nocloud,
     /// The documents of `OpenStack`'s metadata service.
     Openstack,
-    /// The values of EC2's metadata service.
+    /// The leaves of EC2's metadata service.
     Ec2,
     /// The Ignition config.
     Ignition,
@@ -330,6 +433,10 @@ pub enum ExportForm {
     DnsmasqDhcp,
     /// dnsmasq's `addn-hosts`.
     DnsmasqHosts,
+    /// OpenSSH's `known_hosts`.
+    KnownHosts,
+    /// OpenSSH's `ssh_config`.
+    SshConfig,
     /// Kea's `reservations` of a subnet.
     Kea,
 }

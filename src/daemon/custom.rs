@@ -1,9 +1,9 @@
 //! What is set for one VM alone: from what a client wrote to what it means, and back.
 
-use super::selection::parse;
-use crate::control::{CustomSettings, Refusal};
-use crate::model::{DhcpSettings, Route, Vm};
-use crate::registry::CustomEdit;
+use super::selection::{self, parse};
+use crate::control::{CustomSettings, Refusal, WrittenUser};
+use crate::model::{DhcpSettings, OwnerName, Route, User, Vm};
+use crate::registry::{AccessEdit, CustomEdit};
 
 /// What the settings mean as a change.
 pub(super) fn edit(written: &CustomSettings) -> Result<CustomEdit, Refusal> {
@@ -16,6 +16,9 @@ pub(super) fn edit(written: &CustomSettings) -> Result<CustomEdit, Refusal> {
         routes,
         options,
         boot,
+        owner,
+        ring,
+        users,
     } = written;
     Ok(CustomEdit {
         aliases: each(aliases.as_deref(), parse)?,
@@ -35,6 +38,49 @@ pub(super) fn edit(written: &CustomSettings) -> Result<CustomEdit, Refusal> {
                 }
             })
             .transpose()?,
+        access: Box::new(AccessEdit {
+            owner: owner.as_deref().map(self::owner).transpose()?,
+            ring: each(ring.as_deref(), parse)?,
+            users: users
+                .as_deref()
+                .map(|users| users.iter().map(user).collect())
+                .transpose()?,
+        }),
+    })
+}
+
+fn owner(text: &str) -> Result<Option<OwnerName>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    parse(text).map(Some)
+}
+
+fn user(written: &WrittenUser) -> Result<User, Refusal> {
+    let WrittenUser {
+        name,
+        sudo,
+        groups,
+        shell,
+        hashed_passwd,
+        ssh_authorized_keys,
+    } = written;
+    let groups = groups.iter().map(|group| parse(group));
+    let of = |refusal: Refusal| Refusal {
+        message: format!("account {}: {}", name.escape_debug(), refusal.message),
+        ..refusal
+    };
+    Ok(User {
+        name: parse(name)?,
+        sudo: *sudo,
+        groups: groups.collect::<Result<_, _>>().map_err(of)?,
+        shell: shell.as_deref().map(parse).transpose().map_err(of)?,
+        password: hashed_passwd
+            .as_ref()
+            .map(|hash| parse(hash.expose()))
+            .transpose()
+            .map_err(of)?,
+        keys: selection::keys(ssh_authorized_keys).map_err(of)?,
     })
 }
 
@@ -73,6 +119,26 @@ fn route(text: &str) -> Result<Route, Refusal> {
         ))
     })?;
     Route::parse(to, via).map_err(|error| Refusal::request(error.to_string()))
+}
+
+/// An account as it is shown: without its password, of which only that there is one.
+pub(super) fn account(user: &User) -> String {
+    let mut words = Vec::new();
+    if user.sudo {
+        words.push("sudo".to_owned());
+    }
+    if !user.groups.is_empty() {
+        let groups: Vec<_> = user.groups.iter().map(ToString::to_string).collect();
+        words.push(format!("groups {}", groups.join(" ")));
+    }
+    words.extend(user.shell.as_ref().map(|shell| format!("shell {shell}")));
+    words.extend(user.password.as_ref().map(|_| "password".to_owned()));
+    words.push(match user.keys.len() {
+        0 => "the VM's keys".to_owned(),
+        1 => "1 key of its own".to_owned(),
+        count => format!("{count} keys of its own"),
+    });
+    format!("{}: {}", user.name, words.join(", "))
 }
 
 /// What DHCP tells a VM alone, a setting a line.

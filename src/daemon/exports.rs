@@ -1,4 +1,4 @@
-//! Keeps the generated files equal to the registry: hosts and `known_hosts` by one atomic rewrite per change, and those
+//! Keeps the generated files equal to the registry: hosts, `known_hosts` and `ssh_config` by one atomic rewrite per change, and those
 //! of each network (zones, and what dnsmasq and Kea read) a little later.
 
 use std::ffi::OsStr;
@@ -72,6 +72,9 @@ fn write(places: &Places, directory: &Directory) -> Result<(), export::WriteErro
     export::write_atomically(&places.hosts(), 0o644, |out| export::hosts(directory, out))?;
     export::write_atomically(&places.known_hosts(), 0o644, |out| {
         export::known_hosts(directory, out)
+    })?;
+    export::write_atomically(&places.ssh_config(), 0o644, |out| {
+        export::ssh_config(directory, &places.known_hosts(), out)
     })?;
     Ok(())
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Daemon, adopt, images, info, launch, machines, networks, records, register, render, selection, several,
-    waiting,
+    Daemon, adopt, images, info, launch, machines, networks, records, register, render, ring, selection,
+    several, waiting,
 };
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, Select, StopVms};
-use crate::export;
 use crate::model::Vm;
 
 /// The daemon as the admin API sees it.
@@ -46,8 +45,10 @@ impl Handle for Door {
                 waiting::wait_for(daemon, &chosen, request.rung, timeout, &progress).await?;
                 Ok(vms(daemon, &several::current(daemon, &chosen)))
             }
-            Request::Render { names, view } => render::render(daemon, &names, view).map(Answer::Text),
-            Request::Volume { name } => render::volume(daemon, name).map(Answer::Bytes),
+            Request::Render { names, view, secrets } => {
+                render::render(daemon, &names, view, secrets).map(Answer::Text)
+            }
+            Request::Volume { name, secrets } => render::volume(daemon, name, secrets).map(Answer::Bytes),
             Request::Leases => Ok(records::leases(daemon)),
             Request::Networks { names } => networks::shown(daemon, &names),
             Request::Discovered => Ok(adopt::discovered(daemon)),
@@ -62,10 +63,8 @@ impl Handle for Door {
             } => records::remove(daemon, network.as_ref(), (&owner, kind, value))
                 .await
                 .map(Answer::Done),
-            Request::Hosts => {
-                let directory = daemon.directory();
-                Ok(Answer::Text(export::text(|out| export::hosts(&directory, out))))
-            }
+            Request::Ring(request) => ring::handle(daemon, request).await,
+            Request::Hosts => Ok(networks::hosts(daemon)),
             Request::Export { form, network } => {
                 networks::export(daemon, form, network.as_ref()).map(Answer::Text)
             }

@@ -1,5 +1,7 @@
 //! Records and states as the control vocabulary shows them.
 
+use std::sync::Arc;
+
 use super::{Daemon, custom, seed_device};
 use crate::control::{ImageInfo, VmInfo};
 use crate::model::image::Boot;
@@ -7,13 +9,14 @@ use crate::model::{BootStep, Image, SshKey, Timestamp, Vm, VmState, mac};
 use crate::seed;
 
 /// A VM as it is shown.
-pub(super) fn vm(daemon: &Daemon, vm: &Vm) -> VmInfo {
+pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
     let directory = daemon.directory();
     let network = directory.network(&vm.network);
     let machine = vm.machine();
     let image = machine.and_then(|machine| directory.image(&machine.image));
     let seen = daemon.status.seen(vm);
     let places = &daemon.config.places;
+    let (served, access) = (directory.served(vm), vm.access());
     let (state, failure, pid) = state_words(&seen.state);
     VmInfo {
         name: vm.name.to_string(),
@@ -37,7 +40,12 @@ pub(super) fn vm(daemon: &Daemon, vm: &Vm) -> VmInfo {
         disk: machine.map(|machine| machine.disk.0),
         swap: machine.map(|machine| machine.swap.0),
         default_user: image.map(|image| image.default_user.clone()),
-        keys: vm.keys.iter().map(ToString::to_string).collect(),
+        keys: served.keys.iter().map(ToString::to_string).collect(),
+        owner: access.and_then(|access| access.owner.as_ref().map(ToString::to_string)),
+        ring: access.map_or_else(Vec::new, |access| {
+            access.ring.iter().map(ToString::to_string).collect()
+        }),
+        users: vm.users().iter().map(custom::account).collect(),
         aliases: vm.aliases().iter().map(ToString::to_string).collect(),
         netboot: vm.boot().map(ToString::to_string),
         dhcp: custom::lines(vm),
@@ -48,11 +56,7 @@ pub(super) fn vm(daemon: &Daemon, vm: &Vm) -> VmInfo {
         age_seconds: vm.created.age(daemon.clock.now()).as_secs(),
         pid,
         accel: seen.accel.map(|accel| accel.as_str().to_owned()),
-        host_keys: vm
-            .first_boot
-            .iter()
-            .flat_map(|boot| boot.host_keys.iter().map(SshKey::to_string))
-            .collect(),
+        host_keys: vm.host_keys().iter().map(SshKey::to_string).collect(),
         serial: seen.is_up().then(|| places.serial(&vm.name)),
         console_log: machine.map(|_| places.console_log(&vm.name)),
         known_hosts: places.known_hosts(),

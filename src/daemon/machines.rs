@@ -122,7 +122,8 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
     let network = daemon.network_of(vm)?;
     let image = image_of(daemon, machine)?;
     daemon.store.verify(&image)?;
-    let seed = seed_device::of(daemon, vm, &image, &network)?;
+    let served = daemon.directory().served(vm);
+    let seed = seed_device::of(daemon, &served, &image, &network)?;
 
     let tap = Tap::create(&vm.tap)?;
     failpoint::reach("tap");

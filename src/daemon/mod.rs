@@ -34,6 +34,7 @@ mod records;
 mod recover;
 mod register;
 mod render;
+mod ring;
 mod rungs;
 mod seed_device;
 mod selection;

@@ -24,6 +24,7 @@ fn new(name: &str) -> NewVm {
         user_data: None,
         hosting: Hosting::External,
         custom: Custom::default(),
+        new_identity: false,
     }
 }
 

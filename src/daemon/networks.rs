@@ -69,11 +69,28 @@ fn info(directory: &Directory, network: &Network, now: Timestamp) -> NetworkInfo
     }
 }
 
+/// The generated hosts file.
+pub(super) fn hosts(daemon: &Daemon) -> Answer {
+    let directory = daemon.directory();
+    Answer::Text(export::text(|out| export::hosts(&directory, out)))
+}
+
 /// The registry in another program's format.
 pub(super) fn export(daemon: &Daemon, form: ExportForm, name: Option<&String>) -> Result<String, Refusal> {
     let directory = daemon.directory();
     if form == ExportForm::Hosts && name.is_none() {
         return Ok(export::text(|out| export::hosts(&directory, out)));
+    }
+    let places = &daemon.config.places;
+    match form {
+        ExportForm::KnownHosts => return Ok(export::text(|out| export::known_hosts(&directory, out))),
+        ExportForm::SshConfig => {
+            let known_hosts = places.known_hosts();
+            return Ok(export::text(|out| {
+                export::ssh_config(&directory, &known_hosts, out)
+            }));
+        }
+        _ => {}
     }
     let network = &*records::network(&directory, name)?;
     Ok(export::text(|out| match form {
@@ -82,6 +99,8 @@ pub(super) fn export(daemon: &Daemon, form: ExportForm, name: Option<&String>) -
         ExportForm::Zone => export::zone(&directory, network, out),
         ExportForm::ReverseZone => export::reverse_zones(network.subnet)
             .try_for_each(|zone| export::reverse_zone(&directory, network, zone, out)),
+        // Those of all networks in one: answered above.
+        ExportForm::KnownHosts | ExportForm::SshConfig => Ok(()),
         ExportForm::DnsmasqDhcp => export::dnsmasq_dhcp_hosts(&directory, network, out),
         ExportForm::Kea => export::kea_reservations(&directory, network, out),
     }))

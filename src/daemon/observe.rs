@@ -59,9 +59,7 @@ fn tell(vm: &Vm, step: BootStep) {
 
 /// Takes an event in, and returns the rung when its VM has reached a new one.
 async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
-    let Some(vm) = daemon.directory().vm(&event.vm).cloned() else {
-        return None;
-    };
+    let vm = daemon.directory().vm(&event.vm).cloned()?;
     // DHCP knows a guest by its MAC alone: who speaks as a VM of ours that does not run is somebody else.
     if vm.machine().is_some() && !daemon.status.seen(&vm).is_up() {
         return None;
@@ -88,7 +86,22 @@ async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
     Some((vm, step))
 }
 
+/// A VM that was given a host key and reports others has a user-data with keys of its own, or a template without ours.
+fn tell_of_other_keys(vm: &Vm, told: &[SshKey]) {
+    let has = |made: &SshKey| told.iter().any(|key| key.data() == made.data());
+    if vm.has_made_host_key() && !vm.host_keys().iter().all(has) {
+        tracing::warn!(
+            vm = %vm.name,
+            "{} reports other SSH host keys than the one that was made for it, and will not be trusted: its user-data has \
+             `ssh_keys` of its own, or its template {} does not use `host_keys`.",
+            vm.name,
+            vm.template
+        );
+    }
+}
+
 async fn remember_first_boot(daemon: &Daemon, vm: &Vm, host_keys: &[SshKey]) {
+    tell_of_other_keys(vm, host_keys);
     if vm
         .first_boot
         .as_ref()

@@ -47,6 +47,7 @@ pub(super) async fn planned(
         user_data: user_data.clone(),
         hosting: hosting.clone(),
         custom: custom.clone(),
+        new_identity: request.new_identity,
     };
     Ok(names.into_iter().map(new).collect())
 }
@@ -159,6 +160,7 @@ fn imported(
                 .collect::<Result<_, _>>()?,
             ..Custom::default()
         },
+        new_identity: false,
     })
 }
 

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use super::{Daemon, machines, seed_device, selection};
 use crate::control::{Refusal, View};
 use crate::model::{Image, Vm};
-use crate::seed::Facts;
-use crate::seed::openstack::Document;
+use crate::seed::{Facts, Seed};
 use crate::{dhcp, export, seed};
 
 /// One view of VMs as text, one after the other; of several, each under its name (a line of hosts or DNS has the name in
 /// it).
-pub(super) fn render(daemon: &Daemon, names: &[String], view: View) -> Result<String, Refusal> {
+pub(super) fn render(
+    daemon: &Daemon,
+    names: &[String],
+    view: View,
+    secrets: bool,
+) -> Result<String, Refusal> {
     let vms = selection::vms(&daemon.directory(), names)?;
     if view == View::DhcpJson {
         let shown = |vm: &Arc<Vm>| Ok(dhcp::render_json(&*daemon.network_of(vm)?, vm));
@@ -25,26 +29,27 @@ pub(super) fn render(daemon: &Daemon, names: &[String], view: View) -> Result<St
         } else {
             String::new()
         };
-        one(daemon, vm, view).map(|text| head + &text)
+        one(daemon, vm, view, secrets).map(|text| head + &text)
     };
     vms.iter().map(text).collect()
 }
 
 /// The `cidata` volume of one VM.
-pub(super) fn volume(daemon: &Daemon, name: String) -> Result<Vec<u8>, Refusal> {
+pub(super) fn volume(daemon: &Daemon, name: String, secrets: bool) -> Result<Vec<u8>, Refusal> {
     let vms = selection::vms(&daemon.directory(), &[name])?;
     let [vm] = &vms[..] else {
         let message = format!("{} volumes can not be written as one", vms.len());
         return Err(Refusal::request(message).hint("name one VM"));
     };
-    let image = image(daemon, vm);
-    seed_device::volume(daemon, vm, &*daemon.network_of(vm)?, image.as_deref())
+    let seed = seed_of(daemon, &daemon.directory().served(vm), secrets)?;
+    seed_device::volume(vm, &seed)
 }
 
-fn one(daemon: &Daemon, vm: &Vm, view: View) -> Result<String, Refusal> {
+fn one(daemon: &Daemon, vm: &Arc<Vm>, view: View, secrets: bool) -> Result<String, Refusal> {
+    let vm = &*daemon.directory().served(vm);
     match view {
-        View::Nocloud => nocloud(daemon, vm),
-        View::Openstack => openstack(daemon, vm),
+        View::Nocloud => Ok(seed_of(daemon, vm, secrets)?.render_text()),
+        View::Openstack => openstack(daemon, vm, secrets),
         View::Ec2 => ec2(daemon, vm),
         View::Ignition => ignition(daemon, vm),
         View::Credentials => credentials(daemon, vm),
@@ -57,36 +62,42 @@ fn one(daemon: &Daemon, vm: &Vm, view: View) -> Result<String, Refusal> {
     }
 }
 
-fn nocloud(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+/// The documents of a VM; without its secrets, unless they are wanted.
+fn seed_of(daemon: &Daemon, vm: &Vm, secrets: bool) -> Result<Seed, Refusal> {
     let network = daemon.network_of(vm)?;
     let image = image(daemon, vm);
-    let seed = seed::documents(&daemon.templates, vm, &network, image.as_deref())?;
-    Ok(seed.render_text())
+    let documents = if secrets {
+        seed::documents
+    } else {
+        seed::concealed_documents
+    };
+    Ok(documents(&daemon.templates, vm, &network, image.as_deref())?)
 }
 
-fn openstack(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
-    let network = daemon.network_of(vm)?;
-    let image = image(daemon, vm);
+/// OpenStack's documents, each under a line with its name and size.
+fn openstack(daemon: &Daemon, vm: &Vm, secrets: bool) -> Result<String, Refusal> {
+    let (network, image) = (daemon.network_of(vm)?, image(daemon, vm));
+    let facts = Facts::of(vm, &network, image.as_deref());
+    let seed = seed_of(daemon, vm, secrets)?;
     let mut text = String::new();
-    for which in Document::ALL {
-        let made = seed::openstack::document(which, &daemon.templates, vm, &network, image.as_deref())?;
-        // What it has not is 404.
-        if let Some(body) = made {
-            text += &seed::titled(which.as_str(), &body);
-        }
+    for which in seed::openstack::Document::ALL {
+        let vendor_data = || Ok(Arc::clone(&seed.vendor_data));
+        let Some(body) = seed::openstack::document(which, &facts, (vm, &network), vendor_data)? else {
+            continue;
+        };
+        text += &format!("=== {} ({} bytes) ===\n", which.as_str(), body.len());
+        text += &String::from_utf8_lossy(&body);
+        text += if body.ends_with(b"\n") { "" } else { "\n" };
     }
     Ok(text)
 }
 
 fn ec2(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
-    let image = image(daemon, vm);
-    let facts = Facts::of(vm, &*daemon.network_of(vm)?, image.as_deref());
-    let user_data = vm.user_data.iter().map(|body| seed::titled("user-data", body));
-    let leaves = seed::ec2::leaves(&facts, vm);
-    let leaves = leaves
-        .iter()
-        .map(|(path, value)| seed::titled(path, value.as_bytes()));
-    Ok(leaves.chain(user_data).collect())
+    let facts = Facts::of(vm, &*daemon.network_of(vm)?, image(daemon, vm).as_deref());
+    let leaves = seed::ec2::leaves(&facts, vm).into_iter();
+    Ok(leaves
+        .map(|(path, value)| format!("/latest/{path}: {value}\n"))
+        .collect())
 }
 
 fn ignition(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {

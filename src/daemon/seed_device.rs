@@ -5,7 +5,7 @@ use crate::control::Refusal;
 use crate::machine::SeedDevice;
 use crate::model::image::View;
 use crate::model::{Image, Network, Vm};
-use crate::seed::{self, Credential};
+use crate::seed::{self, Credential, Seed};
 
 /// How a VM of an image learns who it is, and why so, for people.
 pub(super) fn told(image: Option<&Image>) -> String {
@@ -48,22 +48,19 @@ pub(super) fn of(
         )));
     }
     Ok(Some(match image.view {
-        View::Cidata => SeedDevice::Disk(volume(daemon, vm, network, Some(image))?),
+        View::Cidata => {
+            let seed = seed::documents(&daemon.templates, vm, network, Some(image))?;
+            SeedDevice::Disk(volume(vm, &seed)?)
+        }
         View::Ignition => SeedDevice::Ignition(ignition(vm, image)?),
         View::Credentials => SeedDevice::Strings(strings(vm, network)),
         View::Auto | View::NoCloud | View::OpenStack | View::Ec2 | View::None => return Ok(None),
     }))
 }
 
-/// The bytes of a VM's `cidata` volume.
-pub(super) fn volume(
-    daemon: &Daemon,
-    vm: &Vm,
-    network: &Network,
-    image: Option<&Image>,
-) -> Result<Vec<u8>, Refusal> {
-    let seed = seed::documents(&daemon.templates, vm, network, image)?;
-    seed::cidata::volume(vm, &seed).map_err(|error| {
+/// The bytes of a VM's `cidata` volume with these documents.
+pub(super) fn volume(vm: &Vm, seed: &Seed) -> Result<Vec<u8>, Refusal> {
+    seed::cidata::volume(vm, seed).map_err(|error| {
         Refusal::internal(format!(
             "the cidata volume of {} can not be made: {error}",
             vm.name
@@ -92,4 +89,54 @@ pub(super) fn strings(vm: &Vm, network: &Network) -> Vec<String> {
         .iter()
         .map(Credential::smbios)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::examples;
+
+    fn image(view: View) -> Image {
+        Image {
+            view,
+            ..examples::image()
+        }
+    }
+
+    #[test]
+    fn how_a_vm_is_told_and_why_is_one_sentence() {
+        assert_eq!(
+            told(None),
+            "auto: OpenStack's metadata over HTTP before the network is up, else cloud-init's NoCloud (someone else runs it)"
+        );
+        assert_eq!(
+            told(Some(&image(View::NoCloud))),
+            "nocloud: cloud-init's NoCloud over HTTP (its image debian-12 was added so)"
+        );
+        assert_eq!(
+            told(Some(&image(View::Cidata))),
+            "cidata: cloud-init's NoCloud on a read-only disk (its image debian-12 was added so)"
+        );
+    }
+
+    #[test]
+    fn ignition_gets_its_own_kind_of_user_data_or_what_we_make() {
+        let with = |user_data: Option<&[u8]>| {
+            let vm = Vm {
+                user_data: user_data.map(Into::into),
+                ..examples::vm("web1", "10.77.0.11")
+            };
+            ignition(&vm, &image(View::Ignition))
+        };
+        let own = br#"{"ignition":{"version":"3.0.0"}}"#;
+        assert_eq!(with(Some(own)).unwrap(), own);
+        assert!(with(None).unwrap().starts_with(br#"{"ignition""#));
+        let refusal = with(Some(b"#cloud-config\n")).unwrap_err();
+        assert!(refusal.message.contains("no Ignition config"), "{refusal}");
+        assert!(
+            refusal
+                .hint
+                .is_some_and(|hint| hint.contains("seedbed set web1 --user-data"))
+        );
+    }
 }

@@ -182,6 +182,7 @@ impl Metadata {
         stop: &CancellationToken,
     ) -> Result<(), Refusal> {
         let mut key = [0; 32];
+        let marks = accepted_marks();
         getrandom::fill(&mut key)
             .map_err(|error| Refusal::host(format!("the kernel gives no random numbers: {error}")))?;
         let neighbours: Arc<dyn metadata::Neighbours> = Arc::new(Kernel(Arc::clone(daemon)));
@@ -194,6 +195,7 @@ impl Metadata {
                 places: daemon.config.places.clone(),
                 tokens: Tokens::under(key),
                 clock: daemon.clock,
+                marks,
             };
             let stop = stop.clone();
             tasks.spawn(async move {
@@ -203,6 +205,19 @@ impl Metadata {
             });
         }
         Ok(())
+    }
+}
+
+/// Whether accepted sockets tell which tap they came in by.
+fn accepted_marks() -> bool {
+    match sysctl::enable_accepted_marks() {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::warn!(
+                "guests are known by filter and neighbour entry alone, without the mark of their tap: {error}."
+            );
+            false
+        }
     }
 }
 

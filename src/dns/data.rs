@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::model::RecordData;
+use crate::model::{RecordData, Sshfp};
 
 /// The records a question asks for, as far as the difference matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Kind {
     Srv,
     /// A text.
     Txt,
+    /// A fingerprint of an SSH host key.
+    Sshfp,
     /// Everything there is (RFC 8482).
     Any,
     /// A whole zone (RFC 5936).
@@ -50,6 +52,7 @@ impl Kind {
             16 => Self::Txt,
             28 => Self::Aaaa,
             33 => Self::Srv,
+            44 => Self::Sshfp,
             251 => Self::Ixfr,
             252 => Self::Axfr,
             255 => Self::Any,
@@ -100,6 +103,8 @@ pub enum Data {
     },
     /// A text, in strings of at most 255 octets each (RFC 1035 §3.3.14).
     Txt(Vec<Box<[u8]>>),
+    /// A fingerprint of an SSH host key (RFC 4255).
+    Sshfp(Sshfp),
     /// What stands for "everything there is" (RFC 8482 §4.2).
     Minimal,
 }
@@ -117,6 +122,7 @@ impl Data {
             Self::Mx { .. } => Kind::Mx,
             Self::Srv { .. } => Kind::Srv,
             Self::Txt(_) => Kind::Txt,
+            Self::Sshfp(_) => Kind::Sshfp,
             Self::Minimal => Kind::Any,
         }
     }

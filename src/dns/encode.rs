@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::data::{Data, Soa};
+use crate::model::Sshfp;
 
 /// Where a message's question has its name: behind the header.
 pub(super) const QUESTION_NAME: u16 = 12;
@@ -192,6 +193,10 @@ impl<'a> Writer<'a> {
                 for text in strings {
                     to.string(text);
                 }
+            }),
+            Data::Sshfp(print) => self.record(owner, 44, ttl, |to| {
+                to.bytes(&[print.algorithm, Sshfp::TYPE]);
+                to.bytes(&print.sha256);
             }),
             Data::Minimal => self.record(owner, 13, ttl, |to| {
                 to.string(b"RFC8482");

@@ -217,6 +217,7 @@ fn in_domain<'a>(view: View<'a>, asked: &Asked<'_>) -> Option<Found<'a>> {
     let zone = Zone::Domain(place);
     match view.vm(label) {
         Some(vm) if asked.kind == Kind::A => Some(Found::Address(vm.address)),
+        Some(vm) if asked.kind == Kind::Sshfp && !vm.host_keys().is_empty() => None,
         Some(_) => Some(Found::Nothing { zone }),
         None if label == view.server_label() || view.aliased(label).is_some() || view.is_above(label) => None,
         None => Some(Found::NoName { zone }),

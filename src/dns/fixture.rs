@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::{Custom, Directory, DnsRecord, Network, RecordData, Revision, Vm, VmName, examples};
+use crate::model::{
+    Custom, Directory, DnsRecord, HostKey, Network, RecordData, Revision, SiteSecret, Vm, VmName, examples,
+};
 
 pub(super) fn network(name: &str, subnet: &str, domain: &str) -> Network {
     Network {
@@ -40,6 +42,16 @@ pub(super) fn aliased(vm: &Arc<Vm>, aliases: &[&str]) -> Arc<Vm> {
     };
     Arc::new(Vm {
         custom: Some(Box::new(custom)),
+        ..Vm::clone(vm)
+    })
+}
+
+/// The same VM, with an SSH host key that was made here.
+pub(super) fn keyed(vm: &Arc<Vm>) -> Arc<Vm> {
+    let mut custom = Custom::default();
+    custom.access.host_key = Some(HostKey::derive(&SiteSecret::of([7; 32]), vm.uuid));
+    Arc::new(Vm {
+        custom: custom.boxed(),
         ..Vm::clone(vm)
     })
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::data::{Data, Soa};
 use super::zone::{QueryName, Reverse, ReversePlace, reverse};
-use crate::model::{Directory, Domain, Network, Vm};
+use crate::model::{Directory, Domain, Network, Sshfp, Vm};
 
 /// The names as one network sees them. Other networks' zones are not its business.
 #[derive(Clone, Copy)]
@@ -53,6 +53,7 @@ impl<'a> View<'a> {
             records = self.apex();
         } else if let Some(address) = self.host(owner) {
             records.push(Data::A(address));
+            records.extend(self.vm(owner).into_iter().flat_map(fingerprints));
         } else if let Some(vm) = self.aliased(owner) {
             records.push(Data::Cname(self.full_name(vm)?));
         }
@@ -194,6 +195,11 @@ impl<'a> View<'a> {
             .try_into()
             .unwrap_or_default()
     }
+}
+
+/// What DNS tells of a VM's host keys.
+pub(super) fn fingerprints(vm: &Vm) -> impl Iterator<Item = Data> {
+    vm.host_keys().iter().filter_map(Sshfp::of).map(Data::Sshfp)
 }
 
 /// Whether the name is in a zone of that network.

@@ -1,4 +1,4 @@
-//! The registry in other programs' file formats: hosts(5), OpenSSH's `known_hosts`, zone files, and what dnsmasq and Kea
+//! The registry in other programs' file formats: hosts(5), OpenSSH's `known_hosts` and `ssh_config`, zone files, and what dnsmasq and Kea
 //! read. Pure: each writes to what it is given, line by line; `files.rs` makes files of that.
 
 use std::io::{self, Write};
@@ -15,6 +15,7 @@ mod kea;
 mod known_hosts;
 mod records_of;
 mod reverse;
+mod ssh_config;
 mod zone;
 
 pub use block::Markers;
@@ -26,6 +27,7 @@ pub use kea::kea_reservations;
 pub use known_hosts::known_hosts;
 pub use records_of::records_of;
 pub use reverse::{ReverseZone, reverse_zone, reverse_zones};
+pub use ssh_config::ssh_config;
 pub use zone::zone;
 
 /// What one of these writes, as one text, for a command's answer.

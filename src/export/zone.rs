@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::model::{Directory, DnsRecord, Network, RecordData, Vm, VmName};
+use crate::model::{Directory, DnsRecord, Network, RecordData, Sshfp, Vm, VmName};
 
 /// How often a secondary server looks for changes, how soon it tries again, and how long it goes on without having
 /// reached us, in seconds; as the DNS server says it.
@@ -32,6 +32,9 @@ pub fn zone(directory: &Directory, network: &Network, out: &mut dyn Write) -> io
     )?;
     for vm in directory.vms().filter(|vm| zone.has(vm)) {
         put(vm.name.as_str(), "A", format_args!("{}", vm.address))?;
+        for print in vm.host_keys().iter().filter_map(Sshfp::of) {
+            put(vm.name.as_str(), "SSHFP", format_args!("{print}"))?;
+        }
         for alias in vm.aliases() {
             put(
                 alias.as_str(),

@@ -14,6 +14,8 @@
 //! * DHCP passes to the server only, with the tap's own MAC as `chaddr` (UDP payload octets 28 to 33, so `@th,288,48`),
 //!   and no answer of another server reaches a guarded tap. Clients look at the destination port alone, so both ports
 //!   are closed. A broadcast answer of our own server is flooded to all ports and let through only where it belongs.
+//! * What a guest sends to the metadata service has the mark of its tap ([`identity::mark`]), which an accepted socket has
+//!   too (`net.ipv4.tcp_fwmark_accept`): nothing in a packet can forge it. Only there, because others give marks a meaning.
 //! * Any other port of any bridge must not use the MAC or address of a guarded VM or of a gateway. Which bridge a port
 //!   belongs to can not be asked in this hook on every kernel (`NFT_BRIDGE_META` is optional), so this holds host-wide.
 //! * An `accept` in one table never overrides a `drop` in another, so there are no accept rules for forwarded packets:
@@ -30,7 +32,7 @@ use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
 use std::net::Ipv4Addr;
 
-use crate::model::{BridgeName, MacAddress, Network, Subnet, TapName, mac};
+use crate::model::{BridgeName, MacAddress, Network, Subnet, TapName, identity, mac};
 
 /// A running VM whose tap is held to what was registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +112,14 @@ fn bridge_table(guarded: &[Guarded], segments: &[Segment]) -> String {
         of(&|vm| format!("{} . {}", quoted(&vm.tap), hex(vm))),
     );
 
+    // By which a service knows the port that a connection came in by.
+    map(
+        &mut out,
+        "tap_mark",
+        "type ifname : mark",
+        of(&|vm| format!("{} : {:#010x}", quoted(&vm.tap), identity::mark(vm.address))),
+    );
+
     // What no other port may claim to be.
     let mut macs = of(&mac);
     let mut addresses = of(&|vm| vm.address.to_string());
@@ -119,6 +129,13 @@ fn bridge_table(guarded: &[Guarded], segments: &[Segment]) -> String {
     }
     set(&mut out, "own_macs", "type ether_addr", macs);
     set(&mut out, "own_addresses", "type ipv4_addr", addresses);
+    let mut served = BTreeSet::from([Network::METADATA_ADDRESS.to_string()]);
+    served.extend(
+        segments
+            .iter()
+            .map(|segment| segment.subnet.gateway().to_string()),
+    );
+    set(&mut out, "metadata", "type ipv4_addr", served);
     out.push_str(BRIDGE_CHAINS);
     out.push_str("}\n");
     out
@@ -176,8 +193,9 @@ const BRIDGE_CHAINS: &str = r"
 		udp sport 67 counter drop
 		udp dport 68 counter drop
 		udp dport 67 goto guest_dhcp
-		iifname . ether saddr . ip saddr @tap_station accept
-		counter drop
+		iifname . ether saddr . ip saddr != @tap_station counter drop
+		tcp dport 80 ip daddr @metadata meta mark set iifname map @tap_mark
+		accept
 	}
 
 	set dhcp_rate {

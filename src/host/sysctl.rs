@@ -11,6 +11,12 @@ pub fn enable_forwarding() -> Result<bool, HostError> {
     set(Path::new("/proc/sys/net/ipv4/ip_forward"), "1")
 }
 
+/// Has accepted TCP sockets carry the mark of the packet that opened them, by which the metadata service knows the tap.
+/// Sockets of other programs are the same as before where nobody marks their packets. Tells whether that was a change.
+pub fn enable_accepted_marks() -> Result<bool, HostError> {
+    set(Path::new("/proc/sys/net/ipv4/tcp_fwmark_accept"), "1")
+}
+
 /// Switches IPv6 off on one interface: guests are served IPv4 only, and an address nobody filters is a way around the
 /// filter. A kernel without IPv6 has nothing to switch off.
 pub(super) fn disable_ipv6(interface: &str) -> Result<(), HostError> {

@@ -121,6 +121,7 @@ pub fn answer(case: Case<'_>, caller: &Caller, request: &Request) -> Response {
         Ok(vm) => vm,
         Err(stranger) => return to_stranger(stranger),
     };
+    let vm = &case.directory.served(vm);
     let asked = Asked {
         case,
         vm,
@@ -191,7 +192,7 @@ fn to_stranger(stranger: &Stranger) -> Response {
     // An impostor is told no more than any other stranger: not who has the address.
     let (status, text, header) = match stranger {
         Stranger::Unregistered { .. } => (404, Cow::from(stranger.to_string()), None),
-        Stranger::Impostor { address, .. } => (
+        Stranger::Impostor { address, .. } | Stranger::OtherPort { address, .. } => (
             404,
             Cow::from(format!("{address} is registered for another machine")),
             None,

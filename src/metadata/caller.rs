@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::Neighbour;
-use crate::model::{Directory, Hosting, MacAddress, Network, NetworkName, Vm, VmName, mac};
+use crate::model::{Directory, Hosting, MacAddress, Network, NetworkName, Vm, VmName, identity, mac};
 
 /// Where a request came from, and whose that is.
 #[derive(Debug, Clone)]
@@ -49,6 +49,14 @@ pub enum Stranger {
         /// The hardware address that speaks.
         seen: MacAddress,
     },
+    /// It came in by another port than that of the VM at that address.
+    #[error("{address} is {vm}'s address, but what speaks from it came in by another port than {vm}'s")]
+    OtherPort {
+        /// The source address.
+        address: Ipv4Addr,
+        /// Who is registered there.
+        vm: VmName,
+    },
     /// The right hardware address speaks, but not through the VM's own tap: a VM we run has a permanent entry while it runs.
     #[error(
         "{address} is {vm}'s address, and {vm} does not run under Seedbed's guard now: someone else may have taken its addresses"
@@ -61,9 +69,21 @@ pub enum Stranger {
     },
 }
 
+/// How sure it is by which port a connection came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// The packet that opened it had this mark.
+    Marked(u32),
+    /// This kernel does not say.
+    Unknown,
+}
+
 /// Finds the VM behind a source address of a network.
 ///
-/// Both must agree: the address is registered on this network, and the kernel's neighbour entry for it is the VM's hardware
+/// The port is asked first: what came in by a tap of ours has the mark of that tap's VM, which nothing in a packet can forge,
+/// and a VM that Seedbed runs speaks by its own tap only.
+///
+/// Then both must agree: the address is registered on this network, and the kernel's neighbour entry for it is the VM's hardware
 /// address. A guest that takes another's address is refused, and what it asks for is not served.
 ///
 /// Of a VM that Seedbed runs, the entry must be permanent: it is made when the VM's tap is guarded and removed when it
@@ -75,6 +95,7 @@ pub fn identify(
     network: &Network,
     source: Ipv4Addr,
     neighbour: Option<Neighbour>,
+    port: Port,
 ) -> Result<Arc<Vm>, Stranger> {
     let vm = directory
         .vm_at(source)
@@ -84,6 +105,16 @@ pub fn identify(
             network: network.name.clone(),
         })?;
     let (address, name) = (source, || vm.name.clone());
+    if let Port::Marked(mark) = port {
+        match (identity::mark_in(mark), &vm.hosting) {
+            (Some(tap), Hosting::Managed(_)) if tap == identity::mark(vm.address) => {}
+            // What someone else runs is behind no tap of ours.
+            (None, Hosting::External) => {}
+            // A daemon of an earlier release left tables that mark nothing; ours are there in a moment.
+            (None, Hosting::Managed(_)) => return Err(Stranger::Unguarded { address, vm: name() }),
+            (Some(_), _) => return Err(Stranger::OtherPort { address, vm: name() }),
+        }
+    }
     match neighbour {
         None => Err(Stranger::Unconfirmed { address, vm: name() }),
         Some(entry) if entry.mac != vm.mac => Err(Stranger::Impostor {
@@ -135,8 +166,36 @@ mod tests {
     }
 
     fn asked(source: &str, neighbour: Option<Neighbour>) -> Result<String, Stranger> {
+        asked_by(source, neighbour, Port::Unknown)
+    }
+
+    fn asked_by(source: &str, neighbour: Option<Neighbour>, port: Port) -> Result<String, Stranger> {
         let (directory, network) = directory();
-        identify(&directory, &network, source.parse().unwrap(), neighbour).map(|vm| vm.name.to_string())
+        let source = source.parse().unwrap();
+        identify(&directory, &network, source, neighbour, port).map(|vm| vm.name.to_string())
+    }
+
+    #[test]
+    fn a_vm_of_ours_speaks_by_its_own_tap_and_by_no_other() {
+        let mac = vm("web1", "10.77.0.5").mac;
+        let by = |mark| asked_by("10.77.0.5", Some(permanent(mac)), Port::Marked(mark));
+        assert_eq!(by(identity::mark([10, 77, 0, 5].into())), Ok("web1".to_owned()));
+        assert_eq!(
+            by(identity::mark([10, 77, 0, 5].into()) | 0x4000),
+            Ok("web1".to_owned())
+        );
+        let refused = by(identity::mark([10, 77, 0, 6].into())).unwrap_err();
+        assert!(matches!(refused, Stranger::OtherPort { .. }), "{refused}");
+        assert!(matches!(by(0), Err(Stranger::Unguarded { .. })));
+        assert!(matches!(by(0x4000), Err(Stranger::Unguarded { .. })));
+        // One that someone else runs is behind none of our taps.
+        let mac = vm("db1", "10.77.0.7").mac;
+        let by = |mark| asked_by("10.77.0.7", Some(learnt(mac)), Port::Marked(mark));
+        assert_eq!((by(0), by(0x4000)), (Ok("db1".to_owned()), Ok("db1".to_owned())));
+        assert!(matches!(
+            by(identity::mark([10, 77, 0, 5].into())),
+            Err(Stranger::OtherPort { .. })
+        ));
     }
 
     #[test]
@@ -206,6 +265,7 @@ mod tests {
             &network,
             "10.77.0.8".parse().unwrap(),
             Some(permanent(mac)),
+            Port::Unknown,
         );
         assert!(matches!(found, Err(Stranger::Unregistered { .. })));
     }

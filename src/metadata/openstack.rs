@@ -1,6 +1,7 @@
 //! OpenStack's metadata service: `/openstack/VERSION/`, where cloud-init looks before the network is up.
 
 use super::answer::{Asked, Response, TEXT, document, failed, listing, nothing_there, read_only};
+use crate::seed;
 use crate::seed::openstack::{self, Document, VERSIONS};
 
 const JSON: &str = "application/json";
@@ -13,7 +14,7 @@ pub(super) fn answer(asked: Asked<'_>, path: &[&str]) -> Response {
     match path {
         [] => read_only(asked.request, || listing(&VERSIONS.join("\n"))),
         [version] if VERSIONS.contains(version) => read_only(asked.request, || {
-            let has = |which: &Document| *which != Document::UserData || asked.vm.user_data.is_some();
+            let has = |which: &Document| *which != Document::UserData || has_user_data(asked);
             let names: Vec<_> = Document::ALL
                 .into_iter()
                 .filter(has)
@@ -29,29 +30,25 @@ pub(super) fn answer(asked: Asked<'_>, path: &[&str]) -> Response {
     }
 }
 
+fn has_user_data(asked: Asked<'_>) -> bool {
+    asked.vm.user_data.is_some()
+}
+
 fn served(asked: Asked<'_>, which: Document) -> Response {
+    let (vm, facts) = (asked.vm, asked.facts());
+    let vendor_data = || seed::vendor_data(asked.case.templates, vm, &facts);
+    let body = match openstack::document(which, &facts, (vm, asked.network), vendor_data) {
+        Ok(Some(body)) => body,
+        Ok(None) => return nothing_there(),
+        Err(error) => return failed(error),
+    };
     let (content_type, told) = match which {
         Document::UserData => (TEXT, "user-data"),
         Document::MetaData => (JSON, "meta-data"),
         Document::NetworkData => (JSON, "network-config"),
         Document::VendorData | Document::VendorData2 => (JSON, "vendor-data"),
     };
-    let made = openstack::document(
-        which,
-        asked.case.templates,
-        asked.vm,
-        asked.network,
-        asked.image(),
-    );
-    match made {
-        Ok(Some(body)) => document("openstack", which.as_str(), content_type, body).seen_fetching(
-            asked.vm,
-            asked.request.method,
-            told,
-        ),
-        Ok(None) => nothing_there(),
-        Err(error) => failed(error),
-    }
+    document("openstack", which.as_str(), content_type, body).seen_fetching(vm, asked.request.method, told)
 }
 
 #[cfg(test)]

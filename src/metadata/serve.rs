@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 
 use super::Neighbours;
 use super::answer::{self, Body, Case, Response, Verdict};
-use super::caller::{Caller, Stranger, identify};
+use super::caller::{Caller, Port, Stranger, identify};
 use super::files::{NotSent, Outlet, Wanted};
 use super::message::{Sent, sent};
 use super::request::{Malformed, Method, Request, Session, check_headers, check_host};
@@ -58,6 +58,8 @@ pub struct Backing {
     pub tokens: Tokens,
     /// What tells how long they are good.
     pub clock: Clock,
+    /// Whether an accepted socket has the mark of the tap it came in by.
+    pub marks: bool,
 }
 
 impl fmt::Debug for Backing {
@@ -222,8 +224,26 @@ async fn accept(listener: &TcpListener) -> (TcpStream, Ipv4Addr) {
     }
 }
 
+/// Where a connection came from.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    address: Ipv4Addr,
+    port: Port,
+}
+
+/// By which port it came in, as the kernel says. A socket that does not tell its mark is of no tap.
+fn port(shared: &Shared, stream: &TcpStream) -> Port {
+    if !shared.backing.marks {
+        return Port::Unknown;
+    }
+    Port::Marked(socket2::SockRef::from(stream).mark().unwrap_or_default())
+}
+
 async fn connection(shared: Arc<Shared>, stream: TcpStream, seat: Seat, stop: CancellationToken) {
-    let source = seat.source();
+    let source = Source {
+        address: seat.source(),
+        port: port(&shared, &stream),
+    };
     let limits = shared.limits;
     let progress = Arc::new(Notify::new());
     let service = service_fn(|request| {
@@ -242,11 +262,11 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, seat: Seat, stop: Ca
         tokio::select! {
             ended = serving.as_mut() => {
                 if let Err(error) = ended {
-                    debug!(ip = %source, %error, "metadata connection ended early");
+                    debug!(ip = %source.address, %error, "metadata connection ended early");
                 }
                 return;
             }
-            () = deadline.as_mut() => return debug!(ip = %source, "metadata connection cut: too slow"),
+            () = deadline.as_mut() => return debug!(ip = %source.address, "metadata connection cut: too slow"),
             () = progress.notified(), if !stopping => deadline.as_mut().reset(Instant::now() + limits.connection),
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
@@ -259,7 +279,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, seat: Seat, stop: Ca
 
 async fn respond(
     shared: &Shared,
-    source: Ipv4Addr,
+    source: Source,
     request: hyper::Request<Incoming>,
     progress: &Arc<Notify>,
 ) -> Result<hyper::Response<Sent>, Infallible> {
@@ -268,7 +288,7 @@ async fn respond(
     let mut response = decided.unwrap_or_else(|_| answer::to_retry("the request took too long"));
     let mut sending = None;
     if let Body::File(file) = &response.body {
-        match shared.outlet.send(file, &wanted, source, progress).await {
+        match shared.outlet.send(file, &wanted, source.address, progress).await {
             Ok(part) => {
                 // The pieces of one file are one fetch.
                 response.event = response.event.take().filter(|_| part.status == 200);
@@ -276,13 +296,13 @@ async fn respond(
             }
             Err(NotSent::Busy) => response = answer::to_retry("too many boot files are sent at this moment"),
             Err(error @ NotSent::Open { .. }) => {
-                warn!(network = %shared.network.name, ip = %source, "{error}");
+                warn!(network = %shared.network.name, ip = %source.address, "{error}");
                 response = answer::to_missing(file);
             }
         }
     }
     let response = tell(&shared.backing.events, response);
-    trace(shared, source, &response);
+    trace(shared, source.address, &response);
     Ok(sent(response, sending))
 }
 
@@ -298,19 +318,28 @@ fn wanted(request: &hyper::Request<Incoming>) -> Wanted {
     }
 }
 
-async fn decide(shared: &Shared, source: Ipv4Addr, request: hyper::Request<Incoming>) -> Response {
+async fn decide(shared: &Shared, source: Source, request: hyper::Request<Incoming>) -> Response {
     let mut asked = match checked(&request, shared.network.subnet.gateway()) {
         Ok(asked) => asked,
         Err(malformed) => return answer::to_malformed(malformed),
     };
     let backing = &shared.backing;
-    let neighbour = backing.neighbours.entry_of(&shared.network.bridge, source).await;
+    let neighbour = backing
+        .neighbours
+        .entry_of(&shared.network.bridge, source.address)
+        .await;
     // Taken after every wait: an answer is made from one revision, and that is the newest.
     let directory = backing.directory.load_full();
     let caller = Caller {
         network: Arc::clone(&shared.network),
-        source,
-        vm: identify(&directory, &shared.network, source, neighbour),
+        source: source.address,
+        vm: identify(
+            &directory,
+            &shared.network,
+            source.address,
+            neighbour,
+            source.port,
+        ),
     };
     if answer::wants_body(&caller, &asked) {
         // What is announced as too large need not be waited for.
@@ -379,7 +408,9 @@ fn tell(events: &mpsc::Sender<Event>, mut response: Response) -> Response {
 fn trace(shared: &Shared, source: Ipv4Addr, response: &Response) {
     let (network, ip, status) = (&shared.network.name, source, response.status);
     match &response.verdict {
-        Verdict::Stranger(stranger @ (Stranger::Impostor { .. } | Stranger::Unguarded { .. })) => {
+        Verdict::Stranger(
+            stranger @ (Stranger::Impostor { .. } | Stranger::Unguarded { .. } | Stranger::OtherPort { .. }),
+        ) => {
             warn!(%network, %ip, "metadata refused: {stranger}");
         }
         Verdict::Failed(error) => warn!(%network, %ip, "can not make a seed: {error}"),

@@ -12,6 +12,7 @@ use super::mac::MacAddress;
 use super::name::{ImageName, NetworkName, TapName, VmName};
 use super::network::Network;
 use super::record::DnsRecords;
+use super::site::Site;
 use super::vm::Vm;
 
 /// Counts the committed changes; every answer equals some revision.
@@ -30,6 +31,7 @@ pub struct Directory {
     vms: Arc<Index>,
     leases: Arc<Leases>,
     records: Arc<DnsRecords>,
+    site: Arc<Site>,
 }
 
 impl Directory {
@@ -146,6 +148,34 @@ impl Directory {
     /// The DNS records beside those of the VMs, to be changed.
     pub fn records_mut(&mut self) -> &mut DnsRecords {
         Arc::make_mut(&mut self.records)
+    }
+
+    /// The site's own records.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// The site's own records, to be changed.
+    pub fn site_mut(&mut self) -> &mut Site {
+        Arc::make_mut(&mut self.site)
+    }
+
+    /// The VM as guests and people are told of it: with the keys that the ring adds to its own. Most are the record
+    /// itself.
+    pub fn served(&self, vm: &Arc<Vm>) -> Arc<Vm> {
+        let access = vm
+            .access()
+            .filter(|access| access.owner.is_some() || !access.ring.is_empty());
+        access.map_or_else(
+            || Arc::clone(vm),
+            |access| {
+                let keys = self.site.ring.keys_of(&vm.keys, access);
+                Arc::new(Vm {
+                    keys,
+                    ..Vm::clone(vm)
+                })
+            },
+        )
     }
 
     /// The images, by name.

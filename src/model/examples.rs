@@ -5,11 +5,18 @@ use std::time::Duration;
 use super::dhcp::{BootLoaders, DhcpMode, DhcpPolicy, DhcpSettings, Unregistered};
 use super::image::{Boot, DiskFormat, View};
 use super::network::{DnsPolicy, MetadataPolicy};
-use super::{Bytes, Hosting, Image, Machine, Network, Phase, Pool, SshKeys, Timestamp, Vm, VmName, identity};
+use super::{
+    Bytes, HostKeyPolicy, Hosting, Image, Machine, Network, Phase, Pool, SshKeys, Timestamp, Vm, VmName,
+    identity,
+};
 
 /// A key nobody has the private half of.
 pub(crate) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5dRL9gZ4JbhkmEkqlOV7J0Gf5KqRN4mGF1rWk2M0zQ ops@lab";
+
+/// Another one.
+pub(crate) const OTHER_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE9VybD17b3gPF7mVdhwjWWtZRUZ1jQGMAsrBUD6hBW4 ann@home";
 
 /// A network on `br0` with the domain `lab` and nothing beyond that.
 pub(crate) fn network(name: &str, subnet: &str) -> Network {
@@ -21,6 +28,7 @@ pub(crate) fn network(name: &str, subnet: &str) -> Network {
         pool: Pool::whole(subnet),
         domain: "lab".parse().unwrap(),
         nat: false,
+        host_keys: HostKeyPolicy::Reported,
         dns: DnsPolicy {
             upstreams: Vec::new(),
             ttl: Duration::from_secs(5),

@@ -53,8 +53,14 @@ pub fn mac(name: &VmName, attempt: u32) -> MacAddress {
 
 /// The SMBIOS UUID of a name: version 8 (RFC 9562 §5.8), 122 bits of its hash.
 pub fn uuid(name: &VmName) -> Uuid {
+    renewed_uuid(name, 0)
+}
+
+/// The SMBIOS UUID of a name whose identity was given up that many times for a new one. The host key that is made for a VM
+/// follows it ([`super::HostKey::derive`]).
+pub fn renewed_uuid(name: &VmName, renewals: u32) -> Uuid {
     let mut bytes = [0; 16];
-    bytes.copy_from_slice(hash("uuid", name, 0).split_at(16).0);
+    bytes.copy_from_slice(hash("uuid", name, renewals).split_at(16).0);
     Uuid::new_v8(bytes)
 }
 
@@ -76,6 +82,38 @@ pub fn tap(name: &VmName, attempt: u32) -> TapName {
 /// networks that are alike in those bits (10.77.0.0/24 and 18.77.0.0/24) share them.
 pub fn uid(address: Ipv4Addr) -> u32 {
     1_900_000_000 + (address.to_bits() & 0x07ff_ffff)
+}
+
+/// The bits of a packet's mark that others use, and that ours leaves alone: kube-proxy's (0x4000, 0x8000) and Tailscale's
+/// (0xff0000) mean "translate" and "drop" on hosts that have them.
+const OTHERS_BITS: u32 = 0x00ff_c000;
+/// Says that a mark is ours.
+const OUR_BIT: u32 = 1 << 31;
+
+/// The mark that packets have which came in by the tap of the VM with this address; never 0.
+///
+/// It is made of the address, so that a daemon that starts again makes the same: the last 21 bits, spread over the bits that
+/// nobody else uses. Two addresses of one /11 never share one.
+pub const fn mark(address: Ipv4Addr) -> u32 {
+    let free = !(OTHERS_BITS | OUR_BIT);
+    let (mut rest, mut mark, mut bit) = (address.to_bits(), OUR_BIT, 0);
+    while bit < u32::BITS {
+        if free & (1 << bit) != 0 {
+            mark |= (rest & 1) << bit;
+            rest >>= 1;
+        }
+        bit += 1;
+    }
+    mark
+}
+
+/// The mark of ours in a packet's, whatever others have added to it; `None` where there is none.
+pub const fn mark_in(packet: u32) -> Option<u32> {
+    if packet & OUR_BIT == 0 {
+        None
+    } else {
+        Some(packet & !OTHERS_BITS)
+    }
 }
 
 fn hash(what: &str, name: &VmName, attempt: u32) -> [u8; 32] {
@@ -104,6 +142,10 @@ mod tests {
         assert_eq!(mac::text(super::mac(&web1, 0)), "52:54:ce:9b:49:d4");
         assert_eq!(uuid(&web1).to_string(), "7573fe52-e13e-82a6-a9ae-40fb6a351c25");
         assert_eq!(tap(&web1, 0).as_str(), "tap-web1");
+        assert_eq!(
+            renewed_uuid(&web1, 1).to_string(),
+            "759db39b-665c-8516-bd1f-d8a037822e3e"
+        );
     }
 
     #[test]
@@ -111,6 +153,19 @@ mod tests {
         let web1 = name("web1");
         assert_eq!(mac::check(super::mac(&web1, 0)), Ok(()));
         assert_ne!(super::mac(&web1, 0), super::mac(&web1, 1));
+    }
+
+    #[test]
+    fn a_mark_is_an_addresss_own_and_leaves_the_bits_of_others_alone() {
+        let mut seen = std::collections::HashSet::new();
+        for host in 0..1 << 16 {
+            let mark = mark(Ipv4Addr::from_bits(0x0a4d_0000 | host));
+            assert!(mark != 0 && mark & 0x00ff_c000 == 0, "{mark:x}");
+            assert_eq!(mark_in(mark | 0x0004_8000), Some(mark));
+            assert!(seen.insert(mark), "{host}");
+        }
+        assert_eq!(mark(Ipv4Addr::new(10, 77, 0, 5)), 0xb400_0005);
+        assert_eq!((mark_in(0), mark_in(0x0004_8000)), (None, None));
     }
 
     #[test]

@@ -114,3 +114,16 @@ pub enum Boot {
         cmdline: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_view_is_found_by_its_own_word_and_by_no_other() {
+        for view in View::ALL {
+            assert_eq!(View::named(view.as_str()), Some(view));
+        }
+        assert_eq!((View::named("Cidata"), View::named("")), (None, None));
+    }
+}

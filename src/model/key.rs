@@ -5,6 +5,9 @@ use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
+use base64ct::{Base64, Base64Unpadded, Encoding as _};
+use sha2::{Digest as _, Sha256};
+
 /// One SSH public key: type, base64 blob and an optional comment, on one line and without options.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SshKey(Arc<str>);
@@ -49,6 +52,35 @@ impl SshKey {
     /// The key line.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What tells it from all others: its type and its data, without the comment.
+    pub fn data(&self) -> &str {
+        let end = self
+            .0
+            .match_indices(' ')
+            .nth(1)
+            .map_or(self.0.len(), |(end, _)| end);
+        self.0.get(..end).unwrap_or_default()
+    }
+
+    /// What its holder calls it; may be empty.
+    pub fn comment(&self) -> &str {
+        self.0.splitn(3, ' ').nth(2).unwrap_or_default()
+    }
+
+    /// The SHA-256 of its data (RFC 4253 §6.6), which is its fingerprint; `None` when the data is not base64 after all.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        let data = Base64::decode_vec(self.0.split(' ').nth(1)?).ok()?;
+        Some(Sha256::digest(data).into())
+    }
+
+    /// The fingerprint as `ssh-keygen -l` prints it.
+    pub fn fingerprint(&self) -> String {
+        self.sha256().map_or_else(
+            || "unreadable".to_owned(),
+            |sha256| format!("SHA256:{}", Base64Unpadded::encode_string(&sha256)),
+        )
     }
 
     /// The key's type, such as `ssh-ed25519`.
@@ -122,6 +154,40 @@ fn base64(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// What DNS tells of a host key (SSHFP, RFC 4255): its SHA-256, fingerprint type 2 (RFC 6594). There is no SHA-1 beside it
+/// (type 1): whoever reads only that should not trust what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sshfp {
+    /// The key's algorithm: 1 is RSA, 3 ECDSA (RFC 6594), 4 Ed25519 (RFC 7479).
+    pub algorithm: u8,
+    /// The fingerprint.
+    pub sha256: [u8; 32],
+}
+
+impl Sshfp {
+    /// The fingerprint type SHA-256.
+    pub const TYPE: u8 = 2;
+
+    /// What is told of a key; nothing of one that no host can have.
+    pub fn of(key: &SshKey) -> Option<Self> {
+        let algorithm = match key.kind() {
+            "ssh-rsa" => 1,
+            "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521" => 3,
+            "ssh-ed25519" => 4,
+            _ => return None,
+        };
+        let sha256 = key.sha256()?;
+        Some(Self { algorithm, sha256 })
+    }
+}
+
+impl fmt::Display for Sshfp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ", self.algorithm, Self::TYPE)?;
+        self.sha256.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
 impl Default for SshKeys {
     /// No keys: one empty list for all, because most records of a roster have none.
     fn default() -> Self {
@@ -181,6 +247,48 @@ mod tests {
     #[test]
     fn a_key_line_is_kept_as_it_is() {
         assert_eq!(format!("  {KEY}\n").parse::<SshKey>().unwrap().as_str(), KEY);
+    }
+
+    #[test]
+    fn a_key_has_data_a_comment_and_the_fingerprint_that_ssh_keygen_prints() {
+        let folder = tempfile::tempdir().unwrap();
+        for (kind, bits, algorithm) in [("ed25519", "256", 4), ("ecdsa", "384", 3), ("rsa", "2048", 1)] {
+            let path = folder.path().join(kind);
+            let made = std::process::Command::new("ssh-keygen")
+                .args(["-q", "-t", kind, "-b", bits, "-N", "", "-C", "two words", "-f"])
+                .arg(&path)
+                .status();
+            assert!(made.unwrap().success());
+            let public = path.with_extension("pub");
+            let key: SshKey = std::fs::read_to_string(&public).unwrap().parse().unwrap();
+            assert_eq!(format!("{} {}", key.data(), key.comment()), key.as_str());
+            assert_eq!(key.comment(), "two words");
+            let record = std::process::Command::new("ssh-keygen")
+                .args(["-r", "host", "-f"])
+                .arg(&public)
+                .output()
+                .unwrap();
+            let record = String::from_utf8(record.stdout).unwrap();
+            let ours = Sshfp::of(&key).unwrap();
+            assert_eq!(ours.algorithm, algorithm);
+            assert!(
+                record.lines().any(|line| line == format!("host IN SSHFP {ours}")),
+                "{record}"
+            );
+            let listed = std::process::Command::new("ssh-keygen")
+                .arg("-lf")
+                .arg(&public)
+                .output()
+                .unwrap();
+            let listed = String::from_utf8(listed.stdout).unwrap();
+            assert!(listed.contains(&format!(" {} ", key.fingerprint())), "{listed}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_a_comment_is_its_data() {
+        let key: SshKey = KEY.strip_suffix(" ops@lab").unwrap().parse().unwrap();
+        assert_eq!((key.data(), key.comment()), (key.as_str(), ""));
     }
 
     #[test]

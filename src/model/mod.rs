@@ -3,12 +3,14 @@
 //! Nothing here does I/O, reads a clock, or knows a file format; every other module may import it, and it imports
 //! none of them. A value of these types can be trusted: whoever holds a [`VmName`] holds a valid RFC 1123 label.
 
+pub mod access;
 pub mod boot;
 pub mod bytes;
 pub mod dhcp;
 pub mod directory;
 #[cfg(test)]
 pub(crate) mod examples;
+pub mod host_key;
 pub mod identity;
 pub mod image;
 mod index;
@@ -20,23 +22,34 @@ pub mod network;
 pub mod places;
 pub mod range;
 pub mod record;
+pub mod ring;
+pub mod secret;
+pub mod site;
 pub mod subnet;
 pub mod time;
 pub mod vm;
 
+pub use access::{Access, PasswordHash, Shell, User};
 pub use boot::{BootStep, Event, EventKind, Progress, VmState};
 pub use bytes::Bytes;
 pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};
+pub use host_key::{HostKey, HostKeyPolicy, SiteSecret};
 pub use identity::InstanceId;
 pub use image::Image;
-pub use key::{SshKey, SshKeys};
+pub use key::{SshKey, SshKeys, Sshfp};
 pub use lease::{Lease, LeaseState, Leases};
 pub use mac::MacAddress;
-pub use name::{BridgeName, Domain, ImageName, NetworkName, TapName, TemplateName, VmName};
+pub use name::{
+    AccountName, BridgeName, Domain, ImageName, KeyName, NetworkName, OwnerName, TapName, TemplateName,
+    VmName,
+};
 pub use network::Network;
 pub use places::Places;
 pub use record::{DnsRecord, DnsRecords, HostName, RecordData, RecordName};
+pub use ring::{KeyRing, RingKey};
+pub use secret::Secret;
+pub use site::Site;
 pub use subnet::{Pool, Subnet};
 pub use time::{Clock, Timestamp};
 pub use vm::{Custom, FirstBoot, Hosting, Machine, Phase, Vm};

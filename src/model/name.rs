@@ -55,6 +55,8 @@ const LABEL_RULE: &str =
     "lower-case letters a-z, digits and hyphens, starting and ending with a letter or digit (RFC 1123)";
 const IMAGE_RULE: &str =
     "lower-case letters a-z, digits, hyphens and dots, starting and ending with a letter or digit";
+const ACCOUNT_RULE: &str =
+    "lower-case letters a-z, digits, hyphens and underscores, starting with a letter or an underscore";
 const INTERFACE_RULE: &str = "letters, digits, `-`, `_` and `.`, starting and ending with a letter or digit";
 
 /// A name that many records hold: one word in each, and the text once, where they are clones of each other.
@@ -172,6 +174,31 @@ name!(
     /// A seed template's name: the stem of a file in `seed-templates/`.
     TemplateName(Shared),
     |text| label("template name", text)
+);
+
+name!(
+    /// The name of a key in the key ring.
+    KeyName(Shared),
+    |text| label("key name", text)
+);
+
+name!(
+    /// Whoever VMs and keys belong to: a person, or a team.
+    OwnerName(Shared),
+    |text| label("owner", text)
+);
+
+name!(
+    /// The name of a user or a group inside a guest, as useradd(8) takes it without being talked into more.
+    AccountName(Shared),
+    |text| {
+        bounded("account name", text, 32)?;
+        let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+        let inner = text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
+        if first && inner { Ok(()) } else { Err(character("account name", text, ACCOUNT_RULE)) }
+    }
 );
 
 name!(

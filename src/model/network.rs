@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::dhcp::DhcpPolicy;
+use super::host_key::HostKeyPolicy;
 use super::name::{BridgeName, Domain, NetworkName};
 use super::subnet::{Pool, Subnet};
 
@@ -29,6 +30,8 @@ pub struct Network {
     pub dhcp: DhcpPolicy,
     /// How documents are served.
     pub metadata: MetadataPolicy,
+    /// Who makes the SSH host keys of the VMs that are registered from now on.
+    pub host_keys: HostKeyPolicy,
 }
 
 /// How a network's guests are served their documents.

@@ -45,6 +45,11 @@ impl Places {
         self.state.join("known_hosts")
     }
 
+    /// The generated `ssh_config` file.
+    pub fn ssh_config(&self) -> PathBuf {
+        self.state.join("ssh_config")
+    }
+
     /// All generated files of single networks.
     pub fn exports(&self) -> PathBuf {
         self.state.join("exports")

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::access::{Access, User};
 use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
 use super::identity::InstanceId;
-use super::key::SshKeys;
+use super::key::{SshKey, SshKeys};
 use super::mac::MacAddress;
 use super::name::{ImageName, NetworkName, TapName, TemplateName, VmName};
 use super::time::Timestamp;
@@ -53,6 +54,8 @@ pub struct Custom {
     pub dhcp: DhcpSettings,
     /// What it boots from the network.
     pub boot: Option<NetBoot>,
+    /// Who may enter it.
+    pub access: Access,
 }
 
 impl Custom {
@@ -127,6 +130,33 @@ impl Vm {
     /// What it boots from the network.
     pub fn boot(&self) -> Option<&NetBoot> {
         self.custom.as_ref().and_then(|custom| custom.boot.as_ref())
+    }
+
+    /// Who may enter it, beside the keys of its own.
+    pub fn access(&self) -> Option<&Access> {
+        self.custom.as_ref().map(|custom| &custom.access)
+    }
+
+    /// Its accounts beside the image's own.
+    pub fn users(&self) -> &[User] {
+        self.access().map_or(&[], |access| access.users.as_slice())
+    }
+
+    /// Whether an SSH host key was made for it.
+    pub fn has_made_host_key(&self) -> bool {
+        self.access().is_some_and(|access| access.host_key.is_some())
+    }
+
+    /// The SSH host keys it is known by: the one that was made for it, or else those it reported. Where one was made, no
+    /// report counts: whatever speaks for the VM could make it up.
+    pub fn host_keys(&self) -> &[SshKey] {
+        let made = self.access().and_then(|access| access.host_key.as_ref());
+        let told = || {
+            self.first_boot
+                .as_ref()
+                .map_or(&[] as &[_], |boot| &boot.host_keys)
+        };
+        made.map_or_else(told, |key| key.public())
     }
 
     /// Its machine, when Seedbed runs it.

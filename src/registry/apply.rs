@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::change::{Batch, Change, Edit, Effect, Listed, NewVm, Refusal};
 use super::claims::Claims;
-use super::{lending, records};
+use super::{lending, records, site};
 use crate::model::dhcp::DhcpMode;
 use crate::model::image::Boot;
 use crate::model::{
-    Directory, FirstBoot, Hosting, Image, ImageName, NetBoot, Network, NetworkName, Phase, Timestamp, Vm,
-    VmName, identity,
+    Access, Directory, FirstBoot, Hosting, Image, ImageName, NetBoot, Network, NetworkName, Phase, Timestamp,
+    Vm, VmName, identity,
 };
 
 /// Judges a change against the directory: what to write, or why not. Nothing is changed here.
@@ -30,6 +30,8 @@ pub fn apply(directory: &Directory, change: Change, now: Timestamp) -> Result<Ef
             kind,
             value,
         } => records::remove(directory, network, owner, (kind.as_deref(), value.as_deref())),
+        Change::AddKey { key, replace } => site::add_key(directory, key, replace),
+        Change::RemoveKeys { names } => site::remove_keys(directory, names),
         Change::PutImage(image) => put_image(directory, image),
         Change::RemoveImage(name) => remove_image(directory, name),
     }
@@ -55,13 +57,27 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
         }
         check_boot(directory, (&new.name, network), new.custom.boot.as_ref())?;
         claims.aliases(&new.name, network, &new.custom.aliases)?;
+        check_access(directory, &new.name, &new.custom.access)?;
         networks.push(network);
     }
     let mut registered = Vec::with_capacity(vms.len());
-    for (new, network) in vms.into_iter().zip(networks) {
-        registered.push(Arc::new(complete(&mut claims, new, network, now)?));
+    let mut renewals = BTreeMap::new();
+    for (mut new, network) in vms.into_iter().zip(networks) {
+        let (renew, mut custom) = (new.new_identity, std::mem::take(&mut new.custom));
+        let mut vm = complete(&mut claims, new, network, now)?;
+        renewals.extend(site::identify(
+            directory,
+            network,
+            &mut vm,
+            &mut custom.access,
+            renew,
+        ));
+        vm.custom = custom.boxed();
+        registered.push(Arc::new(vm));
     }
-    Ok(without_leases(directory, written(registered)))
+    let mut effect = without_leases(directory, written(registered));
+    effect.batch.site = site::renewed(renewals);
+    Ok(effect)
 }
 
 /// A reservation beats any lease: those of the addresses and of the hardware addresses that VMs have now are ended.
@@ -78,7 +94,7 @@ fn without_leases(directory: &Directory, mut effect: Effect) -> Effect {
     effect
 }
 
-/// Derives what the user did not choose.
+/// Derives what the user did not choose, but for what [`site::identify`] gives.
 fn complete(claims: &mut Claims<'_>, new: NewVm, network: &Network, now: Timestamp) -> Result<Vm, Refusal> {
     let address = match new.address {
         Some(address) => address,
@@ -101,7 +117,7 @@ fn complete(claims: &mut Claims<'_>, new: NewVm, network: &Network, now: Timesta
         hosting: new.hosting,
         created: now,
         first_boot: None,
-        custom: new.custom.boxed(),
+        custom: None,
     })
 }
 
@@ -174,6 +190,19 @@ fn check_boot(
     }
 }
 
+/// Keys of the ring have to be there, and accounts to be different.
+fn check_access(directory: &Directory, vm: &VmName, access: &Access) -> Result<(), Refusal> {
+    site::known(directory, &access.ring)?;
+    let mut seen = HashSet::new();
+    match access.users.iter().find(|user| !seen.insert(&user.name)) {
+        Some(user) => Err(Refusal::UserTwice {
+            vm: vm.clone(),
+            user: user.name.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
 fn update(directory: &Directory, names: &[VmName], edit: &Edit, now: Timestamp) -> Result<Effect, Refusal> {
     // One set of claims for all: an address for several VMs is refused at the second.
     let mut claims = Claims::on(directory, now);
@@ -217,6 +246,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         named_network(directory, name, &vm.network)?,
         &custom.aliases,
     )?;
+    check_access(directory, name, &custom.access)?;
     if custom.boot.as_ref() != old.boot() {
         let network = named_network(directory, name, &vm.network)?;
         check_boot(directory, (name, network), custom.boot.as_ref())?;

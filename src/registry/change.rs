@@ -1,5 +1,6 @@
 //! The closed vocabulary of the registry: every write there is, what it does, and why it may be refused.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -7,8 +8,9 @@ use std::sync::Arc;
 use crate::model::mac::{self, MacError};
 use crate::model::subnet::{AddressProblem, Pool};
 use crate::model::{
-    Bytes, Custom, CustomOption, DhcpSettings, Directory, DnsRecord, Domain, FirstBoot, Hosting, Image,
-    ImageName, Lease, MacAddress, NetBoot, NetworkName, RecordName, Route, SshKeys, TemplateName, Vm, VmName,
+    Access, AccountName, Bytes, Custom, CustomOption, DhcpSettings, Directory, DnsRecord, Domain, FirstBoot,
+    Hosting, Image, ImageName, KeyName, Lease, MacAddress, NetBoot, NetworkName, OwnerName, RecordName,
+    RingKey, Route, SiteSecret, SshKeys, TemplateName, User, Vm, VmName,
 };
 
 /// One write. Each is done as a whole or not at all.
@@ -67,6 +69,18 @@ pub enum Change {
         /// Their value, as it is shown; all of that type when not given.
         value: Option<String>,
     },
+    /// Adds keys to the key ring.
+    AddKey {
+        /// The keys.
+        key: RingKey,
+        /// Whether they may take the place of those of that name.
+        replace: bool,
+    },
+    /// Deletes keys of the key ring; the VMs that name them forget them.
+    RemoveKeys {
+        /// Their names.
+        names: Vec<KeyName>,
+    },
     /// Adds an image, or replaces one that no VM is a clone of.
     PutImage(Image),
     /// Deletes an image that no VM is a clone of.
@@ -94,6 +108,8 @@ pub struct NewVm {
     pub hosting: Hosting,
     /// What is set for it alone.
     pub custom: Custom,
+    /// Whether the identity that VMs of this name had is given up: a new UUID, and a new host key.
+    pub new_identity: bool,
 }
 
 /// What to change of a VM; what is `None` stays.
@@ -136,12 +152,30 @@ pub struct CustomEdit {
     pub options: Option<Vec<CustomOption>>,
     /// Another network boot.
     pub boot: Option<Option<NetBoot>>,
+    /// Who may enter it.
+    pub access: Box<AccessEdit>,
+}
+
+/// What to change of who may enter a VM; what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessEdit {
+    /// Another owner.
+    pub owner: Option<Option<OwnerName>>,
+    /// The whole new set of keys of the ring.
+    pub ring: Option<Vec<KeyName>>,
+    /// The whole new set of accounts.
+    pub users: Option<Vec<User>>,
 }
 
 impl CustomEdit {
     /// What is set for a VM after this change.
     pub fn on(self, old: Custom) -> Custom {
-        let Custom { aliases, dhcp, boot } = old;
+        let Custom {
+            aliases,
+            dhcp,
+            boot,
+            access,
+        } = old;
         Custom {
             aliases: self.aliases.unwrap_or(aliases),
             dhcp: DhcpSettings {
@@ -153,6 +187,12 @@ impl CustomEdit {
                 options: self.options.unwrap_or(dhcp.options),
             },
             boot: self.boot.unwrap_or(boot),
+            access: Access {
+                owner: self.access.owner.unwrap_or(access.owner),
+                ring: self.access.ring.unwrap_or(access.ring),
+                users: self.access.users.unwrap_or(access.users),
+                host_key: access.host_key,
+            },
         }
     }
 }
@@ -183,6 +223,21 @@ pub struct Batch {
     pub removed_leases: Vec<Ipv4Addr>,
     /// All records of a name, in place of those it had; none deletes them.
     pub put_records: Vec<RecordSet>,
+    /// What changes of the site's own records.
+    pub site: SiteBatch,
+}
+
+/// Records of the site's own to write and to delete.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SiteBatch {
+    /// What host keys are made from.
+    pub secret: Option<SiteSecret>,
+    /// How many times these names were given a new identity.
+    pub renewals: BTreeMap<VmName, u32>,
+    /// Keys of the ring to write, each in place of those of its name.
+    pub put_keys: Vec<Arc<RingKey>>,
+    /// Names of the ring to delete.
+    pub removed_keys: Vec<KeyName>,
 }
 
 /// All DNS records of one name.
@@ -207,6 +262,7 @@ impl Batch {
             put_leases,
             removed_leases,
             put_records,
+            site,
         } = self;
         put_vms.is_empty()
             && removed_vms.is_empty()
@@ -215,6 +271,7 @@ impl Batch {
             && put_leases.is_empty()
             && removed_leases.is_empty()
             && put_records.is_empty()
+            && site.is_empty()
     }
 
     /// Whether a zone or a generated file may be another after this batch.
@@ -252,6 +309,7 @@ impl Batch {
                 records.put(&set.network, &set.owner, set.records.clone());
             }
         }
+        self.site.make(&mut next);
         next
     }
 }
@@ -460,6 +518,36 @@ pub enum Refusal {
         /// The network.
         network: NetworkName,
     },
+    /// The key ring has that name already.
+    #[error("the key ring has keys named {name} already: choose another name, or give --replace")]
+    KeyTaken {
+        /// The name.
+        name: KeyName,
+    },
+    /// The key ring has no such names.
+    #[error("the key ring has no keys named {names}; `seedbed key list` shows those there are")]
+    UnknownKeys {
+        /// The names.
+        names: Listed<KeyName>,
+    },
+    /// No keys, or more than anybody has.
+    #[error("{name} would have {count} keys: give 1 to {most}")]
+    KeyCount {
+        /// The name.
+        name: KeyName,
+        /// How many were given.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// Two accounts of one name.
+    #[error("{vm} would have two accounts named {user}")]
+    UserTwice {
+        /// Whose.
+        vm: VmName,
+        /// The account.
+        user: AccountName,
+    },
     /// VMs are clones of the image.
     #[error(
         "image {image} is in use: {clones} would lose the base of their disks, or what they boot; delete or change them first"
@@ -493,13 +581,17 @@ impl Refusal {
             | Self::External { vm }
             | Self::NoKernel { vm, .. }
             | Self::AliasTaken { vm, .. }
+            | Self::UserTwice { vm, .. }
             | Self::FirstBootKept { vm } => Some(vm),
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }
             | Self::ImageInUse { .. }
             | Self::NoSuchNetwork { .. }
             | Self::Record { .. }
-            | Self::UnknownRecord { .. } => None,
+            | Self::UnknownRecord { .. }
+            | Self::KeyTaken { .. }
+            | Self::UnknownKeys { .. }
+            | Self::KeyCount { .. } => None,
         }
     }
 
@@ -512,6 +604,7 @@ impl Refusal {
                 | Self::UnknownNetwork { .. }
                 | Self::NoSuchNetwork { .. }
                 | Self::UnknownRecord { .. }
+                | Self::UnknownKeys { .. }
         )
     }
 }

@@ -1,30 +1,40 @@
 //! The whole registry as JSON lines, for people and for a way out: first the head, then images, then VMs.
 //!
 //! ```text
-//!   {"seedbed":{"schema":1,"revision":42}}
+//!   {"seedbed":{"schema":3,"revision":42}}
 //!   {"image":{"name":"debian-12",...}}
 //!   {"vm":{"name":"web1",...}}
 //!   {"lease":{"network":"lab",...}}
 //!   {"records":{"network":"lab","owner":"www",...}}
+//!   {"key":{"name":"ann",...}}
+//!   {"identity":{"name":"web1","renewals":1}}
+//!   {"ssh-host-keys":"..."}
 //! ```
-//! A dump holds all user-data, secrets too: keep it as the registry itself is kept.
+//! A dump holds all user-data and all secrets: keep it as the registry itself is kept.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::change::RecordSet;
-use super::record::{ImageV1, LeaseV2, RecordSetV2, SCHEMA, VmV1};
-use crate::model::Directory;
+use super::record::{HexV3, IdentityV3, ImageV1, LeaseV2, RecordSetV2, RingKeyV3, SCHEMA, VmV1};
+use crate::model::{Directory, Site};
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum LineV1<'a> {
-    Seedbed { schema: u64, revision: u64 },
+    Seedbed {
+        schema: u64,
+        revision: u64,
+    },
     Image(ImageV1),
     Vm(Box<VmV1<'a>>),
     Lease(LeaseV2),
     Records(RecordSetV2),
+    Key(RingKeyV3),
+    Identity(IdentityV3),
+    #[serde(rename = "ssh-host-keys")]
+    HostKeys(HexV3),
 }
 
 /// Writes every record of the directory, in the order of names, so that two dumps can be compared.
@@ -48,11 +58,25 @@ pub fn dump(directory: &Directory, out: &mut impl Write) -> io::Result<()> {
         .chain(vms)
         .chain(leases)
         .chain(records)
+        .chain(site(directory.site()))
     {
         serde_json::to_writer(&mut *out, &line)?;
         out.write_all(b"\n")?;
     }
     Ok(())
+}
+
+fn site(site: &Site) -> impl Iterator<Item = LineV1<'_>> {
+    let keys = site.ring.iter().map(|key| LineV1::Key(RingKeyV3::from(&**key)));
+    let identities = site
+        .renewals
+        .iter()
+        .map(|(name, renewals)| LineV1::Identity(IdentityV3::from((name, *renewals))));
+    let secret = site
+        .secret
+        .iter()
+        .map(|secret| LineV1::HostKeys(HexV3::from(secret)));
+    keys.chain(identities).chain(secret)
 }
 
 /// The DNS records by name.

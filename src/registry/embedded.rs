@@ -5,6 +5,7 @@
 //!   images   name -> ImageV1 as JSON                "revision" -> number of commits
 //!   leases   address -> LeaseV2 as JSON
 //!   records  network/owner -> RecordSetV2 as JSON
+//!   keys, identities, secrets    what the site has beside its VMs
 //! ```
 
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -21,8 +22,8 @@ use redb::{
 use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
 use serde::Serialize;
 
-use super::change::Batch;
-use super::record::{self, ImageV1, LeaseV2, RecordSetV2, SCHEMA, VmV1};
+use super::change::{Batch, SiteBatch};
+use super::record::{self, HexV3, IdentityV3, ImageV1, LeaseV2, RecordSetV2, RingKeyV3, SCHEMA, VmV1};
 use super::store::{OpenError, Snapshot, Store, StoreError};
 use crate::model::{Revision, Vm};
 
@@ -34,6 +35,12 @@ const IMAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("images");
 const LEASES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("leases");
 /// Since schema 2.
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
+/// Since schema 3.
+const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
+/// Since schema 3.
+const IDENTITIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("identities");
+/// Since schema 3.
+const SECRETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secrets");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// A redb file that holds a registry.
@@ -141,8 +148,8 @@ fn write(transaction: &WriteTransaction, expected: Revision, batch: &Batch) -> R
     }
     let next = Revision(expected.0 + 1);
     meta.insert("revision", next.0).map_err(storage)?;
-    // An earlier release's registry becomes one of this schema by its first change: every record of schema 1 or 2 is
-    // one of schema 3, but not the other way round, so that the earlier release must refuse it from now on.
+    // An earlier release's registry becomes one of this schema by its first change: every record of it is one of
+    // this schema, but not the other way round, so that the earlier release must refuse it from now on.
     meta.insert("schema", SCHEMA).map_err(storage)?;
     let mut vms = transaction.open_table(VMS).map_err(table)?;
     for name in &batch.removed_vms {
@@ -190,7 +197,35 @@ fn write(transaction: &WriteTransaction, expected: Revision, batch: &Batch) -> R
                 .map_err(storage)?;
         }
     }
+    write_site(transaction, &batch.site)?;
     Ok(next)
+}
+
+fn write_site(transaction: &WriteTransaction, batch: &SiteBatch) -> Result<(), StoreError> {
+    let mut keys = transaction.open_table(KEYS).map_err(table)?;
+    for name in &batch.removed_keys {
+        keys.remove(name.as_str()).map_err(storage)?;
+    }
+    for key in &batch.put_keys {
+        keys.insert(key.name.as_str(), document(&RingKeyV3::from(&**key))?.as_slice())
+            .map_err(storage)?;
+    }
+    let mut identities = transaction.open_table(IDENTITIES).map_err(table)?;
+    for (name, renewals) in &batch.renewals {
+        identities
+            .insert(
+                name.as_str(),
+                document(&IdentityV3::from((name, *renewals)))?.as_slice(),
+            )
+            .map_err(storage)?;
+    }
+    let mut secrets = transaction.open_table(SECRETS).map_err(table)?;
+    if let Some(secret) = &batch.secret {
+        secrets
+            .insert(record::SITE_SECRET, document(&HexV3::from(secret))?.as_slice())
+            .map_err(storage)?;
+    }
+    Ok(())
 }
 
 fn document(record: &impl Serialize) -> Result<Vec<u8>, StoreError> {

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use crate::model::directory::Published;
-use crate::model::{Clock, Directory, Network, Revision, Vm};
+use change::{Batch, SiteBatch};
+
+use crate::model::{Clock, Directory, HostKeyPolicy, Network, Revision, SiteSecret, Vm};
 
 mod apply;
 pub mod change;
@@ -24,13 +26,14 @@ mod embedded;
 mod lending;
 mod record;
 mod records;
+mod site;
 mod store;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use apply::apply;
-pub use change::{Change, CustomEdit, Edit, Effect, NewVm, Refusal};
+pub use change::{AccessEdit, Change, CustomEdit, Edit, Effect, NewVm, Refusal};
 pub use store::OpenError;
 use store::Store;
 use writer::{Reopen, Writer};
@@ -88,6 +91,29 @@ pub enum CommitError {
     },
 }
 
+/// What host keys are made from, where a network asks for it and there is none yet: then it is made here, once.
+fn missing_secret(directory: &Directory) -> Option<Batch> {
+    let mut networks = directory.networks();
+    let asked = networks.any(|network| network.host_keys == HostKeyPolicy::Generated);
+    if !asked || directory.site().secret.is_some() {
+        return None;
+    }
+    let mut octets = [0; 32];
+    match getrandom::fill(&mut octets) {
+        Ok(()) => Some(Batch {
+            site: SiteBatch {
+                secret: Some(SiteSecret::of(octets)),
+                ..SiteBatch::default()
+            },
+            ..Batch::default()
+        }),
+        Err(error) => {
+            tracing::error!(%error, "the kernel gives no random numbers: VMs make their own host keys: {error}.");
+            None
+        }
+    }
+}
+
 impl Registry {
     /// Opens the registry in the file, or makes an empty one where there is none. Blocks: it reads everything.
     pub fn open(path: &Path, networks: Vec<Network>, clock: Clock) -> Result<Self, OpenError> {
@@ -104,7 +130,14 @@ impl Registry {
         networks: Vec<Network>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let directory = writer::loaded(&*store, path, networks)?;
+        let mut store = store;
+        let mut directory = writer::loaded(&*store, path, networks)?;
+        if let Some(batch) = missing_secret(&directory) {
+            let kept = store.commit(directory.revision(), &batch);
+            let revision = kept.map_err(|error| OpenError::of(path.to_owned(), error))?;
+            directory = batch.on(&directory);
+            directory.set_revision(revision);
+        }
         if let Some(what) = apply::misfits(&directory) {
             return Err(OpenError::Misfit {
                 path: path.to_owned(),

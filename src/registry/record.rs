@@ -16,8 +16,10 @@ use crate::model::image::{Boot, DiskFormat, View};
 use crate::model::{Bytes, Custom, FirstBoot, Hosting, Image, Machine, Phase, SshKeys, Timestamp, Vm, mac};
 
 mod network;
+mod site;
 
 pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};
+pub(super) use site::{HexV3, IdentityV3, RingKeyV3, SITE_SECRET};
 
 /// The schema that these forms are; stored beside them.
 pub(super) const SCHEMA: u64 = 3;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::change::{Batch, RecordSet};
-use crate::model::{Image, Lease, Revision, Vm};
+use crate::model::{Image, Lease, Revision, Site, Vm};
 
 /// Keeps the records.
 pub(super) trait Store: Send {
@@ -27,6 +27,7 @@ pub(super) struct Snapshot {
     pub(super) images: Vec<Arc<Image>>,
     pub(super) leases: Vec<Arc<Lease>>,
     pub(super) records: Vec<RecordSet>,
+    pub(super) site: Site,
 }
 
 /// Why records could not be read or written.

@@ -133,6 +133,7 @@ fn is_same(one: &Directory, other: &Directory) -> bool {
         && one.images().eq(other.images())
         && one.leases() == other.leases()
         && one.records() == other.records()
+        && one.site() == other.site()
 }
 
 /// The directory of what was loaded. Records that claim the same name or address are damage, not a choice to make.
@@ -156,6 +157,7 @@ pub(super) fn directory(networks: Vec<Network>, snapshot: Snapshot) -> Result<Di
     {
         records.put(&network, &owner, set);
     }
+    *directory.site_mut() = snapshot.site;
     for vm in snapshot.vms {
         let holder = directory
             .vm_by_mac(vm.mac)

@@ -59,7 +59,7 @@ pub fn find(facts: &Facts, vm: &Vm, path: &[&str]) -> Option<Found> {
     (!names.is_empty()).then(|| Found::Listing(names.join("\n")))
 }
 
-/// All values, each with its path below `/VERSION/`, in the order of their paths.
+/// All values, by the path below the version.
 pub fn leaves(facts: &Facts, vm: &Vm) -> BTreeMap<String, String> {
     let id = instance_id(vm);
     let document = json!({

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use minijinja::Value;
 
 use crate::model::image::View;
-use crate::model::{Image, Network, Vm, mac};
+use crate::model::{Image, Network, Secret, User, Vm, mac};
 
 /// Where udev puts the disk with the serial `swap`; the launcher gives the swap disk that serial.
 const SWAP_DEVICE: &str = "/dev/disk/by-id/virtio-swap";
@@ -48,7 +48,42 @@ pub struct Facts {
     pub seed_url: String,
     /// Time servers.
     pub ntp: Vec<String>,
+    /// Accounts beside the image's own.
+    pub users: Vec<UserFacts>,
+    /// The SSH host keys that were made for the VM; none where it makes its own.
+    pub host_keys: Vec<HostKeyFacts>,
 }
+
+/// An account, as templates see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserFacts {
+    /// Its name.
+    pub name: String,
+    /// Whether it may become root without a password.
+    pub sudo: bool,
+    /// Groups beside its own.
+    pub groups: Vec<String>,
+    /// Its login shell.
+    pub shell: Option<String>,
+    /// Its password, hashed by crypt(5).
+    pub hashed_passwd: Option<Secret<String>>,
+    /// The keys that may log in to it.
+    pub keys: Vec<String>,
+}
+
+/// An SSH host key, as templates see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostKeyFacts {
+    /// Its type, as cloud-init's `ssh_keys` calls it.
+    pub kind: &'static str,
+    /// The private half, as OpenSSH stores it.
+    pub private: Secret<String>,
+    /// The public half, one line.
+    pub public: String,
+}
+
+/// What stands in the place of a secret where somebody looks at a seed.
+const CONCEALED: &str = "(secret)";
 
 /// The seed URL of every VM on a network. It says nothing about who asks: a guest is known by where it speaks from.
 ///
@@ -122,17 +157,27 @@ impl Facts {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            users: vm.users().iter().map(|user| UserFacts::of(user, vm)).collect(),
+            host_keys: made_host_key(vm).into_iter().collect(),
         }
+    }
+
+    /// The same facts with a word in the place of every secret, to be looked at. No guest is served these.
+    #[must_use]
+    pub fn concealed(mut self) -> Self {
+        let secrets = self
+            .users
+            .iter_mut()
+            .filter_map(|user| user.hashed_passwd.as_mut());
+        for secret in secrets.chain(self.host_keys.iter_mut().map(|key| &mut key.private)) {
+            *secret = Secret::new(CONCEALED.to_owned());
+        }
+        self
     }
 
     /// The facts under the names templates use.
     pub(super) fn context(&self) -> Value {
         let text = |text: &str| Value::from(text);
-        let list = |list: &[String]| {
-            list.iter()
-                .map(|item| Value::from(item.as_str()))
-                .collect::<Value>()
-        };
         let named = [
             ("hostname", text(&self.hostname)),
             ("fqdn", text(&self.fqdn)),
@@ -151,6 +196,11 @@ impl Facts {
             ("phone_home_url", text(&self.phone_home_url)),
             ("seed_url", text(&self.seed_url)),
             ("ntp", list(&self.ntp)),
+            ("users", self.users.iter().map(UserFacts::context).collect()),
+            (
+                "host_keys",
+                self.host_keys.iter().map(HostKeyFacts::context).collect(),
+            ),
         ];
         Value::from(BTreeMap::from(named))
     }
@@ -175,6 +225,19 @@ impl Facts {
             phone_home_url: "http://10.77.0.1/phone-home".to_owned(),
             seed_url: "http://10.77.0.1/nocloud/".to_owned(),
             ntp: vec!["10.77.0.1".to_owned()],
+            users: vec![UserFacts {
+                name: "sample".to_owned(),
+                sudo: true,
+                groups: vec!["adm".to_owned()],
+                shell: Some("/bin/bash".to_owned()),
+                hashed_passwd: Some(Secret::new("$6$a: b # c".to_owned())),
+                keys: vec!["ssh-ed25519 AAAA it's \"a: b\" # c".to_owned()],
+            }],
+            host_keys: vec![HostKeyFacts {
+                kind: "ed25519",
+                private: Secret::new("-----BEGIN\nit's \"a: b\" # c\n-----END\n".to_owned()),
+                public: "ssh-ed25519 AAAA".to_owned(),
+            }],
         }
     }
 
@@ -185,7 +248,67 @@ impl Facts {
             default_user: None,
             swap_device: None,
             ntp: Vec::new(),
+            users: Vec::new(),
+            host_keys: Vec::new(),
             ..Self::sample()
         }
+    }
+}
+
+fn list(list: &[String]) -> Value {
+    list.iter().map(|item| Value::from(item.as_str())).collect()
+}
+
+/// The key that was made for a VM, in the words of cloud-init's `ssh_keys`.
+fn made_host_key(vm: &Vm) -> Option<HostKeyFacts> {
+    let key = vm.access()?.host_key.as_ref()?;
+    Some(HostKeyFacts {
+        kind: "ed25519",
+        private: key.private(),
+        public: key.public().first()?.to_string(),
+    })
+}
+
+impl UserFacts {
+    fn of(user: &User, vm: &Vm) -> Self {
+        // Who may enter the image's own account may enter this one, unless it has keys of its own.
+        let keys = if user.keys.is_empty() {
+            &vm.keys
+        } else {
+            &user.keys
+        };
+        Self {
+            name: user.name.to_string(),
+            sudo: user.sudo,
+            groups: user.groups.iter().map(ToString::to_string).collect(),
+            shell: user.shell.as_ref().map(ToString::to_string),
+            hashed_passwd: user
+                .password
+                .as_ref()
+                .map(|hash| Secret::new(hash.expose().to_owned())),
+            keys: keys.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn context(&self) -> Value {
+        let hash = self.hashed_passwd.as_ref().map(|hash| hash.expose().as_str());
+        Value::from(BTreeMap::from([
+            ("name", Value::from(self.name.as_str())),
+            ("sudo", Value::from(self.sudo)),
+            ("groups", list(&self.groups)),
+            ("shell", Value::from(self.shell.as_deref())),
+            ("hashed_passwd", Value::from(hash)),
+            ("keys", list(&self.keys)),
+        ]))
+    }
+}
+
+impl HostKeyFacts {
+    fn context(&self) -> Value {
+        Value::from(BTreeMap::from([
+            ("type", Value::from(self.kind)),
+            ("private", Value::from(self.private.expose().as_str())),
+            ("public", Value::from(self.public.as_str())),
+        ]))
     }
 }

@@ -14,7 +14,7 @@
 //! A guest that does not ask over HTTP is given the same by a device: the documents as a volume (`cidata.rs`), or what its
 //! own agent reads (`ignition.rs`, `credentials.rs`).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use crate::model::{Image, ImageName, NetBoot, Network, TemplateName, Vm, VmName};
@@ -132,22 +132,46 @@ pub fn document(
     network: &Network,
     image: Option<&Image>,
 ) -> Result<Arc<[u8]>, SeedError> {
+    of_facts(which, templates, vm, || Facts::of(vm, network, image))
+}
+
+fn of_facts(
+    which: Document,
+    templates: &Templates,
+    vm: &Vm,
+    facts: impl FnOnce() -> Facts,
+) -> Result<Arc<[u8]>, SeedError> {
     match which {
-        Document::MetaData => Ok(bytes(render::meta_data(&Facts::of(vm, network, image)))),
+        Document::MetaData => Ok(bytes(render::meta_data(&facts()))),
         Document::UserData => Ok(vm.user_data.clone().unwrap_or_default()),
-        Document::VendorData => vendor_data(templates, vm, &Facts::of(vm, network, image)),
+        Document::VendorData => vendor_data(templates, vm, &facts()),
         Document::NetworkConfig => Ok(Arc::default()),
     }
 }
 
-/// Makes all documents of a VM.
+/// Makes all documents of a VM, as it is served them.
 pub fn documents(
     templates: &Templates,
     vm: &Vm,
     network: &Network,
     image: Option<&Image>,
 ) -> Result<Seed, SeedError> {
-    let made = |which| document(which, templates, vm, network, image);
+    all(|which| document(which, templates, vm, network, image))
+}
+
+/// Makes all documents of a VM to be looked at: as it is served them, with a word in the place of every secret of the
+/// registry's. The user-data is the user's own and stays as it is.
+pub fn concealed_documents(
+    templates: &Templates,
+    vm: &Vm,
+    network: &Network,
+    image: Option<&Image>,
+) -> Result<Seed, SeedError> {
+    let facts = Facts::of(vm, network, image).concealed();
+    all(|which| of_facts(which, templates, vm, || facts.clone()))
+}
+
+fn all(made: impl Fn(Document) -> Result<Arc<[u8]>, SeedError>) -> Result<Seed, SeedError> {
     Ok(Seed {
         meta_data: made(Document::MetaData)?,
         user_data: made(Document::UserData)?,
@@ -212,21 +236,18 @@ impl Seed {
 
     /// All documents for people to read, each under a line with its name and size.
     pub fn render_text(&self) -> String {
-        Document::ALL
-            .into_iter()
-            .map(|which| titled(which.as_str(), self.get(which)))
-            .collect()
+        let mut text = String::new();
+        for which in Document::ALL {
+            let body = self.get(which);
+            // Writing to a String can not fail.
+            let _infallible = writeln!(text, "=== {which} ({} bytes) ===", body.len());
+            text += &String::from_utf8_lossy(body);
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+        }
+        text
     }
-}
-
-/// A document for people to read, under a line with its name and size.
-pub fn titled(name: &str, body: &[u8]) -> String {
-    let mut text = format!("=== {name} ({} bytes) ===\n", body.len());
-    text += &String::from_utf8_lossy(body);
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

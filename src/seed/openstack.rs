@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::SeedError;
 use super::facts::Facts;
-use super::{SeedError, Templates, bytes};
-use crate::model::{Image, Network, Vm};
+use crate::model::{Network, Vm};
 
 /// The versions of the service, oldest first. Agents take the newest they know that is listed.
 pub const VERSIONS: [&str; 9] = [
@@ -67,26 +67,21 @@ impl Document {
     }
 }
 
-/// Makes one document of a VM; `None` where it has none: agents take an empty user-data for a broken one, and 404 for none.
+/// One document of a VM; `None` where it has none. Its vendor-data is asked for where it is needed.
 pub fn document(
     which: Document,
-    templates: &Templates,
-    vm: &Vm,
-    network: &Network,
-    image: Option<&Image>,
+    facts: &Facts,
+    (vm, network): (&Vm, &Network),
+    template: impl FnOnce() -> Result<Arc<[u8]>, SeedError>,
 ) -> Result<Option<Arc<[u8]>>, SeedError> {
-    let facts = Facts::of(vm, network, image);
     let text = match which {
         Document::UserData => return Ok(vm.user_data.clone()),
-        Document::MetaData => meta_data(&facts),
-        Document::NetworkData => network_data(&facts, vm, network),
-        Document::VendorData => {
-            let made = super::vendor_data(templates, vm, &facts)?;
-            vendor_data(&String::from_utf8_lossy(&made))
-        }
+        Document::MetaData => meta_data(facts),
+        Document::NetworkData => network_data(facts, vm, network),
+        Document::VendorData => vendor_data(&String::from_utf8_lossy(&template()?)),
         Document::VendorData2 => "{}".to_owned(),
     };
-    Ok(Some(bytes(text)))
+    Ok(Some(Arc::from(text.into_bytes())))
 }
 
 /// `meta_data.json`. There is no `availability_zone`: Ubuntu makes a mirror's name of it.

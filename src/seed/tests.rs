@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use serde_yaml::Value;
 
 use super::*;
-use crate::model::Hosting;
-use crate::model::examples::{self, KEY};
+use crate::model::examples::{self, KEY, OTHER_KEY};
 use crate::model::image::View;
+use crate::model::{Custom, HostKey, Hosting, SiteSecret, User};
 
 pub(crate) fn network(subnet: &str) -> Network {
     examples::network("lab", subnet)
@@ -123,6 +123,80 @@ fn the_minimal_template_names_the_vm_and_calls_home() {
         text(&seed.vendor_data),
         format!("#cloud-config\nhostname: \"web1\"\nfqdn: \"web1.lab\"\n{PHONE_HOME}")
     );
+}
+
+/// A VM with an account of each kind, and a host key of ours.
+fn with_access() -> Vm {
+    let vm = vm("web1", "10.77.0.5");
+    let mut custom = Custom::default();
+    let ann = User {
+        sudo: true,
+        groups: vec!["docker".parse().unwrap(), "adm".parse().unwrap()],
+        shell: Some("/bin/zsh".parse().unwrap()),
+        password: Some(HASH.parse().unwrap()),
+        keys: vec![OTHER_KEY.parse().unwrap()].into(),
+        ..User::named("ann".parse().unwrap())
+    };
+    custom.access.users = vec![ann, User::named("ben".parse().unwrap())];
+    custom.access.host_key = Some(HostKey::derive(&SiteSecret::of([7; 32]), vm.uuid));
+    Vm {
+        custom: custom.boxed(),
+        ..vm
+    }
+}
+
+const HASH: &str = "$6$rounds=1000$saltsaltsaltsalt$HYRyw4Of/jYLZbv36GVJlJxhVvg8r4C5NfnkJ1dV0M7gF";
+
+#[test]
+fn accounts_and_host_keys_are_what_cloud_init_makes_of_both_templates() {
+    for template in ["default", "minimal"] {
+        let mut vm = with_access();
+        vm.template = template.parse().unwrap();
+        let seed = seed(&vm, &network("10.77.0.1/24"));
+        let config = if template == "default" {
+            parts(&seed.vendor_data).remove(0).1
+        } else {
+            text(&seed.vendor_data).to_owned()
+        };
+        let config = yaml(&config);
+        let users = yaml(&format!(
+            r#"
+- default
+- name: ann
+  ssh_authorized_keys: ["{OTHER_KEY}"]
+  groups: [docker, adm]
+  sudo: "ALL=(ALL) NOPASSWD:ALL"
+  shell: /bin/zsh
+  lock_passwd: false
+  hashed_passwd: "{HASH}"
+- name: ben
+  ssh_authorized_keys: ["{KEY}"]
+"#
+        ));
+        assert_eq!(config["users"], users, "{template}");
+        let made = vm.access().unwrap().host_key.clone().unwrap();
+        let keys = &config["ssh_keys"];
+        assert_eq!(
+            keys["ed25519_private"].as_str(),
+            Some(made.private().expose().as_str())
+        );
+        assert_eq!(keys["ed25519_public"].as_str(), Some(vm.host_keys()[0].as_str()));
+        assert_eq!(keys.as_mapping().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn a_seed_that_is_looked_at_has_a_word_in_the_place_of_each_secret() {
+    let (vm, network) = (with_access(), network("10.77.0.1/24"));
+    let templates = Templates::load(None).unwrap();
+    let shown = concealed_documents(&templates, &vm, &network, None)
+        .unwrap()
+        .render_text();
+    assert_eq!(shown.matches("\"(secret)\"").count(), 2, "{shown}");
+    for hidden in [HASH, "PRIVATE KEY"] {
+        assert!(!shown.contains(hidden), "{shown}");
+    }
+    assert!(!format!("{:?}", Facts::of(&vm, &network, None)).contains("PRIVATE KEY"));
 }
 
 #[test]

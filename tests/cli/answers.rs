@@ -91,7 +91,14 @@ fn texts_are_printed_as_they_are() {
     );
     let view = View::Qemu;
     let names = vec!["web1".to_owned()];
-    assert_eq!(fake.request(), Request::Render { names, view });
+    assert_eq!(
+        fake.request(),
+        Request::Render {
+            names,
+            view,
+            secrets: false
+        }
+    );
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn all_that_is_asked_for_reaches_the_daemon() {
         launched(&fake),
         LaunchVms {
             register: AddVms {
+                new_identity: false,
                 names: vec!["web[1-2]".to_owned(), "db1".to_owned()],
                 ip: None,
                 mac: None,

@@ -38,7 +38,14 @@ fn each_view_is_a_request_of_its_own() {
             "a text\n"
         );
         let names = vec!["web1".to_owned(), "db1".to_owned()];
-        assert_eq!(fake.request(), Request::Render { names, view });
+        assert_eq!(
+            fake.request(),
+            Request::Render {
+                names,
+                view,
+                secrets: false
+            }
+        );
     }
 }
 
@@ -54,7 +61,14 @@ fn the_dhcp_answers_are_values_for_programs() {
     );
     let view = View::DhcpJson;
     let names = vec!["web1".to_owned()];
-    assert_eq!(fake.request(), Request::Render { names, view });
+    assert_eq!(
+        fake.request(),
+        Request::Render {
+            names,
+            view,
+            secrets: false
+        }
+    );
     let yaml = fake
         .run(&["render", "web1", "--as", "dhcp", "--format", "yaml"])
         .answer();
@@ -72,7 +86,8 @@ fn a_volume_goes_to_a_pipe_or_a_file_byte_for_byte() {
     assert_eq!(
         fake.request(),
         Request::Volume {
-            name: "web1".to_owned()
+            name: "web1".to_owned(),
+            secrets: false,
         }
     );
 

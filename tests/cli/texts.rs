@@ -2,7 +2,7 @@
 
 use crate::fake::{Run, seedbed};
 
-const VERBS: [&str; 36] = [
+const VERBS: [&str; 40] = [
     "serve",
     "init",
     "image",
@@ -37,6 +37,10 @@ const VERBS: [&str; 36] = [
     "dns add",
     "dns list",
     "dns delete",
+    "key",
+    "key add",
+    "key list",
+    "key delete",
     "completions",
     "version",
 ];

@@ -77,6 +77,11 @@ fn tiny() -> &'static Path {
 
 /// Adds the tiny guest to a lab's images.
 pub(crate) fn add_tiny(lab: &Lab, name: &str) {
+    add_tiny_as(lab, name, "auto");
+}
+
+/// Adds the tiny guest as an image whose VMs learn by this view who they are.
+pub(crate) fn add_tiny_as(lab: &Lab, name: &str, view: &str) {
     let tiny = tiny();
     let file = |name: &str| tiny.join(name).to_string_lossy().into_owned();
     let cmdline = std::fs::read_to_string(tiny.join("cmdline")).unwrap();
@@ -91,6 +96,8 @@ pub(crate) fn add_tiny(lab: &Lab, name: &str) {
         &file("initrd.img"),
         "--cmdline",
         cmdline.trim(),
+        "--view",
+        view,
     ])
     .ok();
 }

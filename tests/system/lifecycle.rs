@@ -153,10 +153,10 @@ fn station(lab: &Lab, name: &'static str) -> Station {
 }
 
 /// A root shell in a guest, on its serial console.
-struct Shell<'a> {
-    lab: &'a Lab,
-    name: &'static str,
-    typed: u32,
+pub(crate) struct Shell<'a> {
+    pub(crate) lab: &'a Lab,
+    pub(crate) name: &'static str,
+    pub(crate) typed: u32,
 }
 
 impl Shell<'_> {
@@ -164,7 +164,7 @@ impl Shell<'_> {
     ///
     /// The console echoes what is typed, so the marks around the output are computed by the shell: typed they look
     /// different.
-    fn run(&mut self, line: &str) -> String {
+    pub(crate) fn run(&mut self, line: &str) -> String {
         self.typed += 1;
         let number = self.typed;
         let mut console = self

@@ -11,6 +11,7 @@
     reason = "a test that can not go on fails, and says what it measured"
 )]
 
+mod accounts;
 mod agents;
 mod cloud_init;
 mod dhcp;
@@ -26,6 +27,7 @@ mod netboot;
 mod quickstart;
 mod recovery;
 mod refusals;
+mod seed_devices;
 mod twenty;
 
 /// Whether namespaces can be made here; says why a test is skipped when they can not, or fails where they have to be.

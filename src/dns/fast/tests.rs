@@ -1,12 +1,15 @@
 //! The short way and the long way say the same.
 
+use std::sync::Arc;
+
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RecordType};
 use proptest::prelude::*;
 
 use super::*;
-use crate::dns::fixture::{lab, network, rich_lab, vm};
+use crate::dns::fixture::{keyed, lab, network, rich_lab, vm};
 use crate::dns::wire::{Decision, Protocol, decide};
+use crate::model::Sshfp;
 
 const GUEST: &str = "10.77.0.99:4711";
 
@@ -77,6 +80,22 @@ fn the_common_questions_take_the_short_way() {
     ] {
         assert!(is_common(&lab, name, kind), "{name} {kind}");
     }
+}
+
+#[test]
+fn the_host_keys_of_a_vm_take_the_long_way_and_nothing_else_of_it_does() {
+    let mut lab = lab();
+    let web1 = lab.vm_named("web1").unwrap();
+    lab.put_vm(keyed(&Arc::clone(web1)));
+    assert!(!is_common(&lab, "web1.lab.", RecordType::SSHFP));
+    assert!(is_common(&lab, "web1.lab.", RecordType::A));
+    assert!(is_common(&lab, "web1.lab.", RecordType::AAAA));
+    let asked = query("web1.lab.", RecordType::SSHFP, None);
+    let answered = Message::from_vec(&slow(&lab, GUEST, &asked)).unwrap();
+    let print = Sshfp::of(&lab.vm_named("web1").unwrap().host_keys()[0]).unwrap();
+    assert_eq!(answered.answers.len(), 1);
+    let data = answered.answers[0].data.to_string();
+    assert_eq!(data.to_lowercase(), print.to_string());
 }
 
 #[test]

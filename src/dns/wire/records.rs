@@ -1,6 +1,7 @@
 //! Our records as hickory's.
 
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, MX, NS, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::rdata::sshfp::{Algorithm, FingerprintType};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, MX, NS, PTR, SOA, SRV, SSHFP, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 
 use crate::dns::data::{Authority, Data, Soa};
@@ -30,6 +31,11 @@ pub(super) fn rdata(data: Data) -> RData {
             target,
         } => RData::SRV(SRV::new(priority, weight, port, name(&target))),
         Data::Txt(strings) => RData::TXT(TXT::from_bytes(strings.iter().map(AsRef::as_ref).collect())),
+        Data::Sshfp(print) => RData::SSHFP(SSHFP::new(
+            Algorithm::from(print.algorithm),
+            FingerprintType::SHA256,
+            print.sha256.to_vec(),
+        )),
         Data::Minimal => RData::HINFO(HINFO::new("RFC8482".to_owned(), String::new())),
         Data::Soa(Soa {
             server,

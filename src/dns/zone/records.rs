@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Block, QueryName, ReversePlace, reverse};
 use crate::dns::data::{Data, Soa};
-use crate::dns::view::View;
+use crate::dns::view::{View, fingerprints};
 use crate::model::{Directory, Network, Vm};
 
 /// One of our zones.
@@ -94,14 +94,17 @@ fn is_within(owner: &str, zone: &str) -> bool {
         .is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
-/// A VM's name and its aliases.
+/// A VM's name, its host keys and its aliases.
 fn names<'a>(view: View<'a>, vm: &'a Vm) -> impl Iterator<Item = Owned<'a>> + Send {
     let name = (Cow::Borrowed(vm.name.as_str()), Data::A(vm.address));
     let alias = move |alias: &'a crate::model::VmName| {
         let target = format!("{}.{}", vm.name, view.network.domain);
         (Cow::Borrowed(alias.as_str()), Data::Cname(target))
     };
-    std::iter::once(name).chain(vm.aliases().iter().map(alias))
+    let prints = fingerprints(vm).map(|print| (Cow::Borrowed(vm.name.as_str()), print));
+    std::iter::once(name)
+        .chain(prints)
+        .chain(vm.aliases().iter().map(alias))
 }
 
 fn addresses(view: View<'_>, block: Block) -> impl Iterator<Item = Owned<'_>> + Send {

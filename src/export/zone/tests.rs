@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::*;
-use crate::export::fixture::{lab, vm, with_aliases};
+use crate::export::fixture::{lab, vm, with_aliases, with_host_key};
 use crate::export::{dnsmasq_dhcp_hosts, dnsmasq_hosts, kea_reservations, reverse_zone, reverse_zones, text};
 use crate::model::{NetworkName, Revision, examples};
 
@@ -15,6 +15,7 @@ fn full() -> Directory {
     let mut directory = lab();
     directory.put_vm(with_aliases("web1", "10.77.0.20", &["www"]));
     directory.put_vm(vm("web2", "10.77.0.3"));
+    directory.put_vm(with_host_key("web3", "10.77.0.4"));
     let long = "x".repeat(300);
     for (owner, kind, value) in [
         ("@", "MX", "10 mail"),
@@ -133,8 +134,8 @@ fn named_checkzone_takes_the_zone_with_all_its_records() {
             .filter(|line| line.contains(&format!("IN {kind}")))
             .count()
     };
-    let counts = ["SOA", "NS", "A\t", "CNAME", "MX", "SRV", "TXT", "AAAA"].map(records);
-    assert_eq!(counts, [1, 1, 4, 3, 1, 1, 2, 1], "{said}");
+    let counts = ["SOA", "NS", "A\t", "CNAME", "MX", "SRV", "TXT", "AAAA", "SSHFP"].map(records);
+    assert_eq!(counts, [1, 1, 5, 3, 1, 1, 2, 1, 1], "{said}");
     assert!(said.contains("serial 7"), "{said}");
 }
 
@@ -173,7 +174,7 @@ fn dnsmasq_takes_its_two_files() {
     let text = std::fs::read_to_string(&hosts).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let options: Vec<_> = lines.map(|line| format!("dhcp-host={line}\n")).collect();
-    assert_eq!(options.len(), 2);
+    assert_eq!(options.len(), 3);
     let options = options.concat();
     let config = folder.path().join("dnsmasq.conf");
     let all = format!(

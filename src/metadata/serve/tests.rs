@@ -78,6 +78,7 @@ fn booting(limits: Limits, events: usize, state: &std::path::Path) -> Running {
         places: Places::new(state, "/nonexistent"),
         tokens: Tokens::under([7; 32]),
         clock: Clock,
+        marks: false,
     };
     let (address, stop) = (server.address(), CancellationToken::new());
     Running {

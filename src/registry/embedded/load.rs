@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::thread;
 
 use redb::{
-    AccessGuard, Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _,
+    AccessGuard, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
     ReadableTableMetadata as _, StorageError, TableError,
 };
 use serde::de::DeserializeOwned;
 
 use super::super::change::RecordSet;
 use super::super::common::Common;
-use super::super::record::{self, ImageV1, LeaseV2, RecordSetV2, SCHEMA, VmV1};
+use super::super::record::{self, HexV3, IdentityV3, ImageV1, LeaseV2, RecordSetV2, RingKeyV3, SCHEMA, VmV1};
 use super::super::store::{Snapshot, StoreError};
-use super::{IMAGES, LEASES, META, RECORDS, VMS, number, storage, table, wide};
-use crate::model::{Image, Lease, Revision, Vm};
+use super::{IDENTITIES, IMAGES, KEYS, LEASES, META, RECORDS, SECRETS, VMS, number, storage, table, wide};
+use crate::model::{Image, Lease, Revision, RingKey, Site, SiteSecret, Vm, VmName};
 
 /// A name and its document.
 type Entry<'t> = Result<(AccessGuard<'t, &'static str>, AccessGuard<'t, &'static [u8]>), StorageError>;
@@ -42,7 +42,7 @@ pub(super) fn snapshot(database: &Database) -> Result<Snapshot, StoreError> {
             |image: &Image| image.name.clone(),
             read::<ImageV1, Image>,
         )?,
-        leases: match since_schema_2(transaction.open_table(LEASES))? {
+        leases: match if_there(transaction.open_table(LEASES))? {
             Some(leases) => {
                 let name_of = |lease: &Lease| lease.address.to_string();
                 records(
@@ -54,7 +54,7 @@ pub(super) fn snapshot(database: &Database) -> Result<Snapshot, StoreError> {
             }
             None => Vec::new(),
         },
-        records: match since_schema_2(transaction.open_table(RECORDS))? {
+        records: match if_there(transaction.open_table(RECORDS))? {
             Some(sets) => records(
                 &mut sets.iter().map_err(storage)?,
                 "DNS name",
@@ -66,11 +66,50 @@ pub(super) fn snapshot(database: &Database) -> Result<Snapshot, StoreError> {
             .collect(),
             None => Vec::new(),
         },
+        site: site(&transaction)?,
     })
 }
 
-/// A table that a registry of schema 1 does not have yet.
-fn since_schema_2<T>(opened: Result<T, TableError>) -> Result<Option<T>, StoreError> {
+/// What the site has beside its VMs.
+fn site(transaction: &ReadTransaction) -> Result<Site, StoreError> {
+    let mut site = Site::default();
+    if let Some(keys) = if_there(transaction.open_table(KEYS))? {
+        let name_of = |key: &RingKey| key.name.clone();
+        let all = records(
+            &mut keys.iter().map_err(storage)?,
+            "key",
+            name_of,
+            read::<RingKeyV3, RingKey>,
+        )?;
+        for key in all {
+            site.ring.put(key);
+        }
+    }
+    if let Some(identities) = if_there(transaction.open_table(IDENTITIES))? {
+        let name_of = |identity: &(VmName, u32)| identity.0.clone();
+        let all = records(
+            &mut identities.iter().map_err(storage)?,
+            "identity",
+            name_of,
+            read::<IdentityV3, (VmName, u32)>,
+        )?;
+        site.renewals = all.into_iter().map(Arc::unwrap_or_clone).collect();
+    }
+    if let Some(secrets) = if_there(transaction.open_table(SECRETS))? {
+        let name_of = |_: &SiteSecret| record::SITE_SECRET;
+        let all = records(
+            &mut secrets.iter().map_err(storage)?,
+            "secret",
+            name_of,
+            read::<HexV3, SiteSecret>,
+        )?;
+        site.secret = all.into_iter().next().map(Arc::unwrap_or_clone);
+    }
+    Ok(site)
+}
+
+/// A table that a registry of an earlier schema does not have yet.
+fn if_there<T>(opened: Result<T, TableError>) -> Result<Option<T>, StoreError> {
     match opened {
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         opened => opened.map(Some).map_err(table),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::site::AccessV3;
 use super::{RecordError, error, field};
 use crate::model::dhcp::{CustomOption, DhcpSettings, Route};
-use crate::model::{Custom, DnsRecord, HostName, Lease, LeaseState, RecordData, Timestamp, mac};
+use crate::model::{Access, Custom, DnsRecord, HostName, Lease, LeaseState, RecordData, Timestamp, mac};
 use crate::registry::change::RecordSet;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub(in crate::registry) struct CustomV2 {
     /// As they are written: `150: ip 10.77.0.5`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     options: Vec<String>,
+    /// Since schema 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<AccessV3>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +73,7 @@ enum RecordV2 {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes fields by reference"
 )]
-const fn is_false(flag: &bool) -> bool {
+pub(super) const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
@@ -91,7 +95,12 @@ fn fields<T: std::str::FromStr<Err: std::fmt::Display>>(
 
 impl From<&Custom> for CustomV2 {
     fn from(custom: &Custom) -> Self {
-        let Custom { aliases, dhcp, boot } = custom;
+        let Custom {
+            aliases,
+            dhcp,
+            boot,
+            access,
+        } = custom;
         let route = |route: &Route| {
             (
                 format!("{}/{}", route.destination, route.prefix),
@@ -107,6 +116,7 @@ impl From<&Custom> for CustomV2 {
             mtu: dhcp.mtu,
             routes: dhcp.routes.iter().map(route).collect(),
             options: texts(&dhcp.options),
+            access: (*access != Access::default()).then(|| AccessV3::from(access)),
         }
     }
 }
@@ -130,6 +140,11 @@ impl TryFrom<CustomV2> for Custom {
                 routes: routes.collect::<Result<_, _>>()?,
                 options: fields::<CustomOption>("custom.options", &stored.options)?,
             },
+            access: stored
+                .access
+                .map(Access::try_from)
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 }

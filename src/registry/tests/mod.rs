@@ -21,6 +21,7 @@ mod network;
 mod opening;
 mod power_cut;
 mod rules;
+mod site;
 mod writing;
 
 const OTHER_KEY: &str =
@@ -55,6 +56,7 @@ fn new(text: &str) -> NewVm {
         user_data: None,
         hosting: Hosting::External,
         custom: Custom::default(),
+        new_identity: false,
     }
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use redb::{Database, TableDefinition};
 
 use super::super::embedded::Embedded;
+use super::super::record::SCHEMA;
 use super::super::store::{OpenError, Snapshot, Store as _, StoreError};
 use super::disk::Disk;
 use super::*;
@@ -127,14 +128,14 @@ fn tampered(table: &str, key: &str, value: &[u8]) -> (tempfile::TempDir, OpenErr
 
 #[test]
 fn a_newer_schema_is_refused_with_a_hint() {
-    let (_directory, error) = tampered("meta", "schema", &4_u64.to_le_bytes());
+    let (_directory, error) = tampered("meta", "schema", &(SCHEMA + 1).to_le_bytes());
     assert!(matches!(
         error,
         OpenError::Newer {
-            found: 4,
-            known: 3,
+            found,
+            known: SCHEMA,
             ..
-        }
+        } if found == SCHEMA + 1
     ));
     assert!(
         error
@@ -145,16 +146,16 @@ fn a_newer_schema_is_refused_with_a_hint() {
 }
 
 #[tokio::test]
-async fn a_registry_of_schema_1_opens_and_becomes_one_of_ours_by_its_first_change() {
+async fn a_registry_of_schema_1_opens_and_becomes_one_of_todays_by_its_first_change() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("registry.redb");
     let registry = opened(&path, vec![lab()]);
     registry.commit(register([new("web1")])).await.unwrap();
     drop(registry);
-    // What schema 1 had: no tables for leases and records.
+    // What schema 1 had: no tables for leases and records, nor those of schema 3.
     let database = Database::create(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    for name in ["leases", "records"] {
+    for name in ["leases", "records", "keys", "identities", "secrets"] {
         let table: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(name);
         assert!(transaction.delete_table(table).unwrap(), "{name}");
     }
@@ -175,7 +176,7 @@ async fn a_registry_of_schema_1_opens_and_becomes_one_of_ours_by_its_first_chang
         .unwrap()
         .unwrap()
         .value();
-    assert_eq!(schema, 3);
+    assert_eq!(schema, SCHEMA);
 }
 
 #[test]

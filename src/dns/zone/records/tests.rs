@@ -1,7 +1,7 @@
 //! Which zones a network has.
 
 use super::*;
-use crate::dns::fixture::{lab, network};
+use crate::dns::fixture::{keyed, lab, network};
 
 fn zone(name: &str, subnet: &str) -> Option<Zone> {
     Zone::named(&name.parse().unwrap(), &network("br0", subnet, "lab"))
@@ -56,4 +56,20 @@ fn a_zone_begins_with_its_start_and_its_server() {
     assert_eq!(first[0].data, Data::Soa(start(&lab, br0)));
     assert_eq!(first[1].data, Data::Ns("ns.lab".to_owned()));
     assert_eq!((first[2].owner.as_ref(), first[2].ttl), ("ns", 5));
+}
+
+#[test]
+fn a_zone_has_the_fingerprints_of_host_keys_beside_the_addresses() {
+    let mut lab = lab();
+    let web1 = keyed(lab.vm_named("web1").unwrap());
+    lab.put_vm(web1);
+    let br0 = lab.network(&"br0".parse().unwrap()).unwrap();
+    let of_web1: Vec<_> = records(&lab, br0, Zone::Domain)
+        .filter(|entry| entry.owner == "web1")
+        .collect();
+    assert!(
+        matches!(of_web1.as_slice(), [address, print]
+            if matches!(address.data, Data::A(_)) && matches!(print.data, Data::Sshfp(_))),
+        "{of_web1:?}"
+    );
 }

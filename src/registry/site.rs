@@ -1,0 +1,134 @@
+//! The rules of what the site has beside its VMs: the key ring, and identities that are given up for new ones. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::change::{Batch, Effect, Listed, Refusal, SiteBatch};
+use crate::model::{
+    Access, Directory, HostKey, HostKeyPolicy, KeyName, Network, RingKey, Vm, VmName, identity,
+};
+
+/// The most keys under one name: an agent or a GitHub account has a handful.
+const MOST: usize = 64;
+
+/// Adds keys to the ring.
+pub(super) fn add_key(directory: &Directory, key: RingKey, replace: bool) -> Result<Effect, Refusal> {
+    let name = key.name.clone();
+    if key.keys.is_empty() || key.keys.len() > MOST {
+        return Err(Refusal::KeyCount {
+            name,
+            count: key.keys.len(),
+            most: MOST,
+        });
+    }
+    if directory.site().ring.get(&name).is_some() && !replace {
+        return Err(Refusal::KeyTaken { name });
+    }
+    Ok(Effect {
+        batch: Batch {
+            site: SiteBatch {
+                put_keys: vec![Arc::new(key)],
+                ..SiteBatch::default()
+            },
+            ..Batch::default()
+        },
+        vms: Vec::new(),
+    })
+}
+
+/// Deletes keys of the ring. VMs that name one forget it: a key that is added under that name later is another's.
+pub(super) fn remove_keys(directory: &Directory, names: Vec<KeyName>) -> Result<Effect, Refusal> {
+    known(directory, &names)?;
+    let without = |vm: &Arc<Vm>| {
+        let named = vm.access()?.ring.iter().any(|name| names.contains(name));
+        let mut custom = vm.custom.as_deref().filter(|_| named)?.clone();
+        custom.access.ring.retain(|name| !names.contains(name));
+        Some(Arc::new(Vm {
+            custom: custom.boxed(),
+            ..Vm::clone(vm)
+        }))
+    };
+    let put_vms: Vec<_> = directory.vms().filter_map(without).collect();
+    Ok(Effect {
+        vms: put_vms.clone(),
+        batch: Batch {
+            put_vms,
+            site: SiteBatch {
+                removed_keys: names,
+                ..SiteBatch::default()
+            },
+            ..Batch::default()
+        },
+    })
+}
+
+/// Refuses names that no key of the ring has.
+pub(super) fn known(directory: &Directory, names: &[KeyName]) -> Result<(), Refusal> {
+    let unknown = names
+        .iter()
+        .filter(|name| directory.site().ring.get(name).is_none());
+    let unknown: Vec<_> = unknown.cloned().collect();
+    if unknown.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::UnknownKeys {
+            names: Listed(unknown),
+        })
+    }
+}
+
+/// Gives a new VM the identity of its name, or the next one where the old one is given up.
+pub(super) fn identify(
+    directory: &Directory,
+    network: &Network,
+    vm: &mut Vm,
+    access: &mut Access,
+    renew: bool,
+) -> Option<(VmName, u32)> {
+    let renewals = directory.site().renewals_of(&vm.name) + u32::from(renew);
+    vm.uuid = identity::renewed_uuid(&vm.name, renewals);
+    // The secret is there as soon as a network asks for it: see `Registry::open`.
+    let secret = directory.site().secret.as_ref();
+    let secret = secret.filter(|_| network.host_keys == HostKeyPolicy::Generated);
+    access.host_key = secret.map(|secret| HostKey::derive(secret, vm.uuid));
+    renew.then(|| (vm.name.clone(), renewals))
+}
+
+impl SiteBatch {
+    /// Whether there is nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self {
+            secret,
+            renewals,
+            put_keys,
+            removed_keys,
+        } = self;
+        secret.is_none() && renewals.is_empty() && put_keys.is_empty() && removed_keys.is_empty()
+    }
+
+    /// Makes these changes to a directory.
+    pub(super) fn make(&self, directory: &mut Directory) {
+        if self.is_empty() {
+            return;
+        }
+        let site = directory.site_mut();
+        if let Some(secret) = &self.secret {
+            site.secret = Some(secret.clone());
+        }
+        site.renewals.extend(self.renewals.clone());
+        for name in &self.removed_keys {
+            site.ring.remove(name);
+        }
+        for key in &self.put_keys {
+            site.ring.put(Arc::clone(key));
+        }
+    }
+}
+
+/// The names whose identity is given up in one change, for its batch.
+pub(super) fn renewed(renewals: BTreeMap<VmName, u32>) -> SiteBatch {
+    SiteBatch {
+        renewals,
+        ..SiteBatch::default()
+    }
+}

@@ -178,6 +178,15 @@ pub fn to_missing(file: &BootFile) -> Response {
     )
 }
 
+/// The answer on a connection that another VM opened before the address became this one's.
+pub fn to_another() -> Response {
+    let why = "this connection was another machine's: open a new one";
+    Response {
+        header: Some(("connection", "close")),
+        ..sentence(403, why, Verdict::Cut(why))
+    }
+}
+
 /// The answer that makes a guest ask again (guest-contract §1.3).
 pub fn to_retry(why: &'static str) -> Response {
     Response {

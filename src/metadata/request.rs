@@ -69,7 +69,17 @@ pub enum Malformed {
 }
 
 /// Headers that only proxies and browsers send.
-pub const RELAYED: [&str; 5] = ["x-forwarded-for", "forwarded", "via", "x-real-ip", "origin"];
+pub const RELAYED: [&str; 9] = [
+    "x-forwarded-for",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "origin",
+    "sec-fetch-site",
+    "sec-fetch-mode",
+    "sec-fetch-dest",
+    "sec-fetch-user",
+];
 
 /// The longest path that is looked at, in bytes.
 const MAX_PATH: usize = 1_024;
@@ -188,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_climbs_or_can_not_be_read_is_refused() {
+    fn h04_a_path_that_climbs_or_can_not_be_read_is_refused() {
         for text in [
             "",
             "*",
@@ -212,15 +222,22 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_only_proxies_and_browsers_send_is_refused() {
-        for name in ["X-Forwarded-For", "forwarded", "VIA", "x-real-ip", "Origin"] {
+    fn h08_h09_a_header_that_only_proxies_and_browsers_send_is_refused() {
+        for name in [
+            "X-Forwarded-For",
+            "forwarded",
+            "VIA",
+            "x-real-ip",
+            "Origin",
+            "Sec-Fetch-Site",
+        ] {
             assert!(check_headers(["host", name]).is_err(), "{name} was accepted");
         }
         assert_eq!(check_headers(["host", "user-agent", "accept"]), Ok(()));
     }
 
     #[test]
-    fn a_host_is_the_gateways_address() {
+    fn h07_a_host_is_the_gateways_address_or_that_of_every_cloud() {
         let gateway = Ipv4Addr::new(10, 77, 0, 1);
         for good in ["10.77.0.1", "10.77.0.1:80", "10.77.0.1:", "169.254.169.254"] {
             assert_eq!(check_host(good, gateway), Ok(()), "{good}");

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 use super::Neighbours;
 use super::answer::{self, Body, Case, Response, Verdict};
@@ -224,11 +225,23 @@ async fn accept(listener: &TcpListener) -> (TcpStream, Ipv4Addr) {
     }
 }
 
-/// Where a connection came from.
-#[derive(Debug, Clone, Copy)]
+/// Where a connection came from, and whose it is.
+#[derive(Debug)]
 struct Source {
     address: Ipv4Addr,
     port: Port,
+    /// The VM that it was first answered as: an address can become another VM's while a connection from it stays open.
+    vm: OnceLock<Uuid>,
+}
+
+impl Source {
+    /// Whether a caller is who asked on this connection before.
+    fn is_same(&self, caller: &Caller) -> bool {
+        caller
+            .vm
+            .as_ref()
+            .is_ok_and(|vm| *self.vm.get_or_init(|| vm.uuid) == vm.uuid)
+    }
 }
 
 /// By which port it came in, as the kernel says. A socket that does not tell its mark is of no tap.
@@ -243,18 +256,21 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, seat: Seat, stop: Ca
     let source = Source {
         address: seat.source(),
         port: port(&shared, &stream),
+        vm: OnceLock::new(),
     };
     let limits = shared.limits;
     let progress = Arc::new(Notify::new());
     let service = service_fn(|request| {
         progress.notify_one();
-        respond(&shared, source, request, &progress)
+        respond(&shared, &source, request, &progress)
     });
     let mut http = http1::Builder::new();
     // Without a timer hyper leaves the header time limit out.
     http.timer(TokioTimer::new()).header_read_timeout(limits.header);
     http.max_headers(MAX_HEADERS).max_header_size(MAX_HEADER_BYTES);
     http.max_buf_size(MAX_BUFFER);
+    // A client that has nothing more to say still hears its answer.
+    http.half_close(true);
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
     let mut deadline = pin!(sleep(limits.connection));
     let mut stopping = false;
@@ -279,7 +295,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, seat: Seat, stop: Ca
 
 async fn respond(
     shared: &Shared,
-    source: Source,
+    source: &Source,
     request: hyper::Request<Incoming>,
     progress: &Arc<Notify>,
 ) -> Result<hyper::Response<Sent>, Infallible> {
@@ -318,7 +334,7 @@ fn wanted(request: &hyper::Request<Incoming>) -> Wanted {
     }
 }
 
-async fn decide(shared: &Shared, source: Source, request: hyper::Request<Incoming>) -> Response {
+async fn decide(shared: &Shared, source: &Source, request: hyper::Request<Incoming>) -> Response {
     let mut asked = match checked(&request, shared.network.subnet.gateway()) {
         Ok(asked) => asked,
         Err(malformed) => return answer::to_malformed(malformed),
@@ -341,6 +357,9 @@ async fn decide(shared: &Shared, source: Source, request: hyper::Request<Incomin
             source.port,
         ),
     };
+    if caller.vm.is_ok() && !source.is_same(&caller) {
+        return answer::to_another();
+    }
     if answer::wants_body(&caller, &asked) {
         // What is announced as too large need not be waited for.
         if request.body().size_hint().lower() > MAX_BODY as u64 {
@@ -418,5 +437,7 @@ fn trace(shared: &Shared, source: Ipv4Addr, response: &Response) {
     }
 }
 
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod tests;

@@ -72,6 +72,8 @@ pub struct NetworkFile {
     pub ssh_host_keys: Option<Text>,
     /// DHCP.
     pub dhcp: Option<DhcpFile>,
+    /// Metadata.
+    pub metadata: Option<MetadataFile>,
     /// Time servers.
     pub ntp: Option<Vec<Text>>,
     /// Interface MTU.
@@ -96,6 +98,14 @@ pub struct DnsFile {
     pub servers: Option<Vec<Text>>,
     /// The domains in which guests look for short names.
     pub search: Option<Vec<Text>>,
+}
+
+/// Metadata of a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetadataFile {
+    /// `optional` or `required`.
+    pub ec2_tokens: Option<Text>,
 }
 
 /// DHCP of a network.

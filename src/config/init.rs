@@ -145,13 +145,6 @@ networks:
   #   # Any other option, as ip, text or hex.
   #   options:
   #     150: ip 192.0.2.9
-  # Time servers, by address.
-  # ntp: [192.0.2.123]
-  # mtu: 1450
-  # Routes beside the default route.
-  # routes:
-  # - to: 192.168.0.0/16
-  #   via: {gateway}
 ",
         name = scalar(options.network.as_str()),
         bridge = scalar(options.bridge.as_str()),
@@ -161,6 +154,24 @@ networks:
         domain = scalar(options.domain.as_str()),
         domain_plain = options.domain,
         nat = options.nat,
+    )?;
+    network_rest(subnet, text)
+}
+
+fn network_rest(subnet: Subnet, text: &mut String) -> std::fmt::Result {
+    write!(
+        text,
+        "  # metadata:
+  #   ec2_tokens: optional # required: EC2's tree is read with a session token only (IMDSv2)
+  # Time servers, by address.
+  # ntp: [192.0.2.123]
+  # mtu: 1450
+  # Routes beside the default route.
+  # routes:
+  # - to: 192.168.0.0/16
+  #   via: {gateway}
+",
+        gateway = subnet.gateway(),
     )
 }
 
@@ -220,11 +231,11 @@ mod tests {
 
     /// The keys that stand behind a hash.
     #[rustfmt::skip]
-    const KEYS: [&str; 28] = [
+    const KEYS: [&str; 30] = [
         "accel", "qemu", "templates", "defaults", "cpus", "memory", "swap", "stop_deadline", "lease",
         "dns", "upstreams", "ttl", "transfer", "private_answers", "servers", "search", "dhcp", "mode",
         "unregistered", "dynamic", "options", "150", "ntp", "mtu", "routes", "- to", "via",
-        "socket",
+        "socket", "metadata", "ec2_tokens",
     ];
 
     #[test]

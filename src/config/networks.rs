@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::check::Problems;
+use super::check::{ChoiceError, Problems, choice};
 use super::dhcp;
-use super::file::{DnsFile, NetworkFile, Text};
-use crate::model::network::{AddressRange, DnsPolicy};
+use super::file::{DnsFile, MetadataFile, NetworkFile, Text};
+use crate::model::network::{AddressRange, DnsPolicy, Ec2Tokens, MetadataPolicy};
 use crate::model::{BridgeName, Domain, HostKeyPolicy, Network, NetworkName, Pool, Subnet};
 
 /// The network's name when nothing else is said.
@@ -61,6 +61,7 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         domain,
         nat,
         dns,
+        metadata,
         ssh_host_keys,
         ..
     } = file;
@@ -75,6 +76,7 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         None => Some(default_pool(subnet)),
     });
     let dns = dns_policy(problems, &at("dns"), dns.as_ref());
+    let metadata = metadata_policy(problems, &at("metadata"), metadata.as_ref());
     let host_keys = problems.parsed(
         &at("ssh_host_keys"),
         ssh_host_keys.as_ref(),
@@ -90,8 +92,25 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         nat: nat.unwrap_or(true),
         dns,
         dhcp: dhcp?,
+        metadata,
         host_keys,
     })
+}
+
+fn metadata_policy(problems: &mut Problems, place: &str, written: Option<&MetadataFile>) -> MetadataPolicy {
+    let ec2_tokens = written.and_then(|written| written.ec2_tokens.as_ref());
+    let place = format!("{place}.ec2_tokens");
+    MetadataPolicy {
+        ec2_tokens: problems.parsed(&place, ec2_tokens, Ec2Tokens::default()),
+    }
+}
+
+impl std::str::FromStr for Ec2Tokens {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        choice(text, &Self::ALL.map(|tokens| (tokens.as_str(), tokens)))
+    }
 }
 
 fn dns_policy(problems: &mut Problems, place: &str, written: Option<&DnsFile>) -> DnsPolicy {

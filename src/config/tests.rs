@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::{AccelChoice, Config, Problem};
 use crate::model::Bytes;
+use crate::model::network::Ec2Tokens;
 
 fn problems(text: &str) -> Vec<Problem> {
     match Config::parse(text, Path::new("/etc/seedbed/config.yaml")) {
@@ -47,7 +48,7 @@ fn every_key_is_understood() {
          templates: /etc/templates\ndefaults: {cpus: 2, memory: 1G, swap: 0, stop_deadline: 90}\nnetworks:\n\
          - {name: a, bridge: br1, subnet: 10.1.0.1/16, pool: 10.1.2.0-10.1.2.99, domain: a.example, nat: false,\n\
          \x20  lease: 1h, dns: {upstreams: [9.9.9.9, '[2620:fe::fe]:5353'], ttl: 1m}, ntp: [10.1.0.9], mtu: 1450,\n\
-         \x20  routes: [{to: 192.168.0.0/16, via: 10.1.0.7}]}\n",
+         \x20  routes: [{to: 192.168.0.0/16, via: 10.1.0.7}], metadata: {ec2_tokens: required}}\n",
     );
     assert_eq!(config.places.state(), Path::new("/srv/state"));
     assert_eq!(config.socket, Path::new("/srv/admin.sock"));
@@ -60,6 +61,7 @@ fn every_key_is_understood() {
     let upstreams: Vec<String> = network.dns.upstreams.iter().map(ToString::to_string).collect();
     assert_eq!(upstreams, ["9.9.9.9:53", "[2620:fe::fe]:5353"]);
     assert_eq!((network.dhcp.settings.mtu, network.nat), (Some(1450), false));
+    assert_eq!(network.metadata.ec2_tokens, Ec2Tokens::Required);
     assert_eq!(
         (
             network.dhcp.settings.routes[0].prefix,

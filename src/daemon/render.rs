@@ -82,12 +82,10 @@ fn openstack(daemon: &Daemon, vm: &Vm, secrets: bool) -> Result<String, Refusal>
     let mut text = String::new();
     for which in seed::openstack::Document::ALL {
         let vendor_data = || Ok(Arc::clone(&seed.vendor_data));
-        let Some(body) = seed::openstack::document(which, &facts, (vm, &network), vendor_data)? else {
-            continue;
-        };
-        text += &format!("=== {} ({} bytes) ===\n", which.as_str(), body.len());
-        text += &String::from_utf8_lossy(&body);
-        text += if body.ends_with(b"\n") { "" } else { "\n" };
+        // What it has not is answered with 404.
+        if let Some(body) = seed::openstack::document(which, &facts, (vm, &network), vendor_data)? {
+            text += &seed::titled(which.as_str(), &body);
+        }
     }
     Ok(text)
 }
@@ -95,9 +93,9 @@ fn openstack(daemon: &Daemon, vm: &Vm, secrets: bool) -> Result<String, Refusal>
 fn ec2(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
     let facts = Facts::of(vm, &*daemon.network_of(vm)?, image(daemon, vm).as_deref());
     let leaves = seed::ec2::leaves(&facts, vm).into_iter();
-    Ok(leaves
-        .map(|(path, value)| format!("/latest/{path}: {value}\n"))
-        .collect())
+    Ok(leaves.fold(String::new(), |lines, (path, value)| {
+        lines + "/latest/" + &path + ": " + &value + "\n"
+    }))
 }
 
 fn ignition(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {

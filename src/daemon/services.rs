@@ -69,6 +69,7 @@ pub(super) async fn host(config: &Config) -> Result<Host, Refusal> {
     let host = Host::open()?;
     for network in local(&config.networks) {
         host.ensure_bridge(network).await?;
+        host.own_metadata_address(network).await?;
     }
     if local(&config.networks).any(|network| network.nat) {
         let changed = sysctl::enable_forwarding()?;

@@ -11,6 +11,7 @@
 pub mod accel;
 pub mod doctor;
 mod links;
+mod metadata_address;
 mod neighbours;
 pub mod nft;
 pub mod ports;

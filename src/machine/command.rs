@@ -134,7 +134,9 @@ impl Args {
         ];
         let mut system = "type=1".to_owned();
         for (field, what, text) in said.into_iter().filter(|(_, _, text)| !text.is_empty()) {
-            system += &format!(",{field}={}", comma_safe(checked(what, text)?));
+            for part in [",", field, "=", &comma_safe(checked(what, text)?)] {
+                system.push_str(part);
+            }
         }
         if system != "type=1" {
             self.pair("-smbios", system);

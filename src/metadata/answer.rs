@@ -85,7 +85,7 @@ pub enum Verdict {
     },
     /// A session token was made.
     Token,
-    /// A session token that is none of ours, is another VM's or has run out was shown.
+    /// A session token that is none of ours, is another VM's or has run out was shown, or none where one is needed.
     NoToken,
     /// A part of a network boot was served.
     Boot,

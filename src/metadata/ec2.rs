@@ -6,6 +6,7 @@ use super::answer::{
     Asked, Response, TEXT, Verdict, document, listing, nothing_there, read_only, sentence, wrong_method,
 };
 use super::request::Method;
+use crate::model::network::Ec2Tokens;
 use crate::seed::ec2::{self, Found, VERSIONS};
 
 /// Whether a path's first segment is a version of this service.
@@ -15,19 +16,20 @@ pub(super) fn is_version(segment: &str) -> bool {
 
 /// Answers a request below `/VERSION/`.
 ///
-/// A token is not asked for: cirros, cloudbase-init and older clients have none. One that is shown has to be good.
+/// A token is asked for only where the network says so: cirros, cloudbase-init and older clients have none. One that is shown
+/// has to be good.
 pub(super) fn answer(asked: Asked<'_>, path: &[&str]) -> Response {
     if path == ["api", "token"] {
         return token(asked);
     }
-    if let Some(token) = &asked.request.session.token
-        && !asked.case.tokens.accepts(asked.vm.uuid, token, asked.case.now)
-    {
-        return sentence(
-            401,
-            "this token is not good (any more): ask for another",
-            Verdict::NoToken,
-        );
+    match &asked.request.session.token {
+        Some(token) if !asked.case.tokens.accepts(asked.vm.uuid, token, asked.case.now) => {
+            return without_token("this token is not good (any more): ask for another");
+        }
+        None if asked.network.metadata.ec2_tokens == Ec2Tokens::Required => {
+            return without_token("a session token is needed: PUT /latest/api/token gives one");
+        }
+        Some(_) | None => {}
     }
     match path {
         [] => read_only(asked.request, || {
@@ -46,6 +48,10 @@ pub(super) fn answer(asked: Asked<'_>, path: &[&str]) -> Response {
         // Old clients ask for the leaves of meta-data here.
         _ => read_only(asked.request, || found(asked, &[&["meta-data"], path].concat())),
     }
+}
+
+fn without_token(why: &str) -> Response {
+    sentence(401, why, Verdict::NoToken)
 }
 
 fn found(asked: Asked<'_>, path: &[&str]) -> Response {
@@ -85,9 +91,10 @@ fn token(asked: Asked<'_>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::tests::{asked, asked_by, bytes, text};
+    use super::super::answer::tests::{asked, asked_by, asked_on, bytes, text};
     use super::super::request::{Request, Session};
     use super::*;
+    use crate::seed::tests::network;
 
     fn get(name: &str, path: &str) -> Response {
         asked_by(name, Method::Get, path, "")
@@ -151,5 +158,29 @@ mod tests {
         assert_eq!(got.status, 405);
         // Without one, as cirros and others ask.
         assert_eq!(bytes(&get("web1", "/latest/meta-data/local-ipv4")), b"10.77.0.5");
+    }
+
+    #[test]
+    fn h15_where_a_token_is_needed_nothing_of_the_tree_is_read_without_one() {
+        let strict = |request: &Request| {
+            let mut network = network("10.77.0.1/24");
+            network.metadata.ec2_tokens = Ec2Tokens::Required;
+            asked_on(network, "web1", request)
+        };
+        let get = |path, token| strict(&with(Method::Get, path, token, None));
+        for path in [
+            "/latest/",
+            "/latest/user-data",
+            "/2009-04-04/instance-id",
+            "/latest/meta-data/hostname",
+            "/latest/nothing",
+        ] {
+            assert_eq!(get(path, None).status, 401, "{path}");
+        }
+        let token = strict(&with(Method::Put, "/latest/api/token", None, Some("60")));
+        let hostname = get("/latest/meta-data/hostname", Some(text(&token)));
+        assert_eq!(text(&hostname), "web1.lab");
+        // The other views have no tokens.
+        assert_eq!(get("/openstack/latest/meta_data.json", None).status, 200);
     }
 }

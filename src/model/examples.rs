@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::dhcp::{BootLoaders, DhcpMode, DhcpPolicy, DhcpSettings, Unregistered};
 use super::image::{Boot, DiskFormat, View};
-use super::network::DnsPolicy;
+use super::network::{DnsPolicy, MetadataPolicy};
 use super::{
     Bytes, HostKeyPolicy, Hosting, Image, Machine, Network, Phase, Pool, SshKeys, Timestamp, Vm, VmName,
     identity,
@@ -44,6 +44,7 @@ pub(crate) fn network(name: &str, subnet: &str) -> Network {
             loaders: BootLoaders::default(),
             relay: None,
         },
+        metadata: MetadataPolicy::default(),
     }
 }
 

@@ -28,8 +28,41 @@ pub struct Network {
     pub dns: DnsPolicy,
     /// How addresses are given.
     pub dhcp: DhcpPolicy,
+    /// How documents are served.
+    pub metadata: MetadataPolicy,
     /// Who makes the SSH host keys of the VMs that are registered from now on.
     pub host_keys: HostKeyPolicy,
+}
+
+/// How a network's guests are served their documents.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MetadataPolicy {
+    /// Whether EC2's tree is read with a session token only.
+    pub ec2_tokens: Ec2Tokens,
+}
+
+/// Whether EC2's tree is read with a session token only: one takes a PUT and headers, which a program in a guest that was
+/// talked into fetching a URL does not send.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ec2Tokens {
+    /// Without one too, as clients of its first version do.
+    #[default]
+    Optional,
+    /// With one only.
+    Required,
+}
+
+impl Ec2Tokens {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Optional, Self::Required];
+
+    /// The word the configuration uses for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
 }
 
 /// How a network's names, and all others, are answered.

@@ -14,7 +14,7 @@
 //! A guest that does not ask over HTTP is given the same by a device: the documents as a volume (`cidata.rs`), or what its
 //! own agent reads (`ignition.rs`, `credentials.rs`).
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{Image, ImageName, NetBoot, Network, TemplateName, Vm, VmName};
@@ -236,18 +236,21 @@ impl Seed {
 
     /// All documents for people to read, each under a line with its name and size.
     pub fn render_text(&self) -> String {
-        let mut text = String::new();
-        for which in Document::ALL {
-            let body = self.get(which);
-            // Writing to a String can not fail.
-            let _infallible = writeln!(text, "=== {which} ({} bytes) ===", body.len());
-            text += &String::from_utf8_lossy(body);
-            if !text.ends_with('\n') {
-                text.push('\n');
-            }
-        }
-        text
+        Document::ALL
+            .into_iter()
+            .map(|which| titled(which.as_str(), self.get(which)))
+            .collect()
     }
+}
+
+/// A document for people to read, under a line with its name and size.
+pub fn titled(name: &str, body: &[u8]) -> String {
+    let mut text = format!("=== {name} ({} bytes) ===\n", body.len());
+    text += &String::from_utf8_lossy(body);
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]

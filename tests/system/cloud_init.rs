@@ -9,14 +9,14 @@ use crate::guests::{KEY, cache};
 use crate::lab::{Client, Lab, Run};
 use crate::root;
 
-const MAC: &str = "52:54:00:aa:00:31";
+pub(crate) const MAC: &str = "52:54:00:aa:00:31";
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/cloud_init.py");
-const USER_DATA: &str = "#cloud-config\nfinal_message: only for web1\n";
+pub(crate) const USER_DATA: &str = "#cloud-config\nfinal_message: only for web1\n";
 /// cloud-init 20.4, 22.4, 25.1 and the newest.
-const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "sid"];
+pub(crate) const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "sid"];
 
 /// Where a suite's cloud-init lies unpacked.
-fn code(suite: &str) -> PathBuf {
+pub(crate) fn code(suite: &str) -> PathBuf {
     let place = cache().join(format!("cloud-init-{suite}"));
     let fetch = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/cloud-init-code");
     Run::of(Command::new(fetch).arg(suite).arg(&place)).ok();
@@ -24,7 +24,7 @@ fn code(suite: &str) -> PathBuf {
 }
 
 /// A machine of someone else's that is registered, with its address and the way out that DHCP would give it.
-fn machine(lab: &mut Lab) -> (Client, Value) {
+pub(crate) fn machine(lab: &mut Lab) -> (Client, Value) {
     let user_data = lab.path("user-data");
     std::fs::write(&user_data, USER_DATA).unwrap();
     let user_data = user_data.to_string_lossy().into_owned();

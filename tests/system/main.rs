@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod agents;
 mod cloud_init;
 mod dhcp;
 mod dns;

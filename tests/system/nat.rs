@@ -6,12 +6,12 @@ use crate::lab::{Lab, Run};
 use crate::root;
 
 /// A world outside the lab: a namespace with 192.0.2.9, which knows the lab only as 192.0.2.1.
-struct World {
-    namespace: String,
+pub(crate) struct World {
+    pub(crate) namespace: String,
 }
 
 impl World {
-    fn beside(lab: &Lab) -> Self {
+    pub(crate) fn beside(lab: &Lab) -> Self {
         let namespace = format!("{}-w", lab.namespace());
         let ip = |args: &[&str]| drop(Run::of(Command::new("ip").args(args)).ok());
         ip(&["netns", "add", &namespace]);

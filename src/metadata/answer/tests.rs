@@ -23,10 +23,14 @@ pub(in crate::metadata) fn asked_by(name: &str, method: Method, path: &str, body
 }
 
 pub(in crate::metadata) fn asked(name: &str, request: &Request) -> Response {
+    asked_on(network("10.77.0.1/24"), name, request)
+}
+
+pub(in crate::metadata) fn asked_on(network: Network, name: &str, request: &Request) -> Response {
     let directory = directory();
     let vm = Arc::clone(directory.vm(&name.parse().unwrap()).unwrap());
     let caller = Caller {
-        network: Arc::new(network("10.77.0.1/24")),
+        network: Arc::new(network),
         source: vm.address,
         vm: Ok(vm),
     };

@@ -1,6 +1,6 @@
 """What was wanted, each with its figure: met or missed. A goal whose figures were not measured is left out."""
 
-from measure import BURST, RATE
+from measure import BURST, HTTP_KINDS, RATE
 from results import number
 
 # How far two figures of one run may be apart and still be called the same.
@@ -23,6 +23,7 @@ class Goals:
             self._latency(size)
             self._start_and_memory(size)
             self._dns(size)
+            self._http(size)
         self._flat()
         self._right()
         return self.judged
@@ -84,6 +85,11 @@ class Goals:
             self._at_most(f"CPU time per {kind} query at {size:,} hosts (Knot's)", cpu, knot, " us")
         self._at_most(f"PTR against A at {size:,} hosts, CPU time", ratio(own["PTR"], own["A"]), AS_CHEAP, " times")
 
+    def _http(self, size):
+        for kind, what, most in (("new", "by a connection each", 1), ("kept", "by connections that are kept", 0.85)):
+            own, nginx = (self.results.median("http", name, size, kind, "cpu_us") for name in ("seedbed", "nginx"))
+            self._at_most(f"CPU time per HTTP request {what} at {size:,} hosts, against nginx", ratio(own, nginx), most, " times")
+
     def _flat(self):
         few, many = min(self.results.sizes), max(self.results.sizes)
         if few == many:
@@ -92,6 +98,7 @@ class Goals:
             ("CPU time per exchange", "dhcp", ("load", "cpu_us")),
             ("CPU time per A query", "dns", ("A", "cpu_us")),
             ("CPU time per PTR query", "dns", ("PTR", "cpu_us")),
+            ("CPU time per HTTP request by a connection each", "http", ("new", "cpu_us")),
         ):
             at_few, at_many = (self.results.median(service, "seedbed", size, *path) for size in (few, many))
             self._at_most(f"{what}, flat: {many:,} hosts against {few:,}", ratio(at_many, at_few), FLAT, " times")
@@ -108,6 +115,9 @@ class Goals:
         dns = [run for run in self.results.runs if run["server"] == "seedbed" and run["service"] == "dns"]
         wrong = [run["names"]["wrong"] + run["names"]["lost"] for run in dns if "names" in run]
         wrong += [run[kind]["unanswered"] for run in dns for kind in ("A", "PTR") if kind in run]
+        http = [run[kind] for run in self.results.runs if run["server"] == "seedbed" for kind in HTTP_KINDS if kind in run]
+        failed = [load["failed"] for load in http]
+        self._at_most("HTTP requests that failed, in all measurements", sum(failed) if failed else None, 0)
         self._at_most("DNS questions answered wrongly, in all measurements", sum(wrong) if wrong else None, 0)
 
 

@@ -77,6 +77,13 @@ class Lab:
         run("ip", "-n", self.guests, "addr", "add", f"{CLIENT}/{PREFIX}", "dev", GUESTS)
         run("ip", "-n", self.guests, "link", "set", GUESTS, "up")
 
+    def become(self, mac, address):
+        """The guests' side is this one registered host, whose documents it may read."""
+        inside = ("ip", "-n", self.guests)
+        run(*inside, "link", "set", GUESTS, "address", mac)
+        run(*inside, "addr", "flush", "dev", GUESTS)
+        run(*inside, "addr", "add", f"{address}/{PREFIX}", "dev", GUESTS)
+
     def put_behind_relay(self):
         """The bridge has another network's address, and the guests' network is reached through CLIENT, its relay."""
         inside = ("ip", "-n", self.server)
@@ -124,7 +131,7 @@ class Server:
         self.command = command
         words = ["ip", "netns", "exec", lab.server, "sh", "-c", QUIET, "sh"]
         words += [lab.measure, "--hosts", str(hosts), "start", "--guests", lab.guests]
-        words += {"dhcp": ["--interface", GUESTS], "dns": ["--dns", GATEWAY]}[probe]
+        words += {"dhcp": ["--interface", GUESTS], "dns": ["--dns", GATEWAY], "http": ["--http", GATEWAY]}[probe]
         with open(self.log, "wb") as log:
             self.keeper = subprocess.Popen(
                 words + ["--", *map(str, command)],

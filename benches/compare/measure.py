@@ -1,5 +1,6 @@
 """One server at one size: what is asked of it, and the figures of it."""
 
+import json
 import re
 import time
 
@@ -10,6 +11,9 @@ BURST_PATIENCE_MS = 4_000
 BURST = 1_000
 RATE = 200
 DNS_RATE = 1_000
+HTTP_PATH = "/nocloud/meta-data"
+HTTP_GUESTS = 8
+HTTP_KINDS = {"new": [], "kept": ["--keep-alive"]}
 
 
 def dhcp(lab, server, hosts, plan):
@@ -105,6 +109,24 @@ def _latencies(lab, questions, plan):
     return {"p50_us": times[len(times) // 2], "p99_us": times[min(len(times) - 1, len(times) * 99 // 100)]}
 
 
+def http(lab, server, hosts, plan):
+    """Starts it; then one document again and again, by a new connection each and by connections that are kept."""
+    server.idle()
+    figures = {"first_answer_ms": server.first_answer_ms, "memory_start": server.memory()}
+    if plan.only_start:
+        return figures
+    for kind, options in HTTP_KINDS.items():
+        words = ["--server", GATEWAY, "--path", HTTP_PATH, "--guests", str(HTTP_GUESTS), "--seconds", str(plan.http_seconds)]
+        before = server.cpu()
+        with server.profiled(plan.profile and plan.profile / f"profile-http-{kind}-{hosts.count}.txt"):
+            load = json.loads(lab.from_guests(lab.measure, "--hosts", str(hosts.csv), "http", *words, *options))
+        load["cpu_us"] = (server.cpu() - before) * 1e6 / max(load["served"], 1)
+        server.idle()
+        figures[kind] = load
+    figures["memory_load"] = server.memory()
+    return figures
+
+
 def check(service, server, hosts, figures):
     """What must hold on every machine, however slow: nobody lost, and nobody given another's address."""
     where = f"{server} {service} at {hosts.count} hosts"
@@ -114,6 +136,9 @@ def check(service, server, hosts, figures):
                 raise Failed(f"{where}: {figures[part][what]} {what} in `{part}`: {figures[part]}")
         if part in figures and not figures[part]["bound"]:
             raise Failed(f"{where}: nobody was bound in `{part}`")
+    for kind in HTTP_KINDS:
+        if kind in figures and (figures[kind]["failed"] or not figures[kind]["served"]):
+            raise Failed(f"{where}: {figures[kind]['failed']} requests failed in `{kind}`: {figures[kind]}")
     names = figures.get("names", {"wrong": 0, "lost": 0})
     if names["wrong"] or names["lost"]:
         raise Failed(f"{where}: not every name and address is right: {names}")

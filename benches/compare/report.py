@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from goals import Goals
-from measure import BURST, DNS_RATE, RATE
+from measure import BURST, DNS_RATE, HTTP_GUESTS, RATE
 from results import Results, number, spread
 
 # What people have to say to the figures: what each step gained, and why a goal was missed. Taken over as it is.
@@ -98,6 +98,21 @@ def dns_tables(results):
     ]
 
 
+def http_tables(results):
+    lines = []
+    for kind, what in (("new", "A new connection for each request"), ("kept", "Connections that are kept")):
+        figures = {key: plain(results, "http", kind, key) for key in ("per_second", "cpu_us", "driver_cpu_us")}
+        lines += table(results, "http", f"{what}: requests per second, {HTTP_GUESTS} guests", figures["per_second"])
+        lines += table(results, "http", f"{what}: {CPU} per request, in microseconds", figures["cpu_us"])
+        lines += table(results, "http", f"{what}: the driver's own, in microseconds", figures["driver_cpu_us"])
+    first = plain(results, "http", "first_answer_ms")
+    return [
+        *lines,
+        *table(results, "http", "From exec to the first answer, in milliseconds", first),
+        *memory_tables(results, "http"),
+    ]
+
+
 METHOD = """\
 ## Method
 
@@ -113,6 +128,8 @@ METHOD = """\
 * `perfdhcp` plays a relay (another path through a server) and sends at a fixed rate without regard to answers.
 * DNS is driven by `dnsperf` (4 clients, one thread, 100 queries outstanding) with 20,000 random registered names. On two
   cores `dnsperf` itself is often the limit of queries per second; compare CPU time.
+* HTTP is driven by `benches/measure`: threads that read one host's `meta-data` and wait for the whole answer. The other servers
+  have it as a file, and look at nobody's address.
 * Everything a server writes lies in memory (tmpfs), also leases and Seedbed's registry.
 * The kernel's settings are those of the machine, also the bounds of the neighbour table{neighbours}; at 10,000 and 50,000 hosts more
   guests are served than the kernel's default of 1,024 has room for.
@@ -130,7 +147,7 @@ def document(measured):
         lines += [""]
     if NOTES.exists():
         lines += [NOTES.read_text().rstrip(), ""]
-    for service, tables in (("dhcp", dhcp_tables), ("dns", dns_tables)):
+    for service, tables in (("dhcp", dhcp_tables), ("dns", dns_tables), ("http", http_tables)):
         if results.servers(service):
             lines += [f"## {service.upper()}", "", *tables(results)]
     lines += failures(results)

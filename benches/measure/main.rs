@@ -15,12 +15,13 @@ mod drive;
 mod frame;
 mod guests;
 mod hosts;
+mod http;
 mod names;
 mod port;
 mod start;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ use guests::Guests;
 use hosts::Host;
 use start::Probe;
 
-/// Measure DHCP and DNS servers; see benches/run
+/// Measure DHCP, DNS and HTTP servers; see benches/run
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The registered hosts: lines of name,mac,ip after a header line
@@ -80,6 +81,20 @@ enum What {
         #[arg(long, default_value = "lab")]
         domain: String,
     },
+    /// Read a document over HTTP as often as the server can, each time on a new connection
+    Http {
+        #[arg(long)]
+        server: Ipv4Addr,
+        #[arg(long)]
+        path: String,
+        /// Use each connection again
+        #[arg(long)]
+        keep_alive: bool,
+        #[arg(long, default_value_t = 8)]
+        guests: usize,
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+    },
     /// Start a server and time its first answer; it runs until standard input ends
     Start(Start),
     /// Serve DHCP with canned answers
@@ -119,8 +134,13 @@ struct Start {
     #[arg(long)]
     interface: Option<String>,
     /// Ask this server for an address instead
-    #[arg(long, required_unless_present = "interface")]
+    #[arg(long)]
     dns: Option<Ipv4Addr>,
+    /// Ask this server for a document instead
+    #[arg(long, required_unless_present_any = ["interface", "dns"])]
+    http: Option<Ipv4Addr>,
+    #[arg(long, default_value = "/nocloud/meta-data")]
+    path: String,
     #[arg(long, default_value = "lab")]
     domain: String,
     /// Give up after so many seconds
@@ -162,6 +182,19 @@ fn main() -> io::Result<()> {
             drive(&hosts, &guests, Pace::Burst { guests: count })
         }
         What::Names { server, domain } => print(&names::check(server, &domain, &hosts)?),
+        What::Http {
+            server,
+            path,
+            keep_alive,
+            guests,
+            seconds,
+        } => print(&http::run(&http::Plan {
+            server: SocketAddrV4::new(server, 80),
+            path,
+            keep_alive,
+            guests,
+            nanoseconds: nanoseconds(seconds),
+        })),
         What::Start(what) => start(what, &hosts),
         What::CannedDhcp { bridge, server } => canned::dhcp(&bridge, server, &hosts),
         What::CannedDns { bridge, domain } => canned::dns(&bridge, &domain, &hosts),
@@ -169,11 +202,15 @@ fn main() -> io::Result<()> {
 }
 
 fn start(what: Start, hosts: &[Host]) -> io::Result<()> {
-    let probe = match (what.interface, what.dns) {
-        (Some(interface), _) => Probe::Dhcp { interface },
-        (None, server) => Probe::Dns {
-            server: server.unwrap_or(Ipv4Addr::LOCALHOST),
+    let probe = match (what.interface, what.dns, what.http) {
+        (Some(interface), ..) => Probe::Dhcp { interface },
+        (None, Some(server), _) => Probe::Dns {
+            server,
             domain: what.domain,
+        },
+        (None, None, server) => Probe::Http {
+            server: SocketAddrV4::new(server.unwrap_or(Ipv4Addr::LOCALHOST), 80),
+            path: what.path,
         },
     };
     let at_most = Duration::from_secs(what.at_most);

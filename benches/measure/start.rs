@@ -15,7 +15,7 @@ use socket2::Socket;
 use crate::batch::Batch;
 use crate::frame::{self, OFFER};
 use crate::hosts::Host;
-use crate::{canned, clock, port};
+use crate::{canned, clock, http, port};
 
 /// Between two questions, in nanoseconds: a sixty-fourth of the time that has passed, within these bounds. A server that
 /// is slow to start must not find a queue of questions that keeps it busy long after.
@@ -28,6 +28,8 @@ pub(crate) enum Probe {
     Dhcp { interface: String },
     /// An A record, from a client of this server.
     Dns { server: Ipv4Addr, domain: String },
+    /// A document, as the host at this address.
+    Http { server: SocketAddrV4, path: String },
 }
 
 /// A server that runs, and how long it took.
@@ -67,7 +69,7 @@ pub(crate) fn start(
     let (ready, waiting) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         let asking = scope.spawn(move || {
-            let prepared = enter(guests).and_then(|()| Asker::new(probe, host));
+            let prepared = enter(guests).and_then(|()| Asking::new(probe, host));
             let (asker, error) = match prepared {
                 Ok(asker) => (Some(asker), None),
                 Err(error) => (None, Some(error)),
@@ -119,6 +121,34 @@ pub(crate) fn keep(mut child: Child) -> io::Result<()> {
     Ok(())
 }
 
+/// How a probe asks.
+enum Asking<'a> {
+    Messages(Box<Asker<'a>>),
+    Connections(SocketAddrV4, &'a str),
+}
+
+impl<'a> Asking<'a> {
+    fn new(probe: &'a Probe, host: &'a Host) -> io::Result<Self> {
+        Ok(match probe {
+            Probe::Dhcp { interface } => {
+                Self::Messages(Box::new(Asker::new(port::guests(interface)?, probe, host)?))
+            }
+            Probe::Dns { server, .. } => {
+                let socket = port::connected(SocketAddrV4::new(*server, 53))?;
+                Self::Messages(Box::new(Asker::new(socket, probe, host)?))
+            }
+            Probe::Http { server, path } => Self::Connections(*server, path),
+        })
+    }
+
+    fn until_answered(&mut self, at_most: Duration) -> io::Result<u64> {
+        match self {
+            Self::Messages(asker) => asker.until_answered(at_most),
+            Self::Connections(server, path) => http::until_answered(*server, path, at_most),
+        }
+    }
+}
+
 struct Asker<'a> {
     socket: Socket,
     probe: &'a Probe,
@@ -129,11 +159,7 @@ struct Asker<'a> {
 }
 
 impl<'a> Asker<'a> {
-    fn new(probe: &'a Probe, host: &'a Host) -> io::Result<Self> {
-        let socket = match probe {
-            Probe::Dhcp { interface } => port::guests(interface)?,
-            Probe::Dns { server, .. } => port::connected(SocketAddrV4::new(*server, 53))?,
-        };
+    fn new(socket: Socket, probe: &'a Probe, host: &'a Host) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket,
@@ -178,6 +204,7 @@ impl<'a> Asker<'a> {
                 room[12..12 + question.len()].copy_from_slice(&question);
                 12 + question.len()
             }
+            Probe::Http { .. } => 0,
         };
         self.outbox.set_length(0, length);
         match self.outbox.send(self.socket.as_fd(), 1) {
@@ -198,6 +225,7 @@ impl<'a> Asker<'a> {
                     && message.get(7).is_some_and(|count| *count > 0)
                     && message.windows(4).any(|bytes| bytes == self.host.ip.octets())
             }
+            Probe::Http { .. } => false,
         }
     }
 }

@@ -70,6 +70,8 @@ pub struct NetworkFile {
     pub dns: Option<DnsFile>,
     /// Who makes the SSH host keys: `reported` or `generated`.
     pub ssh_host_keys: Option<Text>,
+    /// How many hops an answer of the metadata service goes.
+    pub metadata_ttl: Option<Text>,
     /// DHCP.
     pub dhcp: Option<DhcpFile>,
     /// Time servers.

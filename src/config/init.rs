@@ -101,6 +101,12 @@ run_dir: {run}
     )
 }
 
+/// What a network says of the way its guests are told who they are.
+const SEED_KEYS: &str = "  # Who makes the SSH host keys. reported: each VM, at its first boot. generated: seedbed, before that.
+  # ssh_host_keys: reported
+  # How many hops an answer of the metadata service goes: 1 reaches guests, and no container that a guest routes for.
+  # metadata_ttl: 1";
+
 fn network_part(options: &InitOptions, text: &mut String) -> std::fmt::Result {
     let subnet = options.subnet;
     write!(
@@ -118,8 +124,7 @@ networks:
   domain: {domain}
   # Whether guests reach the world through this host's address.
   nat: {nat}
-  # Who makes the SSH host keys. reported: each VM, at its first boot. generated: seedbed, before that.
-  # ssh_host_keys: reported
+{SEED_KEYS}
   # lease: 12h
   # dns:
   #   # Where other names are asked; the host's own resolvers when empty.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::check::Problems;
+use super::check::{Problems, number};
 use super::dhcp;
 use super::file::{DnsFile, NetworkFile, Text};
 use crate::model::network::{AddressRange, DnsPolicy};
@@ -62,6 +62,7 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         nat,
         dns,
         ssh_host_keys,
+        metadata_ttl,
         ..
     } = file;
     let at = |key: &str| format!("{place}.{key}");
@@ -80,6 +81,10 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         ssh_host_keys.as_ref(),
         HostKeyPolicy::default(),
     );
+    let bounds = (1, u16::from(Network::MAX_METADATA_TTL));
+    let metadata_ttl = number(problems, &at("metadata_ttl"), metadata_ttl.as_ref(), bounds)
+        .and_then(|hops| u8::try_from(hops).ok())
+        .unwrap_or(Network::METADATA_TTL);
     let dhcp = dhcp::policy(problems, place, file, subnet.zip(pool));
     Some(Network {
         name: name?,
@@ -91,6 +96,7 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         dns,
         dhcp: dhcp?,
         host_keys,
+        metadata_ttl,
     })
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn network(name: &str, subnet: &str) -> Network {
         domain: "lab".parse().unwrap(),
         nat: false,
         host_keys: HostKeyPolicy::Reported,
+        metadata_ttl: Network::METADATA_TTL,
         dns: DnsPolicy {
             upstreams: Vec::new(),
             ttl: Duration::from_secs(5),

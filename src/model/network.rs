@@ -30,6 +30,8 @@ pub struct Network {
     pub dhcp: DhcpPolicy,
     /// Who makes the SSH host keys of the VMs that are registered from now on.
     pub host_keys: HostKeyPolicy,
+    /// How many hops an answer of the metadata service goes (the TTL of its packets): 1 to [`Network::MAX_METADATA_TTL`].
+    pub metadata_ttl: u8,
 }
 
 /// How a network's names, and all others, are answered.
@@ -98,6 +100,11 @@ impl Network {
     pub const METADATA_PORT: u16 = 80;
     /// Where guests look for a metadata service when nobody has told them where it is.
     pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+
+    /// How many hops an answer of the metadata service goes unless the operator says otherwise: a guest is one hop away.
+    pub const METADATA_TTL: u8 = 1;
+    /// The most that can be set: what many systems give a packet on its way through the whole Internet.
+    pub const MAX_METADATA_TTL: u8 = 64;
 
     /// Whether this host has the network's bridge and gateway address; if not, only DHCP is served, through relays.
     pub const fn is_local(&self) -> bool {

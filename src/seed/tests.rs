@@ -313,11 +313,12 @@ proptest! {
     ) {
         let mut facts = Facts::sample();
         let [name, group, shell, hash, key, private] = texts.as_slice() else { unreachable!() };
+        let (shell, hash) = (format!("/{shell}"), format!("${hash}"));
         let user = &mut facts.users[0];
         user.name.clone_from(name);
         user.groups = vec![group.clone()];
-        user.shell = Some(format!("/{shell}"));
-        user.hashed_passwd = Some(Secret::new(format!("${hash}")));
+        user.shell = Some(shell.clone());
+        user.hashed_passwd = Some(Secret::new(hash.clone()));
         user.keys = vec![key.clone()];
         user.sudo = sudo;
         facts.host_keys[0].private = Secret::new(private.clone());

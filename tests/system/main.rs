@@ -21,6 +21,7 @@ mod guests;
 mod hostile_http;
 mod lab;
 mod lifecycle;
+mod metadata;
 mod names;
 mod nat;
 mod netboot;

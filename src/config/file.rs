@@ -104,6 +104,8 @@ pub struct DnsFile {
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetadataFile {
+    /// How many hops an answer goes.
+    pub ttl: Option<Text>,
     /// `optional` or `required`.
     pub ec2_tokens: Option<Text>,
 }

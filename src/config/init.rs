@@ -162,7 +162,10 @@ fn network_rest(subnet: Subnet, text: &mut String) -> std::fmt::Result {
     write!(
         text,
         "  # metadata:
-  #   ec2_tokens: optional # required: EC2's tree is read with a session token only (IMDSv2)
+  #   # How many hops an answer goes: 1 reaches guests, and no container that a guest routes for.
+  #   ttl: 1
+  #   # required: EC2's tree is read with a session token only (IMDSv2).
+  #   ec2_tokens: optional
   # Time servers, by address.
   # ntp: [192.0.2.123]
   # mtu: 1450

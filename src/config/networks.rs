@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::check::{ChoiceError, Problems, choice};
+use super::check::{ChoiceError, Problems, choice, number};
 use super::dhcp;
 use super::file::{DnsFile, MetadataFile, NetworkFile, Text};
 use crate::model::network::{AddressRange, DnsPolicy, Ec2Tokens, MetadataPolicy};
@@ -98,10 +98,14 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
 }
 
 fn metadata_policy(problems: &mut Problems, place: &str, written: Option<&MetadataFile>) -> MetadataPolicy {
-    let ec2_tokens = written.and_then(|written| written.ec2_tokens.as_ref());
+    let MetadataFile { ec2_tokens, ttl } = written.cloned().unwrap_or_default();
+    let usual = MetadataPolicy::default();
+    let bounds = (1, u16::from(MetadataPolicy::MAX_TTL));
+    let ttl = number(problems, &format!("{place}.ttl"), ttl.as_ref(), bounds);
     let place = format!("{place}.ec2_tokens");
     MetadataPolicy {
-        ec2_tokens: problems.parsed(&place, ec2_tokens, Ec2Tokens::default()),
+        ec2_tokens: problems.parsed(&place, ec2_tokens.as_ref(), usual.ec2_tokens),
+        ttl: ttl.and_then(|hops| u8::try_from(hops).ok()).unwrap_or(usual.ttl),
     }
 }
 

@@ -34,6 +34,13 @@ fn a_subnet_is_all_that_must_be_written() {
     assert_eq!(network.name.as_str(), "lab");
     assert_eq!(network.dhcp.lease, Duration::from_secs(43_200));
     assert_eq!(network.dns.ttl, Duration::from_secs(5));
+    assert_eq!(network.metadata.ttl, 1);
+    assert_eq!(
+        accepted(&self::network("metadata: {ttl: 64}")).networks[0]
+            .metadata
+            .ttl,
+        64
+    );
     assert_eq!(config.defaults.memory, Bytes::mib(512));
     assert_eq!(
         config.qemu,
@@ -204,6 +211,8 @@ fn what_can_not_work_is_refused_where_it_is_written() {
         ("dns: {upstreams: ['9.9.9.9:0']}", "networks[0].dns.upstreams[0]"),
         ("pool: 10.77.0.0-10.77.0.9", "networks[0].pool"),
         ("mtu: 70000", "networks[0].mtu"),
+        ("metadata: {ttl: 0}", "networks[0].metadata.ttl"),
+        ("metadata: {ttl: 65}", "networks[0].metadata.ttl"),
         ("ntp: [pool.ntp.org]", "networks[0].ntp[0]"),
         ("domain: Lab", "networks[0].domain"),
         ("bridge: a-bridge-name-too-long", "networks[0].bridge"),

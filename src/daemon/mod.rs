@@ -20,6 +20,7 @@ mod guard;
 mod handle;
 mod hostnames;
 mod images;
+mod impersonation;
 mod info;
 mod launch;
 mod lending;
@@ -64,6 +65,7 @@ use crate::seed::Templates;
 use discovered::Discovered;
 use guard::Guard;
 use hostnames::Naming;
+use impersonation::Impersonations;
 use quiet::Quiet;
 use status::Status;
 
@@ -92,6 +94,8 @@ pub struct Daemon {
     rungs_changed: rungs::Changed,
     /// Whose vain questions for a network boot the log was told of lately.
     boot_refusals: Quiet,
+    /// Who else spoke from their addresses.
+    impersonations: Impersonations,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
 }
@@ -129,6 +133,7 @@ impl Daemon {
         self.status.forget(vm);
         rungs::forget(self, vm);
         self.boot_refusals.forget(vm);
+        self.impersonations.forget(vm);
     }
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.

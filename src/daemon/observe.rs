@@ -60,6 +60,11 @@ fn tell(vm: &Vm, step: BootStep) {
 /// Takes an event in, and returns the rung when its VM has reached a new one.
 async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
     let vm = daemon.directory().vm(&event.vm).cloned()?;
+    if let EventKind::Impersonated { why } = &event.kind {
+        // Also of a VM that does not run: that is when others take its address.
+        daemon.impersonations.saw(&vm, why, daemon.clock.now());
+        return None;
+    }
     // DHCP knows a guest by its MAC alone: who speaks as a VM of ours that does not run is somebody else.
     if vm.machine().is_some() && !daemon.status.seen(&vm).is_up() {
         return None;

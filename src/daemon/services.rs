@@ -14,6 +14,7 @@ use super::Daemon;
 use super::discovered::Discovered;
 use super::guard::Guard;
 use super::hostnames::Naming;
+use super::impersonation::Impersonations;
 use super::quiet::Quiet;
 use super::rungs;
 use super::status::Status;
@@ -260,6 +261,7 @@ pub(super) fn daemon(
         registry,
         rungs_changed: rungs::Changed::default(),
         boot_refusals: Quiet::default(),
+        impersonations: Impersonations::default(),
         starting: Semaphore::new(parallel),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,

@@ -99,7 +99,8 @@ fn rung_of(kind: &EventKind, first_boot_done: bool) -> Option<BootStep> {
         | EventKind::Declined
         | EventKind::Released
         | EventKind::BootFetched { .. }
-        | EventKind::BootRefused { .. } => None,
+        | EventKind::BootRefused { .. }
+        | EventKind::Impersonated { .. } => None,
     }
 }
 

@@ -4,7 +4,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::Neighbour;
-use crate::model::{Directory, Hosting, MacAddress, Network, NetworkName, Vm, VmName, identity, mac};
+use crate::model::{
+    Directory, Event, EventKind, Hosting, MacAddress, Network, NetworkName, Vm, VmName, identity, mac,
+};
 
 /// Where a request came from, and whose that is.
 #[derive(Debug, Clone)]
@@ -67,6 +69,21 @@ pub enum Stranger {
         /// Who is registered there.
         vm: VmName,
     },
+}
+
+impl Stranger {
+    /// What it means for the VM whose address it is: somebody else has it, or may have it.
+    pub fn event(&self) -> Option<Event> {
+        let vm = match self {
+            Self::Unregistered { .. } | Self::Unconfirmed { .. } => return None,
+            Self::Impostor { vm, .. } | Self::OtherPort { vm, .. } | Self::Unguarded { vm, .. } => vm.clone(),
+        };
+        let why = self.to_string();
+        Some(Event {
+            vm,
+            kind: EventKind::Impersonated { why },
+        })
+    }
 }
 
 /// How sure it is by which port a connection came in.
@@ -186,6 +203,8 @@ mod tests {
         );
         let refused = by(identity::mark([10, 77, 0, 6].into())).unwrap_err();
         assert!(matches!(refused, Stranger::OtherPort { .. }), "{refused}");
+        let event = refused.event().unwrap();
+        assert!(event.vm.as_str() == "web1" && matches!(event.kind, EventKind::Impersonated { .. }));
         assert!(matches!(by(0), Err(Stranger::Unguarded { .. })));
         assert!(matches!(by(0x4000), Err(Stranger::Unguarded { .. })));
         // One that someone else runs is behind none of our taps.

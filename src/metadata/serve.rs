@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::Neighbours;
 use super::answer::{self, Body, Case, Response, Verdict};
-use super::caller::{Caller, Port, Stranger, identify};
+use super::caller::{Caller, Port, identify};
 use super::files::{NotSent, Outlet, Wanted};
 use super::message::{Sent, sent};
 use super::request::{Malformed, Method, Request, Session, check_headers, check_host};
@@ -140,7 +140,7 @@ pub fn bind_at(
         io::ErrorKind::AddrNotAvailable => BindError::NoAddress(address),
         _ => BindError::Socket { address, source },
     };
-    let listener = listen(address, bridge).map_err(failed)?;
+    let listener = listen(network, address, bridge).map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port();
     Ok(Server {
         network: Arc::new(network.clone()),
@@ -150,15 +150,20 @@ pub fn bind_at(
     })
 }
 
-fn listen(address: SocketAddrV4, bridge: Option<&BridgeName>) -> io::Result<std::net::TcpListener> {
+fn listen(
+    network: &Network,
+    address: SocketAddrV4,
+    bridge: Option<&BridgeName>,
+) -> io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     // A restarted daemon must not wait for the old one's closed connections.
     socket.set_reuse_address(true)?;
     if let Some(bridge) = bridge {
         socket.bind_device(Some(bridge.as_str().as_bytes()))?;
     }
-    // A guest is one hop away. What a guest forwards for someone behind it (a container, a VPN) gets no answer.
-    socket.set_ttl_v4(1)?;
+    // A guest is one hop away. What a guest forwards for someone behind it (a container, a VPN) gets no answer unless the
+    // operator wants it to.
+    socket.set_ttl_v4(network.metadata.ttl.into())?;
     // Inherited by every connection: how far the kernel runs ahead of a guest that reads slowly, and so how coarsely its
     // progress is seen. A bridge needs no more.
     socket.set_send_buffer_size(SEND_BUFFER)?;
@@ -317,6 +322,9 @@ async fn respond(
             }
         }
     }
+    if let Verdict::Stranger(stranger) = &response.verdict {
+        response.event = stranger.event();
+    }
     let response = tell(&shared.backing.events, response);
     trace(shared, source.address, &response);
     Ok(sent(response, sending))
@@ -427,11 +435,6 @@ fn tell(events: &mpsc::Sender<Event>, mut response: Response) -> Response {
 fn trace(shared: &Shared, source: Ipv4Addr, response: &Response) {
     let (network, ip, status) = (&shared.network.name, source, response.status);
     match &response.verdict {
-        Verdict::Stranger(
-            stranger @ (Stranger::Impostor { .. } | Stranger::Unguarded { .. } | Stranger::OtherPort { .. }),
-        ) => {
-            warn!(%network, %ip, "metadata refused: {stranger}");
-        }
         Verdict::Failed(error) => warn!(%network, %ip, "can not make a seed: {error}"),
         verdict => debug!(%network, %ip, status, ?verdict, "metadata request"),
     }

@@ -111,6 +111,11 @@ pub enum EventKind {
         /// Why, as the end of a sentence.
         why: String,
     },
+    /// Somebody else spoke from its address, and was served nothing.
+    Impersonated {
+        /// What gave it away, as a sentence.
+        why: String,
+    },
     /// cloud-init finished its first boot and told its host keys.
     PhonedHome {
         /// Its SSH host keys.

@@ -35,10 +35,27 @@ pub struct Network {
 }
 
 /// How a network's guests are served their documents.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadataPolicy {
     /// Whether EC2's tree is read with a session token only.
     pub ec2_tokens: Ec2Tokens,
+    /// How many hops an answer goes (the TTL of its packets): 1 to [`Self::MAX_TTL`].
+    pub ttl: u8,
+}
+
+impl MetadataPolicy {
+    /// The most that can be set: what many systems give a packet on its way through the whole Internet.
+    pub const MAX_TTL: u8 = 64;
+}
+
+impl Default for MetadataPolicy {
+    /// A guest is one hop away.
+    fn default() -> Self {
+        Self {
+            ec2_tokens: Ec2Tokens::default(),
+            ttl: 1,
+        }
+    }
 }
 
 /// Whether EC2's tree is read with a session token only: one takes a PUT and headers, which a program in a guest that was

@@ -348,6 +348,10 @@ impl Client {
         Run::of(&mut self.command(words))
     }
 
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Gives it an address by hand, as someone would who does not ask DHCP.
     pub(crate) fn set_address(&self, address: &str) {
         ip(&["-n", &self.namespace, "addr", "flush", "dev", "eth0"]);

@@ -19,6 +19,7 @@ mod dns;
 mod first_boot;
 mod foreign_clients;
 mod guests;
+mod hostile_http;
 mod lab;
 mod lifecycle;
 mod metadata;

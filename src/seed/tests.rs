@@ -313,11 +313,12 @@ proptest! {
     ) {
         let mut facts = Facts::sample();
         let [name, group, shell, hash, key, private] = texts.as_slice() else { unreachable!() };
+        let (shell, hash) = (format!("/{shell}"), format!("${hash}"));
         let user = &mut facts.users[0];
         user.name.clone_from(name);
         user.groups = vec![group.clone()];
-        user.shell = Some(format!("/{shell}"));
-        user.hashed_passwd = Some(Secret::new(format!("${hash}")));
+        user.shell = Some(shell.clone());
+        user.hashed_passwd = Some(Secret::new(hash.clone()));
         user.keys = vec![key.clone()];
         user.sudo = sudo;
         facts.host_keys[0].private = Secret::new(private.clone());
@@ -329,8 +330,9 @@ proptest! {
             let user = &config["users"][1];
             prop_assert_eq!(user["name"].as_str(), Some(name.as_str()));
             prop_assert_eq!(user["groups"][0].as_str(), Some(group.as_str()));
-            prop_assert_eq!(user["shell"].as_str(), Some(format!("/{shell}").as_str()));
-            prop_assert_eq!(user["hashed_passwd"].as_str(), Some(format!("${hash}").as_str()));
+            let (shell, hash) = (format!("/{shell}"), format!("${hash}"));
+            prop_assert_eq!(user["shell"].as_str(), Some(shell.as_str()));
+            prop_assert_eq!(user["hashed_passwd"].as_str(), Some(hash.as_str()));
             prop_assert_eq!(user["ssh_authorized_keys"][0].as_str(), Some(key.as_str()));
             prop_assert_eq!(user["sudo"].is_string(), sudo);
             let private_read = config["ssh_keys"]["ed25519_private"].as_str();

@@ -20,6 +20,7 @@ mod foreign_clients;
 mod guests;
 mod lab;
 mod lifecycle;
+mod metadata;
 mod names;
 mod nat;
 mod netboot;

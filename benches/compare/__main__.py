@@ -17,8 +17,9 @@ import dns
 import machine
 import measure
 import report
+import web
 from hosts import Hosts
-from lab import Failed, Lab
+from lab import Failed, Lab, probe
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "target" / "bench"
@@ -41,6 +42,7 @@ class Plan:
     rate_seconds: float
     dns_seconds: float
     dns_rate_seconds: float
+    http_seconds: float
     only_start: bool = False
     burst: bool = True
     perfdhcp: bool = False
@@ -55,7 +57,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--sizes")
-    parser.add_argument("--only", action="append", choices=["dhcp", "dns", "start"])
+    parser.add_argument("--only", action="append", choices=["dhcp", "dns", "http", "start"])
     parser.add_argument("--servers")
     parser.add_argument("--programs", type=Path, default=ROOT / "target" / "release")
     parser.add_argument("--profile", action="store_true")
@@ -106,7 +108,8 @@ def everything(given):
     for program in (programs.seedbed, programs.measure):
         if not os.access(program, os.X_OK):
             raise Failed(f"{program} is not there; run benches/run without --programs, or build it")
-    kinds = [("dhcp", kind(programs)) for kind in dhcp.KINDS] + [("dns", kind(programs)) for kind in dns.KINDS]
+    modules = {"dhcp": dhcp, "dns": dns, "http": web}
+    kinds = [(service, kind(programs)) for service, module in modules.items() for kind in module.KINDS]
     if given.servers:
         kinds = [(service, kind) for service, kind in kinds if kind.name in given.servers]
     services = [service for service in given.only or [] if service != "start"]
@@ -156,19 +159,24 @@ def everything(given):
 def plan(given, name, turn, slow):
     only_start = given.only == ["start"]
     if given.quick:
-        return Plan(1.0, 0.5, 0.5, 0.5, only_start, strict=True)
+        return Plan(1.0, 0.5, 0.5, 0.5, 0.5, only_start, strict=True)
     if given.profile:
-        return Plan(3.0, 0.5, 3.0, 0.5, profile=OUTPUT)
+        return Plan(3.0, 0.5, 3.0, 0.5, 3.0, profile=OUTPUT)
     # A burst that took longer than a second shows as much in two rounds as in five.
-    return Plan(1.5, 1.0, 0.8, 0.5, only_start, burst=not slow or turn < 2, perfdhcp=turn == 0 and name != "canned")
+    return Plan(1.5, 1.0, 0.8, 0.5, 1.0, only_start, burst=not slow or turn < 2, perfdhcp=turn == 0 and name != "canned")
 
 
 def one(programs, service, kind, hosts, this):
     with Lab(programs.measure) as lab:
         kind.prepare(hosts, lab.directory)
         command, environment = kind.command(hosts, lab.directory), kind.environment(lab.directory)
-        server = lab.start(hosts.csv, service, command, environment)
-        figures = {"dhcp": measure.dhcp, "dns": measure.dns}[service](lab, server, hosts, this)
+        if service == "http":
+            lab.plug(hosts.guests)
+        server = lab.start(hosts.csv, probe(service, kind.path), command, environment)
+        if service == "http":
+            figures = measure.http(lab, server, hosts, this, kind.path)
+        else:
+            figures = {"dhcp": measure.dhcp, "dns": measure.dns}[service](lab, server, hosts, this)
         if this.perfdhcp and "load" in figures:
             with kind.relayed(lab, hosts) as (where, address):
                 guess = figures["load"]["per_second"]
@@ -197,6 +205,9 @@ def line(service, name, size, figures):
     for kind in ("A", "PTR"):
         if kind in figures:
             shown.append(f"{kind} {figures[kind]['per_second']:.0f}/s {figures[kind]['cpu_us']:.1f} us")
+    for how in ("fresh", "kept"):
+        if how in figures:
+            shown.append(f"{how} {figures[how]['per_second']:.0f}/s {figures[how]['cpu_us']:.1f} us")
     if figures.get("perfdhcp", {}).get("answered"):
         shown.append(f"perfdhcp {figures['perfdhcp']['per_second']}")
     return "  ".join(shown)

@@ -5,6 +5,8 @@ from results import number
 
 # How far two figures of one run may be apart and still be called the same.
 FLAT = 1.25
+# How much of the CPU time of a server of static files a request on a kept connection may cost.
+KEPT = 0.85
 AS_CHEAP = 1.1
 
 
@@ -23,6 +25,7 @@ class Goals:
             self._latency(size)
             self._start_and_memory(size)
             self._dns(size)
+            self._http(size)
         self._flat()
         self._right()
         return self.judged
@@ -84,6 +87,11 @@ class Goals:
             self._at_most(f"CPU time per {kind} query at {size:,} hosts (Knot's)", cpu, knot, " us")
         self._at_most(f"PTR against A at {size:,} hosts, CPU time", ratio(own["PTR"], own["A"]), AS_CHEAP, " times")
 
+    def _http(self, size):
+        for how, what, share in (("fresh", "request on a new connection", 1), ("kept", "request on a kept connection", KEPT)):
+            own, theirs = (self.results.median("http", name, size, how, "cpu_us") for name in ("seedbed", "nginx"))
+            self._at_most(f"CPU time per HTTP {what} at {size:,} hosts, against nginx", ratio(own, theirs), share, " times")
+
     def _flat(self):
         few, many = min(self.results.sizes), max(self.results.sizes)
         if few == many:
@@ -92,6 +100,7 @@ class Goals:
             ("CPU time per exchange", "dhcp", ("load", "cpu_us")),
             ("CPU time per A query", "dns", ("A", "cpu_us")),
             ("CPU time per PTR query", "dns", ("PTR", "cpu_us")),
+            ("CPU time per HTTP request on a new connection", "http", ("fresh", "cpu_us")),
         ):
             at_few, at_many = (self.results.median(service, "seedbed", size, *path) for size in (few, many))
             self._at_most(f"{what}, flat: {many:,} hosts against {few:,}", ratio(at_many, at_few), FLAT, " times")
@@ -109,6 +118,9 @@ class Goals:
         wrong = [run["names"]["wrong"] + run["names"]["lost"] for run in dns if "names" in run]
         wrong += [run[kind]["unanswered"] for run in dns for kind in ("A", "PTR") if kind in run]
         self._at_most("DNS questions answered wrongly, in all measurements", sum(wrong) if wrong else None, 0)
+        http = [run for run in self.results.runs if run["server"] == "seedbed" and run["service"] == "http"]
+        wrong = [run[how]["wrong"] + run[how]["lost"] for run in http for how in ("fresh", "kept") if how in run]
+        self._at_most("HTTP requests answered wrongly or not at all, in all measurements", sum(wrong) if wrong else None, 0)
 
 
 def ratio(a, b):

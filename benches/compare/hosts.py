@@ -4,6 +4,8 @@ import random
 from pathlib import Path
 
 DOMAIN = "lab"
+# How many guests have a port of their own, where that matters.
+GUESTS = 8
 
 
 class Hosts:
@@ -12,6 +14,8 @@ class Hosts:
     def __init__(self, count, directory):
         self.count = count
         self.rows = [self._row(number) for number in range(count)]
+        # The last ones, which a server knows only when it knows all.
+        self.guests = self.rows[-GUESTS:]
         self.directory = Path(directory)
         self.csv = self._file("hosts", "csv", ["name,mac,ip", *(",".join(row) for row in self.rows)])
         self.macs = self._file("macs", "txt", [mac for _, mac, _ in self.rows])

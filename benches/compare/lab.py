@@ -85,6 +85,19 @@ class Lab:
         run(*inside, "route", "add", f"{NETWORK}/{PREFIX}", "dev", BRIDGE)
         run("ip", "-n", self.guests, "route", "add", BEYOND, "dev", GUESTS)
 
+    def plug(self, rows):
+        """Each of these hosts gets a port of its own, with its name, and its hardware and IPv4 address."""
+        # They are one machine to the kernel, and must not answer for each other.
+        settings = ("all/arp_ignore=1", "all/arp_announce=2", "all/rp_filter=0", "default/rp_filter=0")
+        for path, _, value in (setting.partition("=") for setting in settings):
+            self.from_guests("sh", "-c", f"echo {value} >/proc/sys/net/ipv4/conf/{path}")
+        for name, mac, ip in rows:
+            peer = ("peer", "name", name, "address", mac, "netns", self.guests)
+            run("ip", "-n", self.server, "link", "add", f"port-{name}", "type", "veth", *peer)
+            run("ip", "-n", self.server, "link", "set", f"port-{name}", "master", BRIDGE, "up")
+            run("ip", "-n", self.guests, "addr", "add", f"{ip}/{PREFIX}", "dev", name)
+            run("ip", "-n", self.guests, "link", "set", name, "up")
+
     def _remove(self):
         for keeper in self._keepers:
             with contextlib.suppress(Exception):
@@ -94,7 +107,7 @@ class Lab:
         self._directory.cleanup()
 
     def start(self, hosts, probe, command, environment=None):
-        """Starts a server, and waits for its first answer."""
+        """Starts a server, and waits for its first answer to a probe: words for the measuring program."""
         server = Server(self, hosts, probe, command, environment)
         self._keepers.append(server)
         return server.started()
@@ -109,11 +122,26 @@ class Lab:
         out = self.from_guests(self.measure, "--hosts", str(hosts), mode, "--interface", GUESTS, *options)
         return json.loads(out)
 
+    def fetch(self, hosts, path, *words):
+        """Guests that read a document, each by its own port; what came of it."""
+        out = self.from_guests(self.measure, "--hosts", str(hosts.csv), "http", "--server", GATEWAY, "--path", path, *words)
+        return json.loads(out)
+
     def names(self, hosts):
         """Asks for the address and the name of some hundreds of hosts; how many were right."""
         some = str(min(hosts.count, 2_000))
         out = self.from_guests(self.measure, "--hosts", str(hosts.csv), "--only", some, "names", "--server", GATEWAY)
         return json.loads(out)
+
+
+def probe(service, path):
+    """What a starting server of a service is asked for."""
+    words = {
+        "dhcp": ["--interface", GUESTS],
+        "dns": ["--dns", GATEWAY],
+        "http": ["--http", GATEWAY, "--path", path],
+    }
+    return words[service]
 
 
 class Server:
@@ -124,7 +152,7 @@ class Server:
         self.command = command
         words = ["ip", "netns", "exec", lab.server, "sh", "-c", QUIET, "sh"]
         words += [lab.measure, "--hosts", str(hosts), "start", "--guests", lab.guests]
-        words += {"dhcp": ["--interface", GUESTS], "dns": ["--dns", GATEWAY]}[probe]
+        words += probe
         with open(self.log, "wb") as log:
             self.keeper = subprocess.Popen(
                 words + ["--", *map(str, command)],

@@ -105,6 +105,23 @@ def _latencies(lab, questions, plan):
     return {"p50_us": times[len(times) // 2], "p99_us": times[min(len(times) - 1, len(times) * 99 // 100)]}
 
 
+def http(lab, server, hosts, plan, path):
+    """Starts it; then guests that read a document, on a new connection each time, as they do, and on connections kept."""
+    server.idle()
+    figures = {"first_answer_ms": server.first_answer_ms, "memory_start": server.memory()}
+    if plan.only_start:
+        return figures
+    for how, words in (("fresh", []), ("kept", ["--keep"])):
+        server.idle()
+        before = server.cpu()
+        with server.profiled(plan.profile and plan.profile / f"profile-http-{how}-{hosts.count}.txt"):
+            load = lab.fetch(hosts, path, *words, "--seconds", str(plan.http_seconds))
+        load["cpu_us"] = (server.cpu() - before) * 1e6 / max(load["right"], 1)
+        figures[how] = load
+    figures["memory_load"] = server.memory()
+    return figures
+
+
 def check(service, server, hosts, figures):
     """What must hold on every machine, however slow: nobody lost, and nobody given another's address."""
     where = f"{server} {service} at {hosts.count} hosts"
@@ -114,6 +131,10 @@ def check(service, server, hosts, figures):
                 raise Failed(f"{where}: {figures[part][what]} {what} in `{part}`: {figures[part]}")
         if part in figures and not figures[part]["bound"]:
             raise Failed(f"{where}: nobody was bound in `{part}`")
+    for how in ("fresh", "kept"):
+        load = figures.get(how, {"right": 1, "wrong": 0, "lost": 0})
+        if load["wrong"] or load["lost"] or not load["right"]:
+            raise Failed(f"{where}: not every document is right in `{how}`: {load}")
     names = figures.get("names", {"wrong": 0, "lost": 0})
     if names["wrong"] or names["lost"]:
         raise Failed(f"{where}: not every name and address is right: {names}")

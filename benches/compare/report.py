@@ -98,6 +98,31 @@ def dns_tables(results):
     ]
 
 
+def http_tables(results):
+    lines = []
+    for how, where in (("fresh", "A new connection for each request"), ("kept", "On connections that are kept")):
+
+        def latency(server, size, how=how):
+            halves = [spread(results.values("http", server, size, how, key)) for key in ("p50_us", "p99_us")]
+            return "-" if halves == ["-", "-"] else " / ".join(halves)
+
+        def load(server, size, how=how):
+            lost = sum(results.values("http", server, size, how, "lost"))
+            text = spread(results.values("http", server, size, how, "per_second"))
+            return f"{text}, {lost:,} lost in all" if lost else text
+
+        cpu = plain(results, "http", how, "cpu_us")
+        lines += table(results, "http", f"{where}: requests per second", load)
+        lines += table(results, "http", f"{where}: {CPU} per request, in microseconds", cpu)
+        lines += table(results, "http", f"{where}: latency, {QUANTILES}", latency)
+    first = plain(results, "http", "first_answer_ms")
+    return [
+        *lines,
+        *table(results, "http", "From exec to the first document, in milliseconds", first),
+        *memory_tables(results, "http"),
+    ]
+
+
 METHOD = """\
 ## Method
 
@@ -113,6 +138,8 @@ METHOD = """\
 * `perfdhcp` plays a relay (another path through a server) and sends at a fixed rate without regard to answers.
 * DNS is driven by `dnsperf` (4 clients, one thread, 100 queries outstanding) with 20,000 random registered names. On two
   cores `dnsperf` itself is often the limit of queries per second; compare CPU time.
+* HTTP is asked for by eight guests with two connections each, from ports of the bridge of their own, with their own
+  hardware and IPv4 addresses: a `GET` as cloud-init sends it, whose answer has to be 200 and to have the guest's name in it.
 * Everything a server writes lies in memory (tmpfs), also leases and Seedbed's registry.
 * The kernel's settings are those of the machine, also the bounds of the neighbour table{neighbours}; at 10,000 and 50,000 hosts more
   guests are served than the kernel's default of 1,024 has room for.
@@ -130,7 +157,7 @@ def document(measured):
         lines += [""]
     if NOTES.exists():
         lines += [NOTES.read_text().rstrip(), ""]
-    for service, tables in (("dhcp", dhcp_tables), ("dns", dns_tables)):
+    for service, tables in (("dhcp", dhcp_tables), ("dns", dns_tables), ("http", http_tables)):
         if results.servers(service):
             lines += [f"## {service.upper()}", "", *tables(results)]
     lines += failures(results)

@@ -17,6 +17,8 @@ class Server:
     name = ""
     # How it was configured, for the report.
     setup = ""
+    # The document that guests of an HTTP server read; `{ip}` is the guest's address.
+    path = ""
 
     def __init__(self, programs):
         self.programs = programs

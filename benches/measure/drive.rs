@@ -236,7 +236,7 @@ impl Drive<'_> {
     clippy::cast_sign_loss,
     reason = "figures for people, and a share from 0 to 1"
 )]
-fn quantile(sorted: &[u64], share: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[u64], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil().max(1.0) as usize;
     sorted.get(rank - 1).map_or(0.0, |value| *value as f64)
 }

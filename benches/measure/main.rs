@@ -1,4 +1,4 @@
-//! The measuring program of `benches/run`: guests that boot over DHCP, canned servers as the floor, and a stopwatch for
+//! The measuring program of `benches/run`: guests that boot over DHCP and read documents, canned servers as the floor, and a stopwatch for
 //! a server's start. It prints one JSON document.
 
 #![allow(
@@ -15,12 +15,13 @@ mod drive;
 mod frame;
 mod guests;
 mod hosts;
+mod http;
 mod names;
 mod port;
 mod start;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,9 +30,10 @@ use clap::{Parser, Subcommand};
 use drive::Pace;
 use guests::Guests;
 use hosts::Host;
+use http::Load;
 use start::Probe;
 
-/// Measure DHCP and DNS servers; see benches/run
+/// Measure DHCP, DNS and HTTP servers; see benches/run
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The registered hosts: lines of name,mac,ip after a header line
@@ -80,6 +82,21 @@ enum What {
         #[arg(long, default_value = "lab")]
         domain: String,
     },
+    /// The last hosts' guests read a document over HTTP, each by the port that has its name
+    Http {
+        #[command(flatten)]
+        document: Document,
+        /// How many guests ask
+        #[arg(long, default_value_t = 8)]
+        guests: usize,
+        #[arg(long, default_value_t = 16)]
+        connections: usize,
+        /// Ask again on the same connection
+        #[arg(long)]
+        keep: bool,
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+    },
     /// Start a server and time its first answer; it runs until standard input ends
     Start(Start),
     /// Serve DHCP with canned answers
@@ -109,6 +126,16 @@ struct Port {
     patience: u64,
 }
 
+/// A document that an HTTP server has.
+#[derive(Debug, clap::Args)]
+struct Document {
+    #[arg(long)]
+    server: Ipv4Addr,
+    /// Where it is; `{ip}` is the guest's address
+    #[arg(long)]
+    path: String,
+}
+
 /// A server, and who asks it.
 #[derive(Debug, clap::Args)]
 struct Start {
@@ -119,8 +146,14 @@ struct Start {
     #[arg(long)]
     interface: Option<String>,
     /// Ask this server for an address instead
-    #[arg(long, required_unless_present = "interface")]
+    #[arg(long, required_unless_present_any = ["interface", "http"])]
     dns: Option<Ipv4Addr>,
+    /// Ask this server for a document instead, as the last host, by the port that has its name
+    #[arg(long, requires = "path")]
+    http: Option<Ipv4Addr>,
+    /// Where the document is; `{ip}` is the guest's address
+    #[arg(long)]
+    path: Option<String>,
     #[arg(long, default_value = "lab")]
     domain: String,
     /// Give up after so many seconds
@@ -162,6 +195,23 @@ fn main() -> io::Result<()> {
             drive(&hosts, &guests, Pace::Burst { guests: count })
         }
         What::Names { server, domain } => print(&names::check(server, &domain, &hosts)?),
+        What::Http {
+            document,
+            guests,
+            connections,
+            keep,
+            seconds,
+        } => {
+            let load = Load {
+                server: SocketAddrV4::new(document.server, 80),
+                path: document.path,
+                connections,
+                keep,
+                nanoseconds: nanoseconds(seconds),
+            };
+            let last = hosts.len().saturating_sub(guests.max(1));
+            print(&http::run(&load, &hosts[last..])?)
+        }
         What::Start(what) => start(what, &hosts),
         What::CannedDhcp { bridge, server } => canned::dhcp(&bridge, server, &hosts),
         What::CannedDns { bridge, domain } => canned::dns(&bridge, &domain, &hosts),
@@ -169,10 +219,14 @@ fn main() -> io::Result<()> {
 }
 
 fn start(what: Start, hosts: &[Host]) -> io::Result<()> {
-    let probe = match (what.interface, what.dns) {
+    let probe = match (what.interface, what.http) {
         (Some(interface), _) => Probe::Dhcp { interface },
-        (None, server) => Probe::Dns {
-            server: server.unwrap_or(Ipv4Addr::LOCALHOST),
+        (None, Some(server)) => Probe::Http {
+            server,
+            path: what.path.unwrap_or_default(),
+        },
+        (None, None) => Probe::Dns {
+            server: what.dns.unwrap_or(Ipv4Addr::LOCALHOST),
             domain: what.domain,
         },
     };

@@ -15,6 +15,7 @@ use socket2::Socket;
 use crate::batch::Batch;
 use crate::frame::{self, OFFER};
 use crate::hosts::Host;
+use crate::http::Guest;
 use crate::{canned, clock, port};
 
 /// Between two questions, in nanoseconds: a sixty-fourth of the time that has passed, within these bounds. A server that
@@ -28,6 +29,8 @@ pub(crate) enum Probe {
     Dhcp { interface: String },
     /// An A record, from a client of this server.
     Dns { server: Ipv4Addr, domain: String },
+    /// A document, from this server.
+    Http { server: Ipv4Addr, path: String },
 }
 
 /// A server that runs, and how long it took.
@@ -67,7 +70,7 @@ pub(crate) fn start(
     let (ready, waiting) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         let asking = scope.spawn(move || {
-            let prepared = enter(guests).and_then(|()| Asker::new(probe, host));
+            let prepared = enter(guests).and_then(|()| Asking::new(probe, host));
             let (asker, error) = match prepared {
                 Ok(asker) => (Some(asker), None),
                 Err(error) => (None, Some(error)),
@@ -119,6 +122,35 @@ pub(crate) fn keep(mut child: Child) -> io::Result<()> {
     Ok(())
 }
 
+/// Whoever waits for the first answer.
+enum Asking<'a> {
+    Datagrams(Box<Asker<'a>>),
+    Connections(Guest<'a>),
+}
+
+impl<'a> Asking<'a> {
+    fn new(probe: &'a Probe, host: &'a Host) -> io::Result<Self> {
+        match probe {
+            Probe::Dhcp { interface } => Asker::new(port::guests(interface)?, probe, host),
+            Probe::Dns { server, .. } => {
+                Asker::new(port::connected(SocketAddrV4::new(*server, 53))?, probe, host)
+            }
+            Probe::Http { server, path } => {
+                let server = SocketAddrV4::new(*server, 80);
+                return Ok(Self::Connections(Guest::new(host, server, path)));
+            }
+        }
+        .map(|asker| Self::Datagrams(Box::new(asker)))
+    }
+
+    fn until_answered(&mut self, at_most: Duration) -> io::Result<u64> {
+        match self {
+            Self::Datagrams(asker) => asker.until_answered(at_most),
+            Self::Connections(guest) => guest.until_answered(at_most),
+        }
+    }
+}
+
 struct Asker<'a> {
     socket: Socket,
     probe: &'a Probe,
@@ -129,11 +161,7 @@ struct Asker<'a> {
 }
 
 impl<'a> Asker<'a> {
-    fn new(probe: &'a Probe, host: &'a Host) -> io::Result<Self> {
-        let socket = match probe {
-            Probe::Dhcp { interface } => port::guests(interface)?,
-            Probe::Dns { server, .. } => port::connected(SocketAddrV4::new(*server, 53))?,
-        };
+    fn new(socket: Socket, probe: &'a Probe, host: &'a Host) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket,
@@ -178,6 +206,8 @@ impl<'a> Asker<'a> {
                 room[12..12 + question.len()].copy_from_slice(&question);
                 12 + question.len()
             }
+            // Asked on connections.
+            Probe::Http { .. } => return Ok(()),
         };
         self.outbox.set_length(0, length);
         match self.outbox.send(self.socket.as_fd(), 1) {
@@ -198,6 +228,7 @@ impl<'a> Asker<'a> {
                     && message.get(7).is_some_and(|count| *count > 0)
                     && message.windows(4).any(|bytes| bytes == self.host.ip.octets())
             }
+            Probe::Http { .. } => false,
         }
     }
 }

@@ -138,7 +138,7 @@ impl<'a> Guest<'a> {
             if let Ok(true) = self.connect().and_then(|mut stream| self.fetch(&mut stream)) {
                 return Ok(clock::now());
             }
-            std::thread::sleep(GAP);
+            std::thread::park_timeout(GAP);
         }
         Err(io::Error::other(format!("no document within {at_most:?}")))
     }

@@ -58,6 +58,13 @@ impl Drop for Running {
     }
 }
 
+/// CPU time that the daemon has used, in ticks of 10 ms.
+fn ticks(lab: &Lab) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", lab.daemon_pid())).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
 #[test]
 fn h01_slow_headers_and_bodies_are_cut_and_nobody_else_waits() {
     if !root() {
@@ -140,6 +147,45 @@ fn h13_a_flood_of_connections_takes_64_places_and_nobody_elses() {
     assert!(flood.wait().unwrap().success());
     assert!(capped, "{} connections are open", open_to(&lab, EVIL.1));
     assert!(made.trim().parse::<u32>().unwrap() > 2_000, "no flood: {made}");
+}
+
+#[test]
+fn h14_a_full_file_table_is_waited_out_without_spinning() {
+    if !root() {
+        return;
+    }
+    let mut lab = Lab::without_daemon();
+    lab.start_daemon_by(&["prlimit", "--nofile=256:256"]);
+    lab.wait_for_daemon();
+    let (evil, good) = (machine(&mut lab, "evil", EVIL), machine(&mut lab, "good", GOOD));
+    let others: Vec<String> = (100..110).map(|last| format!("10.77.0.{last}")).collect();
+    for address in &others {
+        evil.run(&["ip", "addr", "add", &format!("{address}/24"), "dev", "eth0"])
+            .ok();
+    }
+    let mut words = vec!["python3", "-c", FLOOD, "500", "4"];
+    words.extend(others.iter().map(String::as_str));
+    let flood = Running::of(evil.command(&words));
+    let full = || lab.daemon_log().contains("can not accept metadata connections");
+    assert!(
+        eventually(Duration::from_secs(4), full),
+        "the table was never full"
+    );
+    let before = ticks(&lab);
+    assert!(
+        !eventually(Duration::from_secs(1), || ticks(&lab) - before > 50),
+        "it spins"
+    );
+    drop(flood);
+    let recovers = || {
+        let read = good.run(&["curl", "-sS", "--max-time", "2", META_DATA]);
+        read.stdout.contains("good.lab")
+    };
+    assert!(
+        eventually(Duration::from_secs(10), recovers),
+        "{}",
+        lab.daemon_log()
+    );
 }
 
 #[test]

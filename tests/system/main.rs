@@ -22,7 +22,6 @@ mod guests;
 mod hostile_http;
 mod lab;
 mod lifecycle;
-mod metadata;
 mod names;
 mod nat;
 mod netboot;

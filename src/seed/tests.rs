@@ -330,7 +330,6 @@ proptest! {
             let user = &config["users"][1];
             prop_assert_eq!(user["name"].as_str(), Some(name.as_str()));
             prop_assert_eq!(user["groups"][0].as_str(), Some(group.as_str()));
-            let (shell, hash) = (format!("/{shell}"), format!("${hash}"));
             prop_assert_eq!(user["shell"].as_str(), Some(shell.as_str()));
             prop_assert_eq!(user["hashed_passwd"].as_str(), Some(hash.as_str()));
             prop_assert_eq!(user["ssh_authorized_keys"][0].as_str(), Some(key.as_str()));

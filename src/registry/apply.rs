@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::change::{Batch, Change, Edit, Effect, Listed, NewVm, Refusal};
+use super::change::{Batch, Change, Edit, Effect, NewVm};
 use super::claims::Claims;
+use super::refusal::{Listed, Refusal};
 use super::{lending, records, site};
 use crate::model::dhcp::DhcpMode;
 use crate::model::image::Boot;

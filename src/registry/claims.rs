@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
-use super::change::Refusal;
+use super::refusal::Refusal;
 use crate::model::{
     Directory, MacAddress, Network, NetworkName, RecordData, TapName, Timestamp, VmName, identity, mac,
 };

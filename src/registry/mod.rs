@@ -26,6 +26,7 @@ mod embedded;
 mod lending;
 mod record;
 mod records;
+pub mod refusal;
 mod site;
 mod store;
 #[cfg(test)]
@@ -33,7 +34,8 @@ mod tests;
 mod writer;
 
 pub use apply::apply;
-pub use change::{AccessEdit, Change, CustomEdit, Edit, Effect, NewVm, Refusal};
+pub use change::{AccessEdit, Change, CustomEdit, Edit, Effect, NewVm};
+pub use refusal::Refusal;
 pub use store::OpenError;
 use store::Store;
 use writer::{Reopen, Writer};

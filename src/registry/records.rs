@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::apply::known_networks;
-use super::change::{Batch, Effect, RecordConflict, RecordSet, Refusal};
+use super::change::{Batch, Effect, RecordSet};
+use super::refusal::{RecordConflict, Refusal};
 use crate::model::{Directory, DnsRecord, NetworkName, RecordData, RecordName, VmName};
 
 /// The most records of one name: what fits an answer by UDP.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::change::{Batch, Effect, Listed, Refusal, SiteBatch};
+use super::change::{Batch, Effect, SiteBatch};
+use super::refusal::{Listed, Refusal};
 use crate::model::{
     Access, Directory, HostKey, HostKeyPolicy, Hosting, Image, KeyName, Network, RingKey, Vm, VmName,
     identity,

@@ -1,6 +1,7 @@
 //! The rules of changes to VMs that are registered.
 
-use super::super::change::{Edit, Refusal};
+use super::super::change::Edit;
+use super::super::refusal::Refusal;
 use super::rules::{after, effect, refusal};
 use super::*;
 

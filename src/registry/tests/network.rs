@@ -6,7 +6,8 @@ use crate::model::dhcp::{DhcpMode, Relay};
 use crate::model::record::RecordData;
 use crate::model::{DnsRecord, FirstBoot, Lease, LeaseState, MacAddress, NetBoot};
 use crate::registry::CustomEdit;
-use crate::registry::change::{Edit, RecordConflict, Refusal};
+use crate::registry::change::Edit;
+use crate::registry::refusal::{RecordConflict, Refusal};
 
 fn lease(mac: u8, address: &str, expires: u64) -> Lease {
     Lease {

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::super::change::{Effect, Refusal};
+use super::super::change::Effect;
+use super::super::refusal::Refusal;
 use super::*;
 use crate::model::{FirstBoot, identity, mac};
 use crate::registry::apply;

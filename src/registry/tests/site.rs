@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::change::{AccessEdit, CustomEdit, Edit, Refusal, SiteBatch};
+use super::super::change::{AccessEdit, CustomEdit, Edit, SiteBatch};
+use super::super::refusal::Refusal;
 use super::super::{Committed, apply};
 use super::*;
 use crate::model::{Access, HostKey, HostKeyPolicy, PasswordHash, RingKey, SiteSecret, User, Vm, identity};

@@ -251,25 +251,15 @@ impl Debian {
         ssh.args(strict).arg(format!("debian@{ip}")).arg(command);
         Run::of(&mut ssh)
     }
-
-    /// What a reboot must not change.
-    fn life(&self) -> String {
-        self.ssh(
-            "cat /etc/ssh/ssh_host_ed25519_key.pub /etc/machine-id; hostname -f; id -un; \
-             ls /var/lib/cloud/instances; stat -c %Y /var/lib/cloud/instance/sem/config_ssh",
-        )
-        .ok()
-    }
 }
 
-/// cloud-init's local stage reads the volume: name, keys and all, and nothing is asked over HTTP, not at the first boot and
-/// not at one without a daemon.
+/// cloud-init's local stage reads the volume: name, keys and all, and nothing is asked over HTTP.
 #[test]
 fn a_debian_guest_with_a_volume_is_itself_without_the_metadata_service() {
     if !root() {
         return;
     }
-    let mut guest = Debian::launched("cidata");
+    let guest = Debian::launched("cidata");
     let source = guest
         .ssh("cat /run/cloud-init/result.json; sudo blkid -s LABEL -o value /dev/vdc")
         .ok();
@@ -277,32 +267,12 @@ fn a_debian_guest_with_a_volume_is_itself_without_the_metadata_service() {
         source.contains("DataSourceNoCloud [seed=/dev/vdc]") && source.contains("cidata"),
         "{source}"
     );
-    let life = guest.life();
-    assert!(life.contains("web1.lab\ndebian\n"), "{life}");
-    let quiet = |guest: &Debian| {
-        let log = guest.lab.daemon_log();
-        assert!(
-            log.contains("web1 reached ready") && !log.contains("web1 reached metadata"),
-            "{log}"
-        );
-    };
-    quiet(&guest);
-
-    let booted = guest.ssh("cat /proc/sys/kernel/random/boot_id").ok();
-    guest.ssh("sudo systemd-run --on-active=2 systemctl reboot").ok();
-    guest.lab.stop_daemon();
-    let prompts = |guest: &Debian| guest.console().matches("web1 login:").count();
-    let before = prompts(&guest);
-    let up = eventually(Duration::from_secs(600), || prompts(&guest) > before);
-    assert!(up, "it did not come up without a daemon:\n{}", guest.console());
-    guest.lab.start_daemon();
-    // Its DHCP client asks again within a minute or so.
-    let back = eventually(Duration::from_secs(300), || guest.ssh("true").code == 0);
-    assert!(back, "{}", guest.console());
-    assert_ne!(guest.ssh("cat /proc/sys/kernel/random/boot_id").ok(), booted);
-    guest.ssh("cloud-init status --wait >/dev/null; true").ok();
-    assert_eq!(guest.life(), life);
-    quiet(&guest);
+    assert_eq!(guest.ssh("hostname -f; id -un").ok(), "web1.lab\ndebian\n");
+    let log = guest.lab.daemon_log();
+    assert!(
+        log.contains("web1 reached ready") && !log.contains("web1 reached metadata"),
+        "{log}"
+    );
 }
 
 /// The kernel and initrd that are in the Debian image, so that its kernel can be given a command line.

@@ -8,7 +8,7 @@ use super::names;
 use crate::model::{Directory, Vm};
 
 /// A `Host` block for each VM, by VM name. `known_hosts` is where
-/// [`super::known_hosts`] was written.
+/// [`super::known_hosts()`] was written.
 pub fn ssh_config(directory: &Directory, known_hosts: &Path, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,

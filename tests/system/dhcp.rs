@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::lab::{Client, Lab, Run, eventually, say};
+use crate::lab::{Client, Lab, Run, Running, eventually, say};
 use crate::root;
 
 const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/dhcp_guest.py");
@@ -58,20 +58,7 @@ fn hook(lab: &Lab, name: &str) -> (String, std::path::PathBuf) {
     (script.to_string_lossy().into_owned(), log)
 }
 
-/// A process on a wire of the lab; ended when dropped.
-struct Running(Child);
-
 impl Running {
-    fn start(command: &mut Command) -> Self {
-        Self(
-            command
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap(),
-        )
-    }
-
     /// A dhclient that stays in the foreground and goes on renewing.
     fn dhclient(lab: &Lab, client: &Client, script: &str) -> Self {
         let file = |name: &str| lab.path(name).to_string_lossy().into_owned();
@@ -79,13 +66,6 @@ impl Running {
         Self::start(&mut client.command(&[
             "dhclient", "-4", "-d", "-lf", &leases, "-pf", &pid, "-sf", script, "eth0",
         ]))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
     }
 }
 

@@ -1,10 +1,10 @@
 //! DNS as others see it: dig, kdig and named-checkzone ask and judge, dnsmasq is the upstream server.
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Client, Lab, Run, eventually};
+use crate::lab::{Client, Lab, Run, Running, eventually};
 use crate::root;
 
 const PRINTER: &str = "52:54:00:aa:00:01";
@@ -53,18 +53,8 @@ fn has(text: &str, part: &str) {
     assert!(text.contains(part), "no {part:?} in:\n{text}");
 }
 
-/// A server of the lab that ends with this value.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 /// dnsmasq on 127.0.0.1:5353, which knows a few names and asks nobody else but whom `options` name.
-fn dnsmasq(lab: &Lab, options: &[&str]) -> Server {
+fn dnsmasq(lab: &Lab, options: &[&str]) -> Running {
     let long = format!(
         "--txt-record=long.example,{}",
         vec!["x".repeat(200); 10].join(",")
@@ -90,13 +80,7 @@ fn dnsmasq(lab: &Lab, options: &[&str]) -> Server {
         &long,
     ];
     let mut command = lab.inside(&[&fixed, options].concat());
-    let server = Server(
-        command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
+    let server = Running::start(&mut command);
     let ask = [
         "dig",
         "@127.0.0.1",

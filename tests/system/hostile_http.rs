@@ -1,10 +1,10 @@
 //! Guests that wear the metadata service out, by real tools: nobody else notices, and an answer reaches nobody behind a guest.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::lab::{Client, Lab, Run, eventually};
+use crate::lab::{Client, Lab, Run, Running, eventually};
 use crate::root;
 
 const EVIL: (&str, &str) = ("52:54:00:aa:00:01", "10.77.0.50");
@@ -36,28 +36,6 @@ fn open_to(lab: &Lab, address: &str) -> usize {
     listed.lines().count()
 }
 
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Running {
-    fn of(mut command: Command) -> Self {
-        Self(
-            command
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap(),
-        )
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 /// CPU time that the daemon has used, in ticks of 10 ms.
 fn ticks(lab: &Lab) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", lab.daemon_pid())).unwrap();
@@ -86,7 +64,7 @@ fn h01_slow_headers_and_bodies_are_cut_and_nobody_else_waits() {
             "8",
         ]);
         slow.args(["-p", "2", "-u", META_DATA]);
-        let slow = Running::of(slow);
+        let slow = Running::start(&mut slow);
         assert!(
             eventually(Duration::from_secs(5), || open_to(&lab, EVIL.1) > 0),
             "{kind}"
@@ -165,7 +143,7 @@ fn h14_a_full_file_table_is_waited_out_without_spinning() {
     }
     let mut words = vec!["python3", "-c", FLOOD, "500", "4"];
     words.extend(others.iter().map(String::as_str));
-    let flood = Running::of(evil.command(&words));
+    let flood = Running::start(&mut evil.command(&words));
     let full = || lab.daemon_log().contains("can not accept metadata connections");
     assert!(
         eventually(Duration::from_secs(4), full),

@@ -327,6 +327,29 @@ impl Drop for Lab {
     }
 }
 
+/// A process beside the lab; ended when dropped.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    /// Starts it, and listens to nothing it says.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(
+            command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        )
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// A machine of someone else's on the lab's bridge.
 pub(crate) struct Client {
     namespace: String,

@@ -17,9 +17,11 @@ pub(in crate::cli) fn parse(text: &str, scope: &Scope) -> Result<Read, Vec<Probl
         nodes_limit: NODES,
         ..ParsingOptions::default()
     };
+    // What is missing at the end of a text is missing on its last line, not on one that no editor shows.
+    let last = u64::try_from(text.lines().count()).unwrap_or(u64::MAX).max(1);
     let document = Document::parse_with_options(text, options).map_err(|error| {
         vec![Problem {
-            line: error.pos().row.into(),
+            line: u64::from(error.pos().row).min(last),
             what: error.to_string().chars().take(200).collect(),
         }]
     })?;

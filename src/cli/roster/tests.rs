@@ -173,6 +173,11 @@ fn xml_that_is_no_network_is_refused_with_its_line() {
             "<network>\n<ip",
             "line 1: the root node was opened but never closed",
         ),
+        // It is missing on the last line, and a line break ends that.
+        (
+            "<network>\n<ip>\n",
+            "line 2: the root node was opened but never closed",
+        ),
         ("<network>\n<ip a=/>", "line 2: "),
         ("", "line 1: "),
         (

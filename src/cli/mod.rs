@@ -13,6 +13,7 @@ mod accounts;
 mod add;
 mod adopt;
 mod completions;
+mod confidence;
 mod console;
 mod context;
 mod delete;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::accounts::Accounts;
+use super::confidence::Confidence;
 use super::failure::Failure;
 use super::{input, keys};
 use crate::control::{AddVms, CustomSettings};
@@ -33,6 +34,8 @@ pub(super) struct Registration {
     new_identity: bool,
     #[command(flatten)]
     pub(super) accounts: Accounts,
+    #[command(flatten)]
+    confidence: Confidence,
     #[command(flatten)]
     custom: Custom,
 }
@@ -103,6 +106,7 @@ impl Registration {
         let keys = keys::given(&self.key)?;
         let mut custom = self.custom.settings();
         self.accounts.add_to(&mut custom)?;
+        self.confidence.add_to(&mut custom)?;
         custom.ring = (!keys.names.is_empty()).then_some(keys.names);
         Ok(AddVms {
             names,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::accounts::Accounts;
+use super::confidence::Confidence;
 use super::context::Context;
 use super::failure::Failure;
 use super::registration::Custom;
@@ -12,13 +13,15 @@ use crate::control::{Request, SetVms};
 
 /// Change VMs
 ///
-/// What is not given stays as it is. CPUs and memory count from the next start on, the rest from the next request of
-/// the guest on. An empty value takes what was set for the VM alone away: `--ntp ''`.
+/// What is not given stays as it is. For a VM that runs, each change says when it counts: at once, when the guest asks DHCP
+/// again, from its next start on, or when cloud-init sets it up anew. An empty value takes what was set for the VM alone
+/// away: `--ntp ''`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  seedbed set web1 --ip 10.77.0.30\n  seedbed set web[1-20] --memory 2G")]
 #[command(override_usage = "seedbed set [OPTIONS] <NAME>...")]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
-    .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template"]).args(Custom::IDS).args(Accounts::IDS))]
+    .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template", "new_instance", "release_secrets"])
+    .args(Custom::IDS).args(Accounts::IDS).args(Confidence::IDS))]
 pub(super) struct Args {
     /// Names and ranges: web1, web[1-20], db[1-3,7]
     #[arg(value_name = "NAME", required = true)]
@@ -44,8 +47,16 @@ pub(super) struct Args {
     /// The seed template
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
+    /// Make it another instance: cloud-init sets it up anew at its next start, on the disk it has
+    #[arg(long)]
+    new_instance: bool,
+    /// Tell it its secrets once more, as in its first boot
+    #[arg(long)]
+    release_secrets: bool,
     #[command(flatten)]
     accounts: Accounts,
+    #[command(flatten)]
+    confidence: Confidence,
     #[command(flatten)]
     custom: Custom,
 }
@@ -54,6 +65,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
     let keys = keys::given(&args.key)?;
     let mut custom = args.custom.settings();
     args.accounts.add_to(&mut custom)?;
+    args.confidence.add_to(&mut custom)?;
     let given = !args.key.is_empty();
     custom.ring = given.then_some(keys.names);
     let vms = context.vms(&Request::Set(SetVms {
@@ -66,6 +78,8 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         user_data: input::user_data(args.user_data.as_deref())?,
         template: args.template,
         custom,
+        new_instance: args.new_instance,
+        release_secrets: args.release_secrets,
     }))?;
     terminal.vm_sentences(&vms)
 }

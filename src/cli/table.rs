@@ -67,7 +67,11 @@ pub(super) fn vm_sentences(vms: &[VmInfo]) -> String {
         ("stopped", _) => format!("{} is stopped\n", vm.name),
         _ => format!("{} is {} at {}\n", vm.name, state(vm), vm.ip),
     };
-    vms.iter().map(sentence).collect()
+    let effects = |vm: &VmInfo| {
+        let lines = vm.effects.iter();
+        lines.fold(String::new(), |text, line| text + "  " + line + "\n")
+    };
+    vms.iter().map(|vm| sentence(vm) + &effects(vm)).collect()
 }
 
 /// All that is known of each VM.
@@ -92,6 +96,7 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Template", Some(vm.template.clone())),
             ("View", Some(vm.view.clone())),
             ("Seed URL", Some(vm.seed_url.clone())),
+            ("Secrets", vm.secrets.clone()),
             ("UUID", Some(vm.uuid.clone())),
             ("Tap", Some(vm.tap.clone())),
             ("QEMU pid", vm.pid.map(|pid| pid.to_string())),
@@ -99,6 +104,9 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Serial log", path(&vm.console_log)),
             ("Created", Some(created(&vm.created, vm.age_seconds))),
         ];
+        lines.push(("cloud-init", vm.cloud_init.clone()));
+        let failed = vm.cloud_init_failures.iter();
+        lines.extend(failed.map(|line| ("Failed there", Some(line.clone()))));
         lines.push(("Owner", vm.owner.clone()));
         lines.extend(vm.users.iter().map(|user| ("Account", Some(user.clone()))));
         lines.extend(vm.ring.iter().map(|name| ("Ring key", Some(name.clone()))));

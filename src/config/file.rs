@@ -108,6 +108,10 @@ pub struct MetadataFile {
     pub ttl: Option<Text>,
     /// `optional` or `required`.
     pub ec2_tokens: Option<Text>,
+    /// How long after its start a VM is told its secrets at most.
+    pub secrets_for: Option<Text>,
+    /// Whether cloud-init is asked to report what it does.
+    pub reports: Option<bool>,
 }
 
 /// DHCP of a network.

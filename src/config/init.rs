@@ -166,6 +166,11 @@ fn network_rest(subnet: Subnet, text: &mut String) -> std::fmt::Result {
   #   ttl: 1
   #   # required: EC2's tree is read with a session token only (IMDSv2).
   #   ec2_tokens: optional
+  #   # How long after its start a VM is told its secrets, when its first boot does not succeed before.
+  #   secrets_for: 30m
+  #   # Whether cloud-init reports each step, for `seedbed show`. Later boots then warn of what it could not report before the
+  #   # network was up: `cloud-init status` says degraded there.
+  #   reports: false
   # Time servers, by address.
   # ntp: [192.0.2.123]
   # mtu: 1450
@@ -234,11 +239,11 @@ mod tests {
 
     /// The keys that stand behind a hash.
     #[rustfmt::skip]
-    const KEYS: [&str; 30] = [
+    const KEYS: [&str; 32] = [
         "accel", "qemu", "templates", "defaults", "cpus", "memory", "swap", "stop_deadline", "lease",
         "dns", "upstreams", "ttl", "transfer", "private_answers", "servers", "search", "dhcp", "mode",
         "unregistered", "dynamic", "options", "150", "ntp", "mtu", "routes", "- to", "via",
-        "socket", "metadata", "ec2_tokens",
+        "socket", "metadata", "ec2_tokens", "secrets_for", "reports",
     ];
 
     #[test]

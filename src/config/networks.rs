@@ -20,6 +20,8 @@ pub(super) const DOMAIN: &str = "lab";
 pub(super) const DNS_TTL: Duration = Duration::from_secs(5);
 
 /// RFC 2181 §8: a TTL is 31 bits of seconds.
+/// How long a VM may be told its secrets: a guest needs some time to ask, and after a day it is not its first boot any more.
+const SECRETS_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
 const TTL_BOUNDS: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(i32::MAX as u64));
 /// All networks that are well-formed; problems of each and of their combination are noted.
 pub(super) fn networks(problems: &mut Problems, written: &[NetworkFile]) -> Vec<Network> {
@@ -98,13 +100,25 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
 }
 
 fn metadata_policy(problems: &mut Problems, place: &str, written: Option<&MetadataFile>) -> MetadataPolicy {
-    let MetadataFile { ec2_tokens, ttl } = written.cloned().unwrap_or_default();
+    let MetadataFile {
+        ec2_tokens,
+        ttl,
+        secrets_for,
+        reports,
+    } = written.cloned().unwrap_or_default();
     let usual = MetadataPolicy::default();
     let bounds = (1, u16::from(MetadataPolicy::MAX_TTL));
     let ttl = number(problems, &format!("{place}.ttl"), ttl.as_ref(), bounds);
-    let place = format!("{place}.ec2_tokens");
+    let at = |key: &str| format!("{place}.{key}");
     MetadataPolicy {
-        ec2_tokens: problems.parsed(&place, ec2_tokens.as_ref(), usual.ec2_tokens),
+        ec2_tokens: problems.parsed(&at("ec2_tokens"), ec2_tokens.as_ref(), usual.ec2_tokens),
+        secrets_for: problems.span(
+            &at("secrets_for"),
+            secrets_for.as_ref(),
+            usual.secrets_for,
+            SECRETS_BOUNDS,
+        ),
+        reports: reports.unwrap_or(usual.reports),
         ttl: ttl.and_then(|hops| u8::try_from(hops).ok()).unwrap_or(usual.ttl),
     }
 }

@@ -34,7 +34,10 @@ fn a_subnet_is_all_that_must_be_written() {
     assert_eq!(network.name.as_str(), "lab");
     assert_eq!(network.dhcp.lease, Duration::from_secs(43_200));
     assert_eq!(network.dns.ttl, Duration::from_secs(5));
-    assert_eq!(network.metadata.ttl, 1);
+    assert_eq!(
+        (network.metadata.ttl, network.metadata.secrets_for),
+        (1, Duration::from_secs(1800))
+    );
     assert_eq!(
         accepted(&self::network("metadata: {ttl: 64}")).networks[0]
             .metadata
@@ -213,6 +216,8 @@ fn what_can_not_work_is_refused_where_it_is_written() {
         ("mtu: 70000", "networks[0].mtu"),
         ("metadata: {ttl: 0}", "networks[0].metadata.ttl"),
         ("metadata: {ttl: 65}", "networks[0].metadata.ttl"),
+        ("metadata: {secrets_for: 59s}", "networks[0].metadata.secrets_for"),
+        ("metadata: {secrets_for: 2d}", "networks[0].metadata.secrets_for"),
         ("ntp: [pool.ntp.org]", "networks[0].ntp[0]"),
         ("domain: Lab", "networks[0].domain"),
         ("bridge: a-bridge-name-too-long", "networks[0].bridge"),

@@ -119,6 +119,21 @@ pub struct VmInfo {
     pub view: String,
     /// The seed URL it is given.
     pub seed_url: String,
+    /// What it is told in confidence, and until when; `None` where there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<String>,
+    /// What becomes of its instance-id when what it is told is changed: `keep` or `content`.
+    #[serde(default)]
+    pub instance_id_policy: String,
+    /// What cloud-init reported last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_init: Option<String>,
+    /// What cloud-init reported as failed in this boot, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cloud_init_failures: Vec<String>,
+    /// When what was just changed counts, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<String>,
     /// When it was registered, RFC 3339.
     pub created: String,
     /// How long ago that was, in seconds.

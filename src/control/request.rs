@@ -203,6 +203,15 @@ pub struct CustomSettings {
     pub ring: Option<Vec<String>>,
     /// Accounts beside the image's own.
     pub users: Option<Vec<WrittenUser>>,
+    /// Values that the VM is told in confidence, by name; none takes a name away.
+    #[serde(default)]
+    pub secrets: Vec<(String, Option<Concealed>)>,
+    /// Whether all of its user-data is told in confidence.
+    #[serde(default)]
+    pub secret_user_data: Option<bool>,
+    /// What becomes of its instance-id when what it is told is changed: `keep` or `content`.
+    #[serde(default)]
+    pub instance_id: Option<String>,
 }
 
 /// An account, with the words of cloud-init's `users`.
@@ -340,6 +349,12 @@ pub struct SetVms {
     /// What is set for these VMs alone.
     #[serde(default)]
     pub custom: CustomSettings,
+    /// Whether they become other instances, which cloud-init sets up anew.
+    #[serde(default)]
+    pub new_instance: bool,
+    /// Whether they are told their secrets once more.
+    #[serde(default)]
+    pub release_secrets: bool,
 }
 
 /// VMs to stop or restart.

@@ -1,9 +1,9 @@
 //! What is set for one VM alone: from what a client wrote to what it means, and back.
 
 use super::selection::{self, parse};
-use crate::control::{CustomSettings, Refusal, WrittenUser};
-use crate::model::{DhcpSettings, OwnerName, Route, User, Vm};
-use crate::registry::{AccessEdit, CustomEdit};
+use crate::control::{Concealed, CustomSettings, Refusal, WrittenUser};
+use crate::model::{DhcpSettings, OwnerName, Route, Secret, SecretName, User, Vm};
+use crate::registry::{AccessEdit, CustomEdit, SecretsEdit};
 
 /// What the settings mean as a change.
 pub(super) fn edit(written: &CustomSettings) -> Result<CustomEdit, Refusal> {
@@ -19,8 +19,17 @@ pub(super) fn edit(written: &CustomSettings) -> Result<CustomEdit, Refusal> {
         owner,
         ring,
         users,
+        secrets,
+        secret_user_data,
+        instance_id,
     } = written;
+    let named = secrets.iter().map(|(name, value)| secret(name, value.as_ref()));
     Ok(CustomEdit {
+        secrets: SecretsEdit {
+            named: named.collect::<Result<_, _>>()?,
+            user_data: *secret_user_data,
+        },
+        instance_policy: instance_id.as_deref().map(parse).transpose()?,
         aliases: each(aliases.as_deref(), parse)?,
         dns: each(dns.as_deref(), parse)?,
         ntp: each(ntp.as_deref(), parse)?,
@@ -47,6 +56,24 @@ pub(super) fn edit(written: &CustomSettings) -> Result<CustomEdit, Refusal> {
                 .transpose()?,
         }),
     })
+}
+
+/// The most of one secret, in octets: a key or a token, not a file system.
+const LARGEST_SECRET: usize = 64 * 1024;
+
+fn secret(name: &str, value: Option<&Concealed>) -> Result<(SecretName, Option<Secret<String>>), Refusal> {
+    let name = parse(name)?;
+    let kept = |value: &Concealed| {
+        let octets = value.expose().len();
+        // What is withheld is nothing too: templates could not tell them apart.
+        if octets == 0 || octets > LARGEST_SECRET {
+            let message = format!("secret {name}: it has {octets} octets; 1 to {LARGEST_SECRET} are allowed");
+            return Err(Refusal::request(message));
+        }
+        Ok(Secret::new(value.expose().clone()))
+    };
+    let value = value.map(kept).transpose()?;
+    Ok((name, value))
 }
 
 fn owner(text: &str) -> Result<Option<OwnerName>, Refusal> {

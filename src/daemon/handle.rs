@@ -33,7 +33,7 @@ impl Handle for Door {
                 network,
                 dry_run,
             } => register::import(daemon, rows, network.as_ref(), dry_run).await,
-            Request::Set(request) => Ok(vms(daemon, &register::set(daemon, request).await?)),
+            Request::Set(request) => register::set(daemon, request).await.map(Answer::Vms),
             Request::List { names } => Ok(vms(daemon, &selection::vms_or_all(&daemon.directory(), &names)?)),
             Request::Start(select) => start(daemon, &select, &progress).await,
             Request::Stop(request) => stop(daemon, &request, &progress).await,

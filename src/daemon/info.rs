@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::heard::Told;
 use super::{Daemon, custom, seed_device};
 use crate::control::{ImageInfo, VmInfo};
 use crate::model::image::Boot;
-use crate::model::{BootStep, Image, SshKey, Timestamp, Vm, VmState, mac};
+use crate::model::{BootStep, Directory, Image, SshKey, Timestamp, Vm, VmState, Window, mac};
 use crate::seed;
 
 /// A VM as it is shown.
@@ -18,6 +19,7 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
     let places = &daemon.config.places;
     let (served, access) = (directory.served(vm), vm.access());
     let (state, failure, pid) = state_words(&seen.state);
+    let told = daemon.heard.of(&vm.name);
     VmInfo {
         name: vm.name.to_string(),
         fqdn: network.map_or_else(
@@ -52,6 +54,11 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         template: vm.template.to_string(),
         view: seed_device::told(image.map(|image| &**image)),
         seed_url: network.map_or_else(String::new, |network| seed::url(network)),
+        secrets: secrets(&directory, vm, &told, daemon.clock.now()),
+        instance_id_policy: vm.instance().policy.as_str().to_owned(),
+        cloud_init: told.last,
+        cloud_init_failures: told.failures.into(),
+        effects: Vec::new(),
         created: rfc3339(vm.created),
         age_seconds: vm.created.age(daemon.clock.now()).as_secs(),
         pid,
@@ -61,6 +68,29 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         console_log: machine.map(|_| places.console_log(&vm.name)),
         known_hosts: places.known_hosts(),
     }
+}
+
+/// Whether a VM is told its secrets now, and who came too late for them.
+fn secrets(directory: &Directory, vm: &Vm, told: &Told, now: Timestamp) -> Option<String> {
+    let late = told.withheld.map_or_else(String::new, |(count, last)| {
+        format!("; read without them: {count} times, last at {}", rfc3339(last))
+    });
+    let window = match directory.window(vm, now) {
+        Window::Nothing => return None,
+        Window::Open { until: None } => "released at its first boot".to_owned(),
+        Window::Open { until: Some(until) } => {
+            format!(
+                "released until its first boot succeeds, at the latest {}",
+                rfc3339(until)
+            )
+        }
+        Window::Succeeded(at) => format!("withheld since its first boot succeeded at {}", rfc3339(at)),
+        Window::Expired(at) => format!(
+            "withheld since {}: its first boot did not succeed in time (its next start releases them again)",
+            rfc3339(at)
+        ),
+    };
+    Some(window + &late)
 }
 
 fn state_words(state: &VmState) -> (&'static str, Option<String>, Option<u32>) {

@@ -11,6 +11,7 @@ use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
 use crate::model::{Image, Machine, Network, Vm, VmName, VmState, identity};
+use crate::registry::Change;
 use crate::seed;
 
 /// Starts a VM that is not running.
@@ -122,8 +123,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
     let network = daemon.network_of(vm)?;
     let image = image_of(daemon, machine)?;
     daemon.store.verify(&image)?;
-    let served = daemon.directory().served(vm);
-    let seed = seed_device::of(daemon, &served, &image, &network)?;
+    let seed = told_from_now(daemon, (vm, &network), &image).await?;
 
     let tap = Tap::create(&vm.tap)?;
     failpoint::reach("tap");
@@ -135,6 +135,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
     failpoint::reach("guarded");
 
     rungs::forget(daemon, &vm.name);
+    daemon.heard.power_on(&vm.name);
     daemon.status.power_on(&vm.name, daemon.accel, daemon.clock.now());
     let launch = Launch {
         argv: argv(daemon, vm, (machine, &image, seed.as_ref()), &network)?,
@@ -152,6 +153,24 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
     Ok(running)
 }
 
+/// Lets a VM be told its secrets, where its first boot begins, and makes the device that tells it. A document that can not be
+/// made is found here, and not by a guest that asks for it in vain.
+async fn told_from_now(
+    daemon: &Arc<Daemon>,
+    (vm, network): (&Arc<Vm>, &Network),
+    image: &Image,
+) -> Result<Option<SeedDevice>, Refusal> {
+    let name = vm.name.clone();
+    daemon.commit(Change::Released { name }).await?;
+    let directory = daemon.directory();
+    let mut told = directory.served(&daemon.still(vm)?);
+    if directory.window(&told, daemon.clock.now()).is_closed() {
+        told = Arc::new(told.without_secrets());
+    }
+    seed::documents(&daemon.templates, &told, network, Some(image))?;
+    seed_device::of(daemon, &told, image, network)
+}
+
 /// The QEMU command line of a VM, as it would be started now.
 pub(super) fn argv(
     daemon: &Daemon,
@@ -159,7 +178,8 @@ pub(super) fn argv(
     (machine, image, seed): (&Machine, &Image, Option<&SeedDevice>),
     network: &Network,
 ) -> Result<Vec<String>, Refusal> {
-    let smbios = seed::smbios(image.view, network);
+    let key = daemon.directory().site().seed_key(vm);
+    let smbios = seed::smbios(image.view, network, key.as_ref());
     let settings = Settings {
         qemu: &daemon.config.qemu,
         accel: daemon.accel,

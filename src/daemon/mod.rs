@@ -13,11 +13,13 @@ mod adopt;
 mod crowd;
 mod custom;
 mod discovered;
+mod effects;
 mod exports;
 mod failpoint;
 mod faults;
 mod guard;
 mod handle;
+mod heard;
 mod hostnames;
 mod images;
 mod impersonation;
@@ -64,6 +66,7 @@ use crate::seed::Templates;
 
 use discovered::Discovered;
 use guard::Guard;
+use heard::Heard;
 use hostnames::Naming;
 use impersonation::Impersonations;
 use quiet::Quiet;
@@ -96,6 +99,8 @@ pub struct Daemon {
     boot_refusals: Quiet,
     /// Who else spoke from their addresses.
     impersonations: Impersonations,
+    /// What their agents said, and were not told.
+    heard: Heard,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
 }
@@ -134,6 +139,7 @@ impl Daemon {
         rungs::forget(self, vm);
         self.boot_refusals.forget(vm);
         self.impersonations.forget(vm);
+        self.heard.forget(vm);
     }
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.
@@ -208,6 +214,7 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     }
     services::directories(&config)?;
     let registry = services::open_registry(&config)?;
+    services::keep_secret(&registry).await?;
     let host = services::host(&config).await?;
     let services = services::bind(&config.networks).await?;
     let listener = control::serve::bind(&config.socket)?;

@@ -81,14 +81,47 @@ async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
     if matches!(event.kind, EventKind::Declined) {
         tracing::warn!(vm = %vm.name, ip = %vm.address, "{} declined {}: another host on the bridge answers for it.", vm.name, vm.address);
     }
+    hear(daemon, &vm, &event.kind).await;
     // The host keys are kept before `ready` is shown: whoever waited for it may log in with strict checking at once.
     if let EventKind::PhonedHome { host_keys } = &event.kind {
         remember_first_boot(daemon, &vm, host_keys).await;
     }
-    let known = vm.first_boot.is_some();
+    let known = vm.succeeded().is_some();
     let step = daemon.status.observe(&event, known, daemon.clock.now())?.step;
     rungs::keep(daemon, &vm, step);
     Some((vm, step))
+}
+
+/// Takes in what an agent said, and what it was told.
+async fn hear(daemon: &Daemon, vm: &Vm, kind: &EventKind) {
+    let now = daemon.clock.now();
+    match kind {
+        EventKind::Fetched {
+            document,
+            withheld: true,
+        } => daemon.heard.withheld(vm, document, now),
+        EventKind::Fetched { .. } if vm.machine().is_none() => first_asked(daemon, vm).await,
+        EventKind::Reported(report) => {
+            daemon.heard.report(vm, report);
+            // Who replaced `phone_home` in its user-data never phones. What reports for a former instance is not told apart.
+            if report.is_the_end() && vm.first_boot.is_none() {
+                remember_first_boot(daemon, vm, &[]).await;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A VM that someone else runs is told its secrets from its first request on: when it started is not known here.
+async fn first_asked(daemon: &Daemon, vm: &Vm) {
+    let begun = vm.secrets().is_some_and(|secrets| secrets.released.is_some());
+    if begun || vm.succeeded().is_some() || !vm.has_secrets() {
+        return;
+    }
+    let name = vm.name.clone();
+    if let Err(error) = daemon.commit(Change::Released { name }).await {
+        tracing::error!(vm = %vm.name, "could not note that {} is told its secrets: {error}.", vm.name);
+    }
 }
 
 /// A VM that was given a host key and reports others has a user-data with keys of its own, or a template without ours.
@@ -106,12 +139,11 @@ fn tell_of_other_keys(vm: &Vm, told: &[SshKey]) {
 }
 
 async fn remember_first_boot(daemon: &Daemon, vm: &Vm, host_keys: &[SshKey]) {
-    tell_of_other_keys(vm, host_keys);
-    if vm
-        .first_boot
-        .as_ref()
-        .is_some_and(|known| *known.host_keys == *host_keys)
-    {
+    if !host_keys.is_empty() {
+        tell_of_other_keys(vm, host_keys);
+    }
+    let same = |known: &FirstBoot| *known.host_keys == *host_keys;
+    if vm.succeeded().is_some() && vm.first_boot.as_ref().is_some_and(same) {
         return;
     }
     let first_boot = FirstBoot {
@@ -165,7 +197,7 @@ async fn knock_once(daemon: &Arc<Daemon>) {
 }
 
 fn waits_for_ssh(daemon: &Daemon, vm: &Vm) -> bool {
-    if vm.first_boot.is_none() {
+    if vm.succeeded().is_none() {
         return false;
     }
     let seen = daemon.status.seen(vm);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, custom, machines, selection, several};
-use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms};
+use super::{Daemon, custom, effects, info, machines, selection, several};
+use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::{Custom, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
 use crate::registry::{self, Change, CommitError, Edit, NewVm};
 
@@ -164,8 +164,8 @@ fn imported(
     })
 }
 
-/// Changes VMs, all or none.
-pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<Arc<Vm>>, Refusal> {
+/// Changes VMs, all or none, and says of each when that counts.
+pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmInfo>, Refusal> {
     let vms = selection::vms(&daemon.directory(), &request.names)?;
     let names: Vec<_> = vms.iter().map(|vm| vm.name.clone()).collect();
     selection::only_one(
@@ -189,6 +189,8 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<Arc
             .map(|name| selection::template(daemon, Some(name)))
             .transpose()?,
         custom: custom::edit(&request.custom)?,
+        new_instance: request.new_instance,
+        release: request.release_secrets,
     };
     let has_alias = edit
         .custom
@@ -198,13 +200,25 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<Arc
     selection::only_one(&names, &[("--alias", has_alias)])?;
     selection::no_bridges(daemon, edit.mac.as_slice()).await?;
     let _held = daemon.lock_all(&vms).await;
+    let mut before = Vec::with_capacity(vms.len());
     for vm in &vms {
         let vm = daemon.still(vm)?;
         changeable(daemon, &vm, &edit)?;
+        before.push(vm);
     }
     let committed = daemon.commit(Change::Update { names, edit }).await?;
     daemon.exported(committed.revision).await;
-    Ok(several::current(daemon, &vms))
+    let told = before.iter().zip(&committed.vms).map(|(old, new)| VmInfo {
+        effects: effects::of(old, new, is_in_use(daemon, new)),
+        ..info::vm(daemon, new)
+    });
+    Ok(told.collect())
+}
+
+/// Whether a VM runs, as far as that is known.
+fn is_in_use(daemon: &Daemon, vm: &Vm) -> bool {
+    let seen = daemon.status.seen(vm);
+    seen.is_up() || (vm.machine().is_none() && seen.progress.is_some())
 }
 
 fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::Daemon;
 use super::discovered::Discovered;
 use super::guard::Guard;
+use super::heard::Heard;
 use super::hostnames::Naming;
 use super::impersonation::Impersonations;
 use super::quiet::Quiet;
@@ -26,8 +27,8 @@ use crate::host::{Host, doctor, sysctl};
 use crate::image::Store;
 use crate::machine::Accel;
 use crate::metadata::token::Tokens;
-use crate::model::{BridgeName, Clock, Event, Network, Revision};
-use crate::registry::Registry;
+use crate::model::{BridgeName, Clock, Event, Network, Revision, SiteSecret};
+use crate::registry::{Change, Registry};
 use crate::seed::Templates;
 use crate::{dhcp, dns, metadata};
 
@@ -63,6 +64,24 @@ pub(super) fn open_registry(config: &Config) -> Result<Registry, Refusal> {
         config.networks.clone(),
         Clock,
     )?)
+}
+
+/// Makes what seed URLs are made from, where there is none yet: without it, whoever speaks from a guest's address is told the
+/// guest's secrets.
+pub(super) async fn keep_secret(registry: &Registry) -> Result<(), Refusal> {
+    if registry.read().site().secret.is_some() {
+        return Ok(());
+    }
+    let secret = SiteSecret::of(random()?);
+    registry.commit(Change::KeepSecret(secret)).await?;
+    Ok(())
+}
+
+fn random() -> Result<[u8; 32], Refusal> {
+    let mut octets = [0; 32];
+    getrandom::fill(&mut octets)
+        .map_err(|error| Refusal::host(format!("the kernel gives no random numbers: {error}")))?;
+    Ok(octets)
 }
 
 /// Makes the bridges, and what guests need of the host.
@@ -182,10 +201,8 @@ impl Metadata {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<(), Refusal> {
-        let mut key = [0; 32];
+        let key = random()?;
         let marks = accepted_marks();
-        getrandom::fill(&mut key)
-            .map_err(|error| Refusal::host(format!("the kernel gives no random numbers: {error}")))?;
         let neighbours: Arc<dyn metadata::Neighbours> = Arc::new(Kernel(Arc::clone(daemon)));
         for server in self.0 {
             let backing = metadata::serve::Backing {
@@ -262,6 +279,7 @@ pub(super) fn daemon(
         rungs_changed: rungs::Changed::default(),
         boot_refusals: Quiet::default(),
         impersonations: Impersonations::default(),
+        heard: Heard::default(),
         starting: Semaphore::new(parallel),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,

@@ -94,8 +94,10 @@ fn rung_of(kind: &EventKind, first_boot_done: bool) -> Option<BootStep> {
         EventKind::Acknowledged => Some(BootStep::Dhcp),
         EventKind::Fetched { .. } => Some(BootStep::Metadata),
         EventKind::PhonedHome { .. } => Some(BootStep::Ready),
+        EventKind::Reported(report) if report.is_the_end() => Some(BootStep::Ready),
         EventKind::SshAnswered if first_boot_done => Some(BootStep::Ready),
         EventKind::SshAnswered
+        | EventKind::Reported(_)
         | EventKind::Declined
         | EventKind::Released
         | EventKind::BootFetched { .. }
@@ -125,6 +127,7 @@ mod tests {
             EventKind::Acknowledged,
             EventKind::Fetched {
                 document: "meta-data",
+                withheld: false,
             },
             EventKind::SshAnswered,
             EventKind::PhonedHome {
@@ -183,7 +186,8 @@ mod tests {
             Just(EventKind::Released),
             Just(EventKind::BootFetched { part: "kernel" }),
             Just(EventKind::Fetched {
-                document: "user-data"
+                document: "user-data",
+                withheld: false,
             }),
             Just(EventKind::PhonedHome {
                 host_keys: Vec::new()

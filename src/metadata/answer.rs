@@ -8,7 +8,8 @@ use super::form::PhoneHome;
 use super::netboot::{self, BootFile};
 use super::request::{Malformed, Method, Request};
 use super::token::Tokens;
-use super::{ec2, nocloud, openstack};
+use super::withheld::{self, Withheld};
+use super::{ec2, keys, nocloud, openstack, report};
 use crate::model::{Directory, Event, EventKind, Image, Network, Timestamp, Vm};
 use crate::seed::{Facts, SeedError, Templates};
 
@@ -32,6 +33,8 @@ pub(super) struct Asked<'a> {
     pub(super) vm: &'a Vm,
     pub(super) network: &'a Network,
     pub(super) request: &'a Request,
+    /// The secrets that the VM is without, because they are not told (any more).
+    pub(super) withheld: Withheld,
 }
 
 impl<'a> Asked<'a> {
@@ -106,6 +109,8 @@ pub enum Verdict {
     Malformed(Malformed),
     /// The request is too large, or took too long, or the service is too busy.
     Cut(&'static str),
+    /// The VM reported how far cloud-init is.
+    Reported,
     /// A VM posted something that is not a phone home of its own.
     Refused(&'static str),
     /// The VM's document could not be made.
@@ -121,16 +126,19 @@ pub fn answer(case: Case<'_>, caller: &Caller, request: &Request) -> Response {
         Ok(vm) => vm,
         Err(stranger) => return to_stranger(stranger),
     };
-    let vm = &case.directory.served(vm);
+    let segments = request.segments();
+    let (vm, withheld) = withheld::told(case, vm, &segments);
+    let vm = &vm;
     let asked = Asked {
         case,
         vm,
         network: &caller.network,
         request,
+        withheld,
     };
-    match request.segments().as_slice() {
+    match segments.as_slice() {
         [] => read_only(request, || listing("nocloud/\nopenstack/\nlatest/")),
-        ["nocloud", path @ ..] => nocloud::answer(asked, path),
+        ["nocloud", path @ ..] => nocloud::answer(asked, withheld::without_key(path)),
         ["openstack", path @ ..] => openstack::answer(asked, path),
         ["boot", name] => netboot::answer(
             case.directory,
@@ -140,7 +148,9 @@ pub fn answer(case: Case<'_>, caller: &Caller, request: &Request) -> Response {
             name,
         ),
         ["phone-home"] if request.method == Method::Post => phone_home(vm, &request.body),
-        ["phone-home"] => wrong_method(("allow", "POST")),
+        ["report"] if request.method == Method::Post => report::answer(vm, &request.body),
+        ["phone-home" | "report"] => wrong_method(("allow", "POST")),
+        ["keys", account] => read_only(request, || keys::answer(asked, account)),
         [version, path @ ..] if ec2::is_version(version) => ec2::answer(asked, path),
         _ => nothing_there(),
     }
@@ -148,7 +158,8 @@ pub fn answer(case: Case<'_>, caller: &Caller, request: &Request) -> Response {
 
 /// Whether the answer to a request depends on its body.
 pub fn wants_body(caller: &Caller, request: &Request) -> bool {
-    caller.vm.is_ok() && request.method == Method::Post && request.segments() == ["phone-home"]
+    let posted = matches!(request.segments().as_slice(), ["phone-home" | "report"]);
+    caller.vm.is_ok() && request.method == Method::Post && posted
 }
 
 /// The answer to a request that can not be read or is not a guest's own.
@@ -298,7 +309,7 @@ pub(super) fn wrong_method(allow: (&'static str, &'static str)) -> Response {
     }
 }
 
-fn refused(status: u16, why: &'static str) -> Response {
+pub(super) fn refused(status: u16, why: &'static str) -> Response {
     sentence(status, why, Verdict::Refused(why))
 }
 
@@ -317,10 +328,13 @@ pub(super) fn sentence(status: u16, text: &str, verdict: Verdict) -> Response {
 impl Response {
     /// The same response with the event that the document was fetched. One that could not be made was not, and a HEAD is no
     /// fetch.
-    pub(super) fn seen_fetching(mut self, vm: &Vm, method: Method, document: &'static str) -> Self {
-        self.event = (self.status == 200 && method == Method::Get).then(|| Event {
-            vm: vm.name.clone(),
-            kind: EventKind::Fetched { document },
+    pub(super) fn seen_fetching(mut self, asked: Asked<'_>, document: &'static str) -> Self {
+        self.event = (self.status == 200 && asked.request.method == Method::Get).then(|| Event {
+            vm: asked.vm.name.clone(),
+            kind: EventKind::Fetched {
+                document,
+                withheld: asked.withheld.from(document),
+            },
         });
         self
     }

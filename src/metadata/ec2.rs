@@ -67,7 +67,7 @@ fn found(asked: Asked<'_>, path: &[&str]) -> Response {
 }
 
 fn told(asked: Asked<'_>, name: &'static str, body: Arc<[u8]>) -> Response {
-    document("ec2", name, TEXT, body).seen_fetching(asked.vm, asked.request.method, name)
+    document("ec2", name, TEXT, body).seen_fetching(asked, name)
 }
 
 /// A session token. Nothing but a PUT makes one, and nothing but a program that sets headers gets there.

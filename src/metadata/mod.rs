@@ -5,6 +5,7 @@
 //!                      -> caller.rs    who speaks from that address
 //!                      -> answer.rs    the answer and the event; form.rs reads what phone_home posts
 //!                         nocloud.rs openstack.rs ec2.rs   views of one record, for different clients; token.rs
+//!                         withheld.rs   the secrets that an answer is without; keys.rs report.rs
 //!                         netboot.rs   the same for network boot; range.rs and files.rs send its files in pieces
 //! ```
 //!
@@ -23,14 +24,17 @@ pub mod caller;
 mod ec2;
 mod files;
 pub mod form;
+mod keys;
 mod message;
 pub mod netboot;
 mod nocloud;
 mod openstack;
 pub mod range;
+mod report;
 pub mod request;
 pub mod serve;
 pub mod token;
+mod withheld;
 
 /// Who has an address on a bridge, as the kernel knows it.
 #[async_trait]

@@ -30,11 +30,7 @@ fn served(asked: Asked<'_>, which: Document) -> Response {
         asked.image(),
     );
     match made {
-        Ok(body) => document("nocloud", which.as_str(), TEXT, body).seen_fetching(
-            asked.vm,
-            asked.request.method,
-            which.as_str(),
-        ),
+        Ok(body) => document("nocloud", which.as_str(), TEXT, body).seen_fetching(asked, which.as_str()),
         Err(error) => failed(error),
     }
 }

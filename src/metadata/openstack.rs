@@ -48,7 +48,7 @@ fn served(asked: Asked<'_>, which: Document) -> Response {
         Document::NetworkData => (JSON, "network-config"),
         Document::VendorData | Document::VendorData2 => (JSON, "vendor-data"),
     };
-    document("openstack", which.as_str(), content_type, body).seen_fetching(vm, asked.request.method, told)
+    document("openstack", which.as_str(), content_type, body).seen_fetching(asked, told)
 }
 
 #[cfg(test)]

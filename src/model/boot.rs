@@ -87,6 +87,35 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+/// What cloud-init reported of one of its stages or modules: the guest's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Which: `init-network`, `modules-final/config-scripts-user`.
+    pub name: String,
+    /// What it says about it.
+    pub description: String,
+    /// How it ended; `None` when it starts.
+    pub outcome: Option<Outcome>,
+}
+
+/// How a stage or a module of cloud-init ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should.
+    Success,
+    /// With a warning.
+    Warning,
+    /// It failed.
+    Failure,
+}
+
+impl Report {
+    /// Whether it says that cloud-init is done with a boot.
+    pub fn is_the_end(&self) -> bool {
+        self.name == "modules-final" && matches!(self.outcome, Some(Outcome::Success | Outcome::Warning))
+    }
+}
+
 /// What a VM was seen doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
@@ -100,7 +129,11 @@ pub enum EventKind {
     Fetched {
         /// The document's name.
         document: &'static str,
+        /// Whether a secret that belongs into it was withheld.
+        withheld: bool,
     },
+    /// cloud-init reported how far it is.
+    Reported(Report),
     /// It fetched a part of its network boot.
     BootFetched {
         /// Which: `script`, `kernel`, `initrd`, or `loader` for a file of the operator's.

@@ -10,9 +10,11 @@ use super::index::Index;
 use super::lease::Leases;
 use super::mac::MacAddress;
 use super::name::{ImageName, NetworkName, TapName, VmName};
-use super::network::Network;
+use super::network::{MetadataPolicy, Network};
 use super::record::DnsRecords;
+use super::release::Window;
 use super::site::Site;
+use super::time::Timestamp;
 use super::vm::Vm;
 
 /// Counts the committed changes; every answer equals some revision.
@@ -176,6 +178,15 @@ impl Directory {
                 })
             },
         )
+    }
+
+    /// Whether a VM is told its secrets at `now`.
+    pub fn window(&self, vm: &Vm, now: Timestamp) -> Window {
+        let network = self.network(&vm.network);
+        let limit = network.map_or(MetadataPolicy::SECRETS_FOR, |network| {
+            network.metadata.secrets_for
+        });
+        vm.window(limit, now)
     }
 
     /// The images, by name.

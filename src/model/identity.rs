@@ -3,16 +3,20 @@
 //! The derivation is a contract: a VM that is deleted and registered again under its name gets the same identity, so
 //! these functions must give the same answer in every release (the tests hold the values fast).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::Ipv4Addr;
-use std::str::FromStr as _;
+use std::str::FromStr;
 use std::sync::Arc;
 
+use hkdf::Hkdf;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::host_key::SiteSecret;
 use super::mac::MacAddress;
 use super::name::{TapName, VmName};
+use super::secret::Secret;
+use super::time::Timestamp;
 
 /// cloud-init's name of one life of a VM: its SMBIOS UUID in lower case, so that every metadata view agrees on it
 /// (guest-contract §1.5).
@@ -43,6 +47,52 @@ impl fmt::Debug for InstanceId {
     }
 }
 
+/// What becomes of the instance-id when what a VM is told is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InstancePolicy {
+    /// It stays: cloud-init applies at the next boot only what it applies at each.
+    #[default]
+    Keep,
+    /// It changes too: cloud-init sets the guest up anew at the next boot.
+    Content,
+}
+
+impl InstancePolicy {
+    /// All policies.
+    pub const ALL: [Self; 2] = [Self::Keep, Self::Content];
+
+    /// The word for it in commands.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Content => "content",
+        }
+    }
+}
+
+/// Which of a VM's instances this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Instance {
+    /// What becomes of it when what the VM is told is changed.
+    pub policy: InstancePolicy,
+    /// When it became another one last, beside those that were registered under the name.
+    pub renewed: Option<Timestamp>,
+}
+
+impl FromStr for InstancePolicy {
+    type Err = PolicyError;
+
+    fn from_str(text: &str) -> Result<Self, PolicyError> {
+        let found = Self::ALL.into_iter().find(|policy| policy.as_str() == text);
+        found.ok_or_else(|| PolicyError(text.escape_debug().take(40).collect()))
+    }
+}
+
+/// A text that is no policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no policy for the instance-id: it is keep, or content")]
+pub struct PolicyError(String);
+
 /// The hardware address of a name: `52:54` (locally administered, as QEMU's own) and 32 bits of its hash.
 ///
 /// `attempt` counts from zero; a registrar that finds an address taken asks again with the next one.
@@ -62,6 +112,64 @@ pub fn renewed_uuid(name: &VmName, renewals: u32) -> Uuid {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(hash("uuid", name, renewals).split_at(16).0);
     Uuid::new_v8(bytes)
+}
+
+/// The SMBIOS UUID of the next instance of a VM that stays what it is: its disk, its addresses and its host key.
+pub fn next_instance(vm: Uuid, now: Timestamp) -> Uuid {
+    let mut hasher = Sha256::new();
+    hasher.update(b"seedbed 1 instance\0");
+    hasher.update(vm.as_bytes());
+    hasher.update(now.0.to_be_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(hasher.finalize().split_at(16).0);
+    Uuid::new_v8(bytes)
+}
+
+/// The part of a VM's seed URL that only who reads its SMBIOS table knows: in a guest that is root alone.
+///
+/// It is derived as host keys are, so that it is nowhere kept, and belongs to one registration of the name: it stays when the
+/// VM's instance changes, because a running guest's table does.
+#[derive(Clone)]
+pub struct SeedKey(Secret<String>);
+
+impl SeedKey {
+    /// The key of the VM of this name that was registered then.
+    pub fn derive(site: &SiteSecret, name: &VmName, created: Timestamp) -> Self {
+        let mut octets = [0; 10];
+        let registered = created.0.to_be_bytes();
+        let info = [
+            b"seedbed 1 seed url\0".as_slice(),
+            name.as_str().as_bytes(),
+            b"\0",
+            &registered,
+        ];
+        // 10 octets are far below what HKDF can give (RFC 5869 §2.3: 255 times the hash).
+        Hkdf::<Sha256>::new(None, site.expose())
+            .expand_multi_info(&info, &mut octets)
+            .unwrap_or_else(|error| unreachable!("HKDF gives 10 octets: {error}"));
+        let hex = octets.iter().fold(String::with_capacity(20), |mut hex, octet| {
+            // Writing to a String can not fail.
+            let _infallible = write!(hex, "{octet:02x}");
+            hex
+        });
+        Self(Secret::new(hex))
+    }
+
+    /// The key, for the VM's own table.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// Whether a text is the key. Their hashes are compared: how long that takes says nothing about the key.
+    pub fn is(&self, text: &str) -> bool {
+        Sha256::digest(self.0.expose()) == Sha256::digest(text)
+    }
+}
+
+impl fmt::Debug for SeedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
 }
 
 /// The tap's name: `tap-` and the VM's name where that fits an interface name, else its start and a hash.

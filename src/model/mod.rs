@@ -22,6 +22,7 @@ pub mod network;
 pub mod places;
 pub mod range;
 pub mod record;
+pub mod release;
 pub mod ring;
 pub mod secret;
 pub mod site;
@@ -35,18 +36,19 @@ pub use bytes::Bytes;
 pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};
 pub use host_key::{HostKey, HostKeyPolicy, SiteSecret};
-pub use identity::InstanceId;
+pub use identity::{Instance, InstanceId, InstancePolicy, SeedKey};
 pub use image::Image;
 pub use key::{SshKey, SshKeys, Sshfp};
 pub use lease::{Lease, LeaseState, Leases};
 pub use mac::MacAddress;
 pub use name::{
-    AccountName, BridgeName, Domain, ImageName, KeyName, NetworkName, OwnerName, TapName, TemplateName,
-    VmName,
+    AccountName, BridgeName, Domain, ImageName, KeyName, NetworkName, OwnerName, SecretName, TapName,
+    TemplateName, VmName,
 };
 pub use network::Network;
 pub use places::Places;
 pub use record::{DnsRecord, DnsRecords, HostName, RecordData, RecordName};
+pub use release::{Secrets, Window};
 pub use ring::{KeyRing, RingKey};
 pub use secret::Secret;
 pub use site::Site;

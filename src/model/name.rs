@@ -57,6 +57,7 @@ const IMAGE_RULE: &str =
     "lower-case letters a-z, digits, hyphens and dots, starting and ending with a letter or digit";
 const ACCOUNT_RULE: &str =
     "lower-case letters a-z, digits, hyphens and underscores, starting with a letter or an underscore";
+const SECRET_RULE: &str = "lower-case letters a-z, digits and underscores, starting with a letter, so that templates can write secrets.NAME";
 const INTERFACE_RULE: &str = "letters, digits, `-`, `_` and `.`, starting and ending with a letter or digit";
 
 /// A name that many records hold: one word in each, and the text once, where they are clones of each other.
@@ -198,6 +199,17 @@ name!(
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
         if first && inner { Ok(()) } else { Err(character("account name", text, ACCOUNT_RULE)) }
+    }
+);
+
+name!(
+    /// The name of a secret of a VM, which templates write as `secrets.NAME`.
+    SecretName(Shared),
+    |text| {
+        bounded("secret name", text, 63)?;
+        let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
+        let inner = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if first && inner { Ok(()) } else { Err(character("secret name", text, SECRET_RULE)) }
     }
 );
 

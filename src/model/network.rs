@@ -41,11 +41,17 @@ pub struct MetadataPolicy {
     pub ec2_tokens: Ec2Tokens,
     /// How many hops an answer goes (the TTL of its packets): 1 to [`Self::MAX_TTL`].
     pub ttl: u8,
+    /// How long after its start a VM is told its secrets, where its first boot does not succeed before.
+    pub secrets_for: Duration,
+    /// Whether cloud-init is asked to report what it does.
+    pub reports: bool,
 }
 
 impl MetadataPolicy {
     /// The most that can be set: what many systems give a packet on its way through the whole Internet.
     pub const MAX_TTL: u8 = 64;
+    /// Half an hour: cloud-init reads its documents in the first minutes, and upgrades packages later.
+    pub const SECRETS_FOR: Duration = Duration::from_secs(30 * 60);
 }
 
 impl Default for MetadataPolicy {
@@ -54,6 +60,8 @@ impl Default for MetadataPolicy {
         Self {
             ec2_tokens: Ec2Tokens::default(),
             ttl: 1,
+            secrets_for: Self::SECRETS_FOR,
+            reports: false,
         }
     }
 }

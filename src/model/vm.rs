@@ -8,10 +8,11 @@ use uuid::Uuid;
 use super::access::{Access, User};
 use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
-use super::identity::InstanceId;
+use super::identity::{Instance, InstanceId};
 use super::key::{SshKey, SshKeys};
 use super::mac::MacAddress;
 use super::name::{ImageName, NetworkName, TapName, TemplateName, VmName};
+use super::release::Secrets;
 use super::time::Timestamp;
 
 /// A registered virtual machine.
@@ -56,6 +57,10 @@ pub struct Custom {
     pub boot: Option<NetBoot>,
     /// Who may enter it.
     pub access: Access,
+    /// What it is told in confidence.
+    pub secrets: Secrets,
+    /// Which of its instances it is.
+    pub instance: Instance,
 }
 
 impl Custom {
@@ -140,6 +145,20 @@ impl Vm {
     /// Its accounts beside the image's own.
     pub fn users(&self) -> &[User] {
         self.access().map_or(&[], |access| access.users.as_slice())
+    }
+
+    /// Which of its instances it is.
+    pub fn instance(&self) -> Instance {
+        self.custom
+            .as_ref()
+            .map_or(Instance::default(), |custom| custom.instance)
+    }
+
+    /// When the first boot of its present instance succeeded.
+    pub fn succeeded(&self) -> Option<Timestamp> {
+        let at = self.first_boot.as_ref()?.at;
+        let renewed = self.instance().renewed;
+        renewed.is_none_or(|renewed| at > renewed).then_some(at)
     }
 
     /// Whether an SSH host key was made for it.

@@ -3,24 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::change::{Batch, Change, Edit, Effect, NewVm};
+use super::change::{Batch, Change, Effect, NewVm};
 use super::claims::Claims;
 use super::refusal::{Listed, Refusal};
-use super::{lending, records, site};
+use super::{edit, lending, records, site};
 use crate::model::dhcp::DhcpMode;
 use crate::model::image::Boot;
 use crate::model::{
-    Directory, FirstBoot, Hosting, Image, ImageName, NetBoot, Network, NetworkName, Phase, Timestamp, Vm,
-    VmName, identity,
+    Directory, Hosting, Image, ImageName, NetBoot, Network, NetworkName, Timestamp, Vm, VmName, identity,
 };
 
 /// Judges a change against the directory: what to write, or why not. Nothing is changed here.
 pub fn apply(directory: &Directory, change: Change, now: Timestamp) -> Result<Effect, Refusal> {
     match change {
         Change::Register { vms } => register(directory, vms, now),
-        Change::Update { names, edit } => update(directory, &names, &edit, now),
-        Change::Launched { name } => launched(directory, &name),
-        Change::FirstBoot { name, first_boot } => keep_first_boot(directory, &name, first_boot),
+        Change::Update { names, edit } => edit::update(directory, &names, &edit, now),
+        Change::Launched { name } => edit::launched(directory, &name),
+        Change::Released { name } => edit::released(directory, &name, now),
+        Change::FirstBoot { name, first_boot } => edit::keep_first_boot(directory, &name, first_boot),
         Change::Delete { names } => delete(directory, &names),
         Change::Lend { leases } => Ok(lending::lend(directory, leases)),
         Change::EndLeases { addresses } => Ok(lending::end(directory, addresses)),
@@ -33,6 +33,7 @@ pub fn apply(directory: &Directory, change: Change, now: Timestamp) -> Result<Ef
         } => records::remove(directory, network, owner, (kind.as_deref(), value.as_deref())),
         Change::AddKey { key, replace } => site::add_key(directory, key, replace),
         Change::RemoveKeys { names } => site::remove_keys(directory, names),
+        Change::KeepSecret(secret) => Ok(site::keep_secret(directory, secret)),
         Change::PutImage(image) => put_image(directory, image),
         Change::RemoveImage(name) => remove_image(directory, name),
     }
@@ -82,7 +83,7 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
 }
 
 /// A reservation beats any lease: those of the addresses and of the hardware addresses that VMs have now are ended.
-fn without_leases(directory: &Directory, mut effect: Effect) -> Effect {
+pub(super) fn without_leases(directory: &Directory, mut effect: Effect) -> Effect {
     let leases = directory.leases();
     if leases.iter().len() > 0 {
         let taken = effect.batch.put_vms.iter().flat_map(|vm| {
@@ -166,7 +167,7 @@ fn check_served(network: &Network, vm: &VmName, what: &'static str) -> Result<()
 }
 
 /// An image that is booted from the network has to be there, and to have a kernel.
-fn check_boot(
+pub(super) fn check_boot(
     directory: &Directory,
     (vm, network): (&VmName, &Network),
     boot: Option<&NetBoot>,
@@ -188,92 +189,6 @@ fn check_boot(
             vm: vm.clone(),
             image: image.clone(),
         }),
-    }
-}
-
-fn update(directory: &Directory, names: &[VmName], edit: &Edit, now: Timestamp) -> Result<Effect, Refusal> {
-    // One set of claims for all: an address for several VMs is refused at the second.
-    let mut claims = Claims::on(directory, now);
-    let mut effect = Effect::default();
-    for old in all_registered(directory, names)? {
-        let new = edited(&mut claims, directory, old, edit)?;
-        let Effect { batch, vms } = replaced(old, new);
-        effect.batch.put_vms.extend(batch.put_vms);
-        effect.vms.extend(vms);
-    }
-    Ok(without_leases(directory, effect))
-}
-
-fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit) -> Result<Vm, Refusal> {
-    let name = &old.name;
-    let mut vm = old.clone();
-    let Edit {
-        address,
-        mac,
-        keys,
-        template,
-        user_data,
-        cpus,
-        memory,
-        custom: custom_edit,
-    } = edit.clone();
-    if let Some(address) = address {
-        claims.address(name, named_network(directory, name, &vm.network)?, address)?;
-        vm.address = address;
-    }
-    if let Some(mac) = mac {
-        claims.mac(name, mac)?;
-        vm.mac = mac;
-    }
-    vm.keys = keys.unwrap_or(vm.keys);
-    vm.template = template.unwrap_or(vm.template);
-    vm.user_data = user_data.unwrap_or(vm.user_data);
-    let custom = custom_edit.on(vm.custom.take().map(|custom| *custom).unwrap_or_default());
-    claims.aliases(
-        name,
-        named_network(directory, name, &vm.network)?,
-        &custom.aliases,
-    )?;
-    site::check(directory, (name, &vm.hosting), &custom.access)?;
-    if custom.boot.as_ref() != old.boot() {
-        let network = named_network(directory, name, &vm.network)?;
-        check_boot(directory, (name, network), custom.boot.as_ref())?;
-    }
-    vm.custom = custom.boxed();
-    if cpus.is_some() || memory.is_some() {
-        let Hosting::Managed(machine) = &mut vm.hosting else {
-            return Err(Refusal::External { vm: name.clone() });
-        };
-        machine.cpus = cpus.unwrap_or(machine.cpus);
-        machine.memory = memory.unwrap_or(machine.memory);
-        if machine.cpus == 0 {
-            return Err(Refusal::NoCpus { vm: name.clone() });
-        }
-    }
-    Ok(vm)
-}
-
-fn launched(directory: &Directory, name: &VmName) -> Result<Effect, Refusal> {
-    let old = registered(directory, name)?;
-    let mut vm = Vm::clone(old);
-    match &mut vm.hosting {
-        Hosting::External => return Err(Refusal::External { vm: name.clone() }),
-        Hosting::Managed(machine) => machine.phase = Phase::Launched,
-    }
-    Ok(replaced(old, vm))
-}
-
-fn keep_first_boot(directory: &Directory, name: &VmName, told: FirstBoot) -> Result<Effect, Refusal> {
-    let old = registered(directory, name)?;
-    match &old.first_boot {
-        // A guest that repeats itself, because our answer was lost, is not a problem.
-        Some(kept) if kept.host_keys == told.host_keys => Ok(unchanged(old)),
-        Some(_) => Err(Refusal::FirstBootKept { vm: name.clone() }),
-        None => {
-            let mut vm = Vm::clone(old);
-            vm.first_boot = Some(told);
-            Ok(replaced(old, vm))
-        }
     }
 }
 
@@ -336,14 +251,17 @@ fn refuse_if_cloned(directory: &Directory, image: &ImageName) -> Result<(), Refu
     })
 }
 
-fn registered<'a>(directory: &'a Directory, name: &VmName) -> Result<&'a Arc<Vm>, Refusal> {
+pub(super) fn registered<'a>(directory: &'a Directory, name: &VmName) -> Result<&'a Arc<Vm>, Refusal> {
     directory.vm(name).ok_or_else(|| Refusal::UnknownVms {
         names: Listed(vec![name.clone()]),
     })
 }
 
 /// The VMs of these names, each once; every missing one is named.
-fn all_registered<'a>(directory: &'a Directory, names: &[VmName]) -> Result<Vec<&'a Arc<Vm>>, Refusal> {
+pub(super) fn all_registered<'a>(
+    directory: &'a Directory,
+    names: &[VmName],
+) -> Result<Vec<&'a Arc<Vm>>, Refusal> {
     let mut seen = HashSet::new();
     let (vms, unknown): (Vec<_>, Vec<_>) = names
         .iter()
@@ -360,7 +278,7 @@ fn all_registered<'a>(directory: &'a Directory, names: &[VmName]) -> Result<Vec<
     }
 }
 
-fn named_network<'a>(
+pub(super) fn named_network<'a>(
     directory: &'a Directory,
     vm: &VmName,
     network: &NetworkName,
@@ -400,7 +318,7 @@ pub(super) fn known_networks(directory: &Directory) -> Listed<NetworkName> {
     Listed(directory.networks().map(|known| known.name.clone()).collect())
 }
 
-fn replaced(old: &Arc<Vm>, new: Vm) -> Effect {
+pub(super) fn replaced(old: &Arc<Vm>, new: Vm) -> Effect {
     if **old == new {
         unchanged(old)
     } else {
@@ -408,7 +326,7 @@ fn replaced(old: &Arc<Vm>, new: Vm) -> Effect {
     }
 }
 
-fn unchanged(vm: &Arc<Vm>) -> Effect {
+pub(super) fn unchanged(vm: &Arc<Vm>) -> Effect {
     Effect {
         batch: Batch::default(),
         vms: vec![Arc::clone(vm)],

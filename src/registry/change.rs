@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::model::{
     Access, Bytes, Custom, CustomOption, DhcpSettings, Directory, DnsRecord, Domain, FirstBoot, Hosting,
-    Image, ImageName, KeyName, Lease, MacAddress, NetBoot, NetworkName, OwnerName, RecordName, RingKey,
-    Route, SiteSecret, SshKeys, TemplateName, User, Vm, VmName,
+    Image, ImageName, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot, NetworkName, OwnerName,
+    RecordName, RingKey, Route, Secret, SecretName, Secrets, SiteSecret, SshKeys, TemplateName, User, Vm,
+    VmName,
 };
 
 /// One write. Each is done as a whole or not at all.
@@ -30,7 +31,13 @@ pub enum Change {
         /// Whose.
         name: VmName,
     },
-    /// Keeps what a VM's first successful boot told. It is kept once: other keys told later are refused.
+    /// Notes that a VM's first boot begins: until it succeeds, and for a bounded time, the VM is told its secrets. Nothing for
+    /// one that has none, or has had its first success.
+    Released {
+        /// Whose.
+        name: VmName,
+    },
+    /// Keeps what a VM's first successful boot told. It is kept once for an instance: other keys told later are refused.
     FirstBoot {
         /// Whose.
         name: VmName,
@@ -78,6 +85,8 @@ pub enum Change {
         /// Their names.
         names: Vec<KeyName>,
     },
+    /// Keeps what host keys and seed URLs are made from, where nothing is kept yet.
+    KeepSecret(SiteSecret),
     /// Adds an image, or replaces one that no VM is a clone of.
     PutImage(Image),
     /// Deletes an image that no VM is a clone of.
@@ -128,6 +137,10 @@ pub struct Edit {
     pub memory: Option<Bytes>,
     /// What is set for it alone.
     pub custom: CustomEdit,
+    /// Whether it becomes another instance, which cloud-init sets up anew: another UUID, and all else stays.
+    pub new_instance: bool,
+    /// Whether it is told its secrets once more, as in its first boot.
+    pub release: bool,
 }
 
 /// What to change of what is set for a VM alone; what is `None` stays, and what is empty is as its network says.
@@ -151,6 +164,32 @@ pub struct CustomEdit {
     pub boot: Option<Option<NetBoot>>,
     /// Who may enter it.
     pub access: Box<AccessEdit>,
+    /// What it is told in confidence.
+    pub secrets: SecretsEdit,
+    /// What becomes of its instance-id when what it is told is changed.
+    pub instance_policy: Option<InstancePolicy>,
+}
+
+/// What to change of what a VM is told in confidence; what is not named stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretsEdit {
+    /// Values by name; none takes the name away.
+    pub named: Vec<(SecretName, Option<Secret<String>>)>,
+    /// Whether its user-data is one.
+    pub user_data: Option<bool>,
+}
+
+impl SecretsEdit {
+    fn on(self, mut old: Secrets) -> Secrets {
+        for (name, value) in self.named {
+            match value {
+                Some(value) => old.named.insert(name, Some(value)),
+                None => old.named.remove(&name),
+            };
+        }
+        old.user_data = self.user_data.unwrap_or(old.user_data);
+        old
+    }
 }
 
 /// What to change of who may enter a VM; what is `None` stays.
@@ -172,6 +211,8 @@ impl CustomEdit {
             dhcp,
             boot,
             access,
+            secrets,
+            instance,
         } = old;
         Custom {
             aliases: self.aliases.unwrap_or(aliases),
@@ -189,6 +230,11 @@ impl CustomEdit {
                 ring: self.access.ring.unwrap_or(access.ring),
                 users: self.access.users.unwrap_or(access.users),
                 host_key: access.host_key,
+            },
+            secrets: self.secrets.on(secrets),
+            instance: Instance {
+                policy: self.instance_policy.unwrap_or(instance.policy),
+                ..instance
             },
         }
     }

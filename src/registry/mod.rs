@@ -22,6 +22,7 @@ pub mod change;
 mod claims;
 mod common;
 pub mod dump;
+mod edit;
 mod embedded;
 mod lending;
 mod record;
@@ -34,7 +35,7 @@ mod tests;
 mod writer;
 
 pub use apply::apply;
-pub use change::{AccessEdit, Change, CustomEdit, Edit, Effect, NewVm};
+pub use change::{AccessEdit, Change, CustomEdit, Edit, Effect, NewVm, SecretsEdit};
 pub use refusal::Refusal;
 pub use store::OpenError;
 use store::Store;

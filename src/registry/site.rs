@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::change::{Batch, Effect, SiteBatch};
 use super::refusal::{Listed, Refusal};
 use crate::model::{
-    Access, Directory, HostKey, HostKeyPolicy, Hosting, Image, KeyName, Network, RingKey, Vm, VmName,
-    identity,
+    Access, Directory, HostKey, HostKeyPolicy, Hosting, Image, KeyName, Network, RingKey, SiteSecret, Vm,
+    VmName, identity,
 };
 
 /// The most keys under one name: an agent or a GitHub account has a handful.
@@ -108,6 +108,21 @@ fn image_of<'a>(directory: &'a Directory, hosting: &Hosting) -> Option<&'a Image
     match hosting {
         Hosting::Managed(machine) => directory.image(&machine.image).map(AsRef::as_ref),
         Hosting::External => None,
+    }
+}
+
+/// Keeps the site's secret; one that is there stays, because keys were made from it.
+pub(super) fn keep_secret(directory: &Directory, secret: SiteSecret) -> Effect {
+    let site = SiteBatch {
+        secret: directory.site().secret.is_none().then_some(secret),
+        ..SiteBatch::default()
+    };
+    Effect {
+        batch: Batch {
+            site,
+            ..Batch::default()
+        },
+        vms: Vec::new(),
     }
 }
 

@@ -97,7 +97,7 @@ pub fn check_user_data(bytes: &[u8]) -> Result<(), UserDataProblem> {
 }
 
 /// Checks what a template made: a cloud-config, or an archive whose cloud-config parts are sound.
-pub(super) fn vendor_data(text: &str) -> Result<(), UserDataProblem> {
+pub(crate) fn vendor_data(text: &str) -> Result<(), UserDataProblem> {
     if !starts_with(text.trim_ascii_start().as_bytes(), ARCHIVE) {
         return cloud_config(text.as_bytes());
     }

@@ -2,10 +2,12 @@
 //! stays; `seed-templates/default.yaml` documents them all.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use minijinja::Value;
+use minijinja::value::Object;
 
-use crate::model::image::View;
+use super::smbios::url;
 use crate::model::{Image, Network, Secret, User, Vm, mac};
 
 /// Where udev puts the disk with the serial `swap`; the launcher gives the swap disk that serial.
@@ -52,6 +54,21 @@ pub struct Facts {
     pub users: Vec<UserFacts>,
     /// The SSH host keys that were made for the VM; none where it makes its own.
     pub host_keys: Vec<HostKeyFacts>,
+    /// Where cloud-init reports how far it is, where it is to.
+    pub report_url: Option<String>,
+    /// Where a guest's sshd can ask which keys may log in now.
+    pub keys_url: String,
+    /// What it is told in confidence, by name.
+    pub secrets: Confidence,
+}
+
+/// What a VM is told in confidence, as templates see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Confidence {
+    /// The values by name; none where one is withheld. Any other name is an error.
+    Named(BTreeMap<String, Option<Secret<String>>>),
+    /// Whatever name is asked for has this value: to try a template with.
+    Any(Option<&'static str>),
 }
 
 /// An account, as templates see it.
@@ -85,49 +102,6 @@ pub struct HostKeyFacts {
 /// What stands in the place of a secret where somebody looks at a seed.
 const CONCEALED: &str = "(secret)";
 
-/// The seed URL of every VM on a network. It says nothing about who asks: a guest is known by where it speaks from.
-///
-/// A literal address, plain http, a slash at the end and no `%`: anything else fails on some cloud-init between 20.4 and
-/// today (guest-contract §0).
-pub fn url(network: &Network) -> String {
-    format!("http://{}/nocloud/", network.subnet.gateway())
-}
-
-/// The SMBIOS serial number (type 1) that leads cloud-init to [`url`]: the one spelling every release understands.
-pub fn smbios_serial(network: &Network) -> String {
-    format!("ds=nocloud-net;s={}", url(network))
-}
-
-/// What the SMBIOS table (type 1) says for a guest to find its documents over HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Smbios {
-    /// The serial number; empty for none.
-    pub serial: String,
-    /// The product name; empty for QEMU's own.
-    pub product: &'static str,
-}
-
-/// The product name that OpenStack's guests have.
-const OPENSTACK: &str = "OpenStack Nova";
-
-/// The SMBIOS table of a VM whose image has this view.
-///
-/// By itself a guest is shown two ways (guest-contract §0 point 14): cloud-init takes OpenStack's before the network is up,
-/// has its hostname and network then, and asks nothing at later boots; where it can not (an image without a DHCP client), it
-/// takes `NoCloud`'s when the network is up.
-pub fn smbios(view: View, network: &Network) -> Smbios {
-    let (serial, product) = match view {
-        View::Auto => (smbios_serial(network), OPENSTACK),
-        View::NoCloud => (smbios_serial(network), ""),
-        View::OpenStack => (String::new(), OPENSTACK),
-        // The gentlest of the names that every release takes for EC2 (guest-contract §3.1).
-        View::Ec2 => ("seedbed.brightbox.com".to_owned(), ""),
-        // One that led cloud-init to us would make it go on asking over HTTP after it has read its volume.
-        View::Cidata | View::Ignition | View::Credentials | View::None => (String::new(), ""),
-    };
-    Smbios { serial, product }
-}
-
 impl Facts {
     /// The facts of a VM; `image` is the one its disk is a clone of.
     pub fn of(vm: &Vm, network: &Network, image: Option<&Image>) -> Self {
@@ -142,6 +116,11 @@ impl Facts {
             address: vm.address.to_string(),
             prefix: network.subnet.prefix(),
             phone_home_url: format!("http://{gateway}/phone-home"),
+            report_url: network
+                .metadata
+                .reports
+                .then(|| format!("http://{gateway}/report")),
+            keys_url: format!("http://{gateway}/keys"),
             dns: gateway.clone(),
             gateway,
             mac: mac::text(vm.mac),
@@ -159,6 +138,7 @@ impl Facts {
                 .collect(),
             users: vm.users().iter().map(|user| UserFacts::of(user, vm)).collect(),
             host_keys: made_host_key(vm).into_iter().collect(),
+            secrets: Confidence::of(vm),
         }
     }
 
@@ -172,6 +152,7 @@ impl Facts {
         for secret in secrets.chain(self.host_keys.iter_mut().map(|key| &mut key.private)) {
             *secret = Secret::new(CONCEALED.to_owned());
         }
+        self.secrets.conceal();
         self
     }
 
@@ -194,6 +175,9 @@ impl Facts {
             ("default_user", Value::from(self.default_user.as_deref())),
             ("swap_device", Value::from(self.swap_device.as_deref())),
             ("phone_home_url", text(&self.phone_home_url)),
+            ("report_url", Value::from(self.report_url.as_deref())),
+            ("keys_url", text(&self.keys_url)),
+            ("secrets", self.secrets.context()),
             ("seed_url", text(&self.seed_url)),
             ("ntp", list(&self.ntp)),
             ("users", self.users.iter().map(UserFacts::context).collect()),
@@ -238,6 +222,9 @@ impl Facts {
                 private: Secret::new("-----BEGIN\nit's \"a: b\" # c\n-----END\n".to_owned()),
                 public: "ssh-ed25519 AAAA".to_owned(),
             }],
+            report_url: Some("http://10.77.0.1/report".to_owned()),
+            keys_url: "http://10.77.0.1/keys".to_owned(),
+            secrets: Confidence::Any(Some("it's \"a: b\" # c")),
         }
     }
 
@@ -250,6 +237,8 @@ impl Facts {
             ntp: Vec::new(),
             users: Vec::new(),
             host_keys: Vec::new(),
+            secrets: Confidence::Any(None),
+            report_url: None,
             ..Self::sample()
         }
     }
@@ -267,6 +256,49 @@ fn made_host_key(vm: &Vm) -> Option<HostKeyFacts> {
         private: key.private(),
         public: key.public().first()?.to_string(),
     })
+}
+
+impl Confidence {
+    fn of(vm: &Vm) -> Self {
+        let named = vm.secrets().into_iter().flat_map(|secrets| &secrets.named);
+        Self::Named(
+            named
+                .map(|(name, value)| (name.to_string(), value.clone()))
+                .collect(),
+        )
+    }
+
+    fn conceal(&mut self) {
+        if let Self::Named(named) = self {
+            for value in named.values_mut().flatten() {
+                *value = Secret::new(CONCEALED.to_owned());
+            }
+        }
+    }
+
+    fn context(&self) -> Value {
+        match self {
+            Self::Named(named) => {
+                let value =
+                    |value: &Option<Secret<String>>| value.as_ref().map(|value| value.expose().clone());
+                named
+                    .iter()
+                    .map(|(name, text)| (name.clone(), value(text)))
+                    .collect()
+            }
+            Self::Any(value) => Value::from_object(Anything(*value)),
+        }
+    }
+}
+
+/// A mapping that has every name.
+#[derive(Debug)]
+struct Anything(Option<&'static str>);
+
+impl Object for Anything {
+    fn get_value(self: &Arc<Self>, _name: &Value) -> Option<Value> {
+        Some(Value::from(self.0))
+    }
 }
 
 impl UserFacts {

@@ -9,8 +9,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
-use super::facts::{Facts, smbios_serial};
+use super::facts::Facts;
 use super::render::{TemplateProblem, in_source};
+use super::smbios::smbios_serial;
 use crate::model::image::Boot;
 use crate::model::{Image, ImageName, NetBoot, Network};
 
@@ -56,7 +57,7 @@ impl BootFacts {
             kernel_url: format!("http://{gateway}/boot/kernel"),
             initrd_url: initrd.then(|| format!("http://{gateway}/boot/initrd")),
             cmdline: cmdline.clone(),
-            seed: (!names_its_own).then(|| smbios_serial(network)),
+            seed: (!names_its_own).then(|| smbios_serial(network, None)),
         })
     }
 

@@ -29,12 +29,14 @@ pub mod ignition;
 mod ipxe;
 pub mod openstack;
 pub mod render;
+pub mod smbios;
 
 pub use check::{UserDataProblem, check_user_data};
 pub use credentials::{Credential, credentials};
-pub use facts::{Facts, smbios, url};
+pub use facts::Facts;
 pub use files::TemplatesError;
 pub use render::{TemplateProblem, Templates};
+pub use smbios::{smbios, url};
 
 /// One of the documents a guest reads under its seed URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

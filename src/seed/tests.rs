@@ -83,7 +83,7 @@ fn a_vm_without_swap_is_served_exactly_this() {
         parts[0],
         ("text/cloud-config".to_owned(), format!("{NAMES}{PHONE_HOME}"))
     );
-    assert_eq!((parts.len(), parts[1].0.as_str()), (2, "text/cloud-boothook"));
+    assert_eq!((parts.len(), parts[1].0.as_str()), (3, "text/cloud-boothook"));
     assert!(parts[1].1.starts_with("#!/bin/sh\n# systemd-networkd") && parts[1].1.contains(RESOLVED));
     assert_eq!((seed.user_data.len(), seed.network_config.len()), (0, 0));
 }
@@ -213,14 +213,17 @@ fn a_users_user_data_is_served_byte_for_byte() {
 fn the_serial_is_the_spelling_every_cloud_init_reads() {
     let network = network("10.77.0.1/24");
     assert_eq!(
-        smbios(View::Auto, &network),
-        facts::Smbios {
+        smbios(View::Auto, &network, None),
+        super::smbios::Smbios {
             serial: "ds=nocloud-net;s=http://10.77.0.1/nocloud/".to_owned(),
             product: "OpenStack Nova",
         }
     );
-    assert_eq!(smbios(View::NoCloud, &network).product, "");
-    assert_eq!(smbios(View::Cidata, &network), facts::Smbios::default());
+    assert_eq!(smbios(View::NoCloud, &network, None).product, "");
+    assert_eq!(
+        smbios(View::Cidata, &network, None),
+        super::smbios::Smbios::default()
+    );
     assert_eq!(url(&network), "http://10.77.0.1/nocloud/");
 }
 

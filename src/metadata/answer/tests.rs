@@ -38,7 +38,7 @@ pub(in crate::metadata) fn asked_on(network: Network, name: &str, request: &Requ
 }
 
 /// What a caller is answered from this directory.
-fn from(directory: &Directory, caller: &Caller, request: &Request) -> Response {
+pub(in crate::metadata) fn from(directory: &Directory, caller: &Caller, request: &Request) -> Response {
     let case = Case {
         directory,
         templates: &Templates::load(None).unwrap(),
@@ -66,6 +66,7 @@ fn a_known_vm_gets_200_for_each_of_its_four_documents() {
         assert_eq!(response.status, 200, "{document}");
         let fetched = EventKind::Fetched {
             document: document.as_str(),
+            withheld: false,
         };
         assert_eq!(response.event.unwrap().kind, fetched);
     }

@@ -142,7 +142,8 @@ async fn a_guest_reads_its_own_documents_and_is_seen_doing_so() {
     assert_eq!(
         event.kind,
         EventKind::Fetched {
-            document: "meta-data"
+            document: "meta-data",
+            withheld: false,
         }
     );
 }

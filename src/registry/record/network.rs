@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::site::AccessV3;
+use super::site::{AccessV3, SecretsV3};
 use super::{RecordError, error, field};
 use crate::model::dhcp::{CustomOption, DhcpSettings, Route};
-use crate::model::{Access, Custom, DnsRecord, HostName, Lease, LeaseState, RecordData, Timestamp, mac};
+use crate::model::{
+    Access, Custom, DnsRecord, HostName, Instance, InstancePolicy, Lease, LeaseState, RecordData, Secrets,
+    Timestamp, mac,
+};
 use crate::registry::change::RecordSet;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,15 @@ pub(in crate::registry) struct CustomV2 {
     /// Since schema 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<AccessV3>,
+    /// Since schema 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secrets: Option<SecretsV3>,
+    /// Since schema 3; none where its instance-id stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_policy: Option<String>,
+    /// Since schema 3; when its instance became another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_renewed: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +112,8 @@ impl From<&Custom> for CustomV2 {
             dhcp,
             boot,
             access,
+            secrets,
+            instance,
         } = custom;
         let route = |route: &Route| {
             (
@@ -117,6 +131,10 @@ impl From<&Custom> for CustomV2 {
             routes: dhcp.routes.iter().map(route).collect(),
             options: texts(&dhcp.options),
             access: (*access != Access::default()).then(|| AccessV3::from(access)),
+            secrets: (!secrets.is_empty()).then(|| SecretsV3::from(secrets)),
+            instance_policy: (instance.policy != InstancePolicy::default())
+                .then(|| instance.policy.as_str().to_owned()),
+            instance_renewed: instance.renewed.map(|at| at.0),
         }
     }
 }
@@ -145,6 +163,19 @@ impl TryFrom<CustomV2> for Custom {
                 .map(Access::try_from)
                 .transpose()?
                 .unwrap_or_default(),
+            secrets: stored
+                .secrets
+                .map(Secrets::try_from)
+                .transpose()?
+                .unwrap_or_default(),
+            instance: Instance {
+                policy: stored
+                    .instance_policy
+                    .map_or(Ok(InstancePolicy::default()), |text| {
+                        field("custom.instance_policy", &text)
+                    })?,
+                renewed: stored.instance_renewed.map(Timestamp),
+            },
         })
     }
 }

@@ -1,13 +1,14 @@
 //! The stored forms since schema 3: who may enter a VM, the key ring, and the site's own secret.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use super::{RecordError, TextV1, error, field, keys};
 use crate::model::{
-    Access, HostKey, KeyName, PasswordHash, RingKey, Secret, Shell, SiteSecret, SshKey, SshKeys, Timestamp,
-    User, VmName,
+    Access, HostKey, KeyName, PasswordHash, RingKey, Secret, SecretName, Secrets, Shell, SiteSecret, SshKey,
+    SshKeys, Timestamp, User, VmName,
 };
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,17 @@ struct UserV3 {
 /// A text that no debug output shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SecretV3(Secret<String>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::registry) struct SecretsV3 {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    named: BTreeMap<String, SecretV3>,
+    #[serde(skip_serializing_if = "super::network::is_false")]
+    user_data: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    released: Option<u64>,
+}
 
 /// 32 octets as hexadecimal digits, that no debug output shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +191,38 @@ impl TryFrom<AccessV3> for Access {
                 .host_key
                 .map(|key| key.octets("access.host_key").map(HostKey::of_seed))
                 .transpose()?,
+        })
+    }
+}
+
+impl From<&Secrets> for SecretsV3 {
+    fn from(secrets: &Secrets) -> Self {
+        let Secrets {
+            named,
+            user_data,
+            released,
+        } = secrets;
+        // A record has the value of each: without one they are on their way to a guest only.
+        let kept = |(name, value): (&SecretName, &Option<Secret<String>>)| {
+            Some((name.to_string(), SecretV3(value.clone()?)))
+        };
+        Self {
+            named: named.iter().filter_map(kept).collect(),
+            user_data: *user_data,
+            released: released.map(|at| at.0),
+        }
+    }
+}
+
+impl TryFrom<SecretsV3> for Secrets {
+    type Error = RecordError;
+
+    fn try_from(stored: SecretsV3) -> Result<Self, RecordError> {
+        let read = |(name, value): (String, SecretV3)| Ok((field("secrets.named", &name)?, Some(value.0)));
+        Ok(Self {
+            named: stored.named.into_iter().map(read).collect::<Result<_, _>>()?,
+            user_data: stored.user_data,
+            released: stored.released.map(Timestamp),
         })
     }
 }

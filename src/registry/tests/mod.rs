@@ -16,6 +16,7 @@ mod disk_full;
 mod editing;
 mod failing;
 mod history;
+mod instances;
 mod kill;
 mod network;
 mod opening;

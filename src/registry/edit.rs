@@ -1,0 +1,161 @@
+//! The rules of changes to one VM's record: what an operator sets, and what its boots tell. Pure.
+
+use super::apply::{
+    all_registered, check_boot, named_network, registered, replaced, unchanged, without_leases,
+};
+use super::change::{Edit, Effect};
+use super::claims::Claims;
+use super::refusal::Refusal;
+use super::site;
+use crate::model::{Directory, FirstBoot, Hosting, InstancePolicy, Phase, Timestamp, Vm, VmName, identity};
+
+pub(super) fn update(
+    directory: &Directory,
+    names: &[VmName],
+    edit: &Edit,
+    now: Timestamp,
+) -> Result<Effect, Refusal> {
+    // One set of claims for all: an address for several VMs is refused at the second.
+    let mut claims = Claims::on(directory, now);
+    let mut effect = Effect::default();
+    for old in all_registered(directory, names)? {
+        let mut new = edited(&mut claims, directory, old, edit)?;
+        become_another(&mut new, old, edit, now);
+        let Effect { batch, vms } = replaced(old, new);
+        effect.batch.put_vms.extend(batch.put_vms);
+        effect.vms.extend(vms);
+    }
+    Ok(without_leases(directory, effect))
+}
+
+fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit) -> Result<Vm, Refusal> {
+    let name = &old.name;
+    let mut vm = old.clone();
+    let Edit {
+        address,
+        mac,
+        keys,
+        template,
+        user_data,
+        cpus,
+        memory,
+        custom: custom_edit,
+        new_instance: _,
+        release: _,
+    } = edit.clone();
+    if let Some(address) = address {
+        claims.address(name, named_network(directory, name, &vm.network)?, address)?;
+        vm.address = address;
+    }
+    if let Some(mac) = mac {
+        claims.mac(name, mac)?;
+        vm.mac = mac;
+    }
+    vm.keys = keys.unwrap_or(vm.keys);
+    vm.template = template.unwrap_or(vm.template);
+    vm.user_data = user_data.unwrap_or(vm.user_data);
+    let custom = custom_edit.on(vm.custom.take().map(|custom| *custom).unwrap_or_default());
+    claims.aliases(
+        name,
+        named_network(directory, name, &vm.network)?,
+        &custom.aliases,
+    )?;
+    site::check(directory, (name, &vm.hosting), &custom.access)?;
+    if custom.boot.as_ref() != old.boot() {
+        let network = named_network(directory, name, &vm.network)?;
+        check_boot(directory, (name, network), custom.boot.as_ref())?;
+    }
+    vm.custom = custom.boxed();
+    if cpus.is_some() || memory.is_some() {
+        let Hosting::Managed(machine) = &mut vm.hosting else {
+            return Err(Refusal::External { vm: name.clone() });
+        };
+        machine.cpus = cpus.unwrap_or(machine.cpus);
+        machine.memory = memory.unwrap_or(machine.memory);
+        if machine.cpus == 0 {
+            return Err(Refusal::NoCpus { vm: name.clone() });
+        }
+    }
+    Ok(vm)
+}
+
+/// Makes a VM another instance where that is asked for, or follows from what is changed; and has its secrets told once more
+/// where that is asked for.
+fn become_another(new: &mut Vm, old: &Vm, edit: &Edit, now: Timestamp) {
+    let follows = new.instance().policy == InstancePolicy::Content && is_told_otherwise(new, old);
+    if !(edit.new_instance || edit.release || follows) {
+        return;
+    }
+    let mut custom = new.custom.take().map(|custom| *custom).unwrap_or_default();
+    if edit.new_instance || follows {
+        new.uuid = identity::next_instance(new.uuid, now);
+        custom.instance.renewed = Some(now);
+        custom.secrets.released = None;
+    }
+    if edit.release {
+        custom.secrets.released = Some(now);
+    }
+    new.custom = custom.boxed();
+}
+
+/// Whether cloud-init would set a VM up in another way than before.
+fn is_told_otherwise(new: &Vm, old: &Vm) -> bool {
+    let access = |vm: &Vm| {
+        vm.access()
+            .map(|access| (access.owner.clone(), access.ring.clone()))
+    };
+    let named = |vm: &Vm| {
+        vm.secrets()
+            .map(|secrets| secrets.named.clone())
+            .unwrap_or_default()
+    };
+    new.user_data != old.user_data
+        || new.mac != old.mac
+        || new.template != old.template
+        || new.keys != old.keys
+        || new.users() != old.users()
+        || access(new) != access(old)
+        || named(new) != named(old)
+}
+
+/// Notes that a first boot begins, of a VM that is told something in confidence then.
+pub(super) fn released(directory: &Directory, name: &VmName, now: Timestamp) -> Result<Effect, Refusal> {
+    let old = registered(directory, name)?;
+    if old.succeeded().is_some() || !old.has_secrets() {
+        return Ok(unchanged(old));
+    }
+    let mut vm = Vm::clone(old);
+    let mut custom = vm.custom.take().map(|custom| *custom).unwrap_or_default();
+    custom.secrets.released = Some(now);
+    vm.custom = custom.boxed();
+    Ok(replaced(old, vm))
+}
+
+pub(super) fn launched(directory: &Directory, name: &VmName) -> Result<Effect, Refusal> {
+    let old = registered(directory, name)?;
+    let mut vm = Vm::clone(old);
+    match &mut vm.hosting {
+        Hosting::External => return Err(Refusal::External { vm: name.clone() }),
+        Hosting::Managed(machine) => machine.phase = Phase::Launched,
+    }
+    Ok(replaced(old, vm))
+}
+
+pub(super) fn keep_first_boot(
+    directory: &Directory,
+    name: &VmName,
+    told: FirstBoot,
+) -> Result<Effect, Refusal> {
+    let old = registered(directory, name)?;
+    match old.first_boot.as_ref().filter(|_| old.succeeded().is_some()) {
+        // A guest that repeats itself, because our answer was lost, is not a problem.
+        Some(kept) if kept.host_keys == told.host_keys => Ok(unchanged(old)),
+        // cloud-init's last report may come before its phone home, and has no keys.
+        Some(kept) if !kept.host_keys.is_empty() => Err(Refusal::FirstBootKept { vm: name.clone() }),
+        Some(_) | None => {
+            let mut vm = Vm::clone(old);
+            vm.first_boot = Some(told);
+            Ok(replaced(old, vm))
+        }
+    }
+}

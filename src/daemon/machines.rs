@@ -123,6 +123,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
     let network = daemon.network_of(vm)?;
     let image = image_of(daemon, machine)?;
     daemon.store.verify(&image)?;
+    daemon.serving.answers(&network).await?;
     let seed = told_from_now(daemon, (vm, &network), &image).await?;
 
     let tap = Tap::create(&vm.tap)?;

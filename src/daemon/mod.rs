@@ -24,6 +24,7 @@ mod hostnames;
 mod images;
 mod impersonation;
 mod info;
+mod inherited;
 mod launch;
 mod lending;
 mod machines;
@@ -42,6 +43,7 @@ mod rungs;
 mod seed_device;
 mod selection;
 mod services;
+mod serving;
 mod several;
 mod status;
 mod waiting;
@@ -69,7 +71,9 @@ use guard::Guard;
 use heard::Heard;
 use hostnames::Naming;
 use impersonation::Impersonations;
+use inherited::Inherited;
 use quiet::Quiet;
+use serving::Serving;
 use status::Status;
 
 /// How long the services may take to finish what they are answering when the daemon is told to stop.
@@ -101,6 +105,8 @@ pub struct Daemon {
     impersonations: Impersonations,
     /// What their agents said, and were not told.
     heard: Heard,
+    /// Whose metadata is served.
+    serving: Arc<Serving>,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
 }
@@ -216,7 +222,7 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     let registry = services::open_registry(&config)?;
     services::keep_secret(&registry).await?;
     let host = services::host(&config).await?;
-    let services = services::bind(&config.networks).await?;
+    let services = services::bind(&config.networks, Inherited::of_process()).await?;
     let listener = control::serve::bind(&config.socket)?;
 
     let stop = CancellationToken::new();

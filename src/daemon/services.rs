@@ -1,10 +1,11 @@
 //! What the daemon opens at start: directories, registry, bridges, and the guest-facing sockets, each with an error that
 //! names who is in the way.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use super::guard::Guard;
 use super::heard::Heard;
 use super::hostnames::Naming;
 use super::impersonation::Impersonations;
+use super::inherited::{self, Inherited};
 use super::quiet::Quiet;
 use super::rungs;
 use super::status::Status;
@@ -26,6 +28,8 @@ use crate::host::ports::{Protocol, owner};
 use crate::host::{Host, doctor, sysctl};
 use crate::image::Store;
 use crate::machine::Accel;
+use crate::metadata::serve::Server;
+use crate::metadata::socket::{BindError, Socket};
 use crate::metadata::token::Tokens;
 use crate::model::{BridgeName, Clock, Event, Network, Revision, SiteSecret};
 use crate::registry::{Change, Registry};
@@ -118,7 +122,7 @@ fn local(networks: &[Network]) -> impl Iterator<Item = &Network> {
 #[derive(Debug)]
 pub(super) struct Bound {
     dns: dns::Server,
-    metadata: metadata::serve::Server,
+    metadata: Socket,
 }
 
 /// The sockets of all networks.
@@ -130,10 +134,13 @@ pub(super) struct Services {
 
 /// The metadata sockets of all networks.
 #[derive(Debug)]
-pub(super) struct Metadata(Vec<metadata::serve::Server>);
+pub(super) struct Metadata(Vec<Socket>);
+
+/// How long is waited, one after the other, until the service manager has closed a socket that is of no use.
+const MANAGER_CLOSES: [Duration; 5] = [Duration::from_millis(200); 5];
 
 /// Binds DHCP on every interface that requests come in by, and DNS and metadata on every bridge.
-pub(super) async fn bind(networks: &[Network]) -> Result<Services, Refusal> {
+pub(super) async fn bind(networks: &[Network], mut inherited: Inherited) -> Result<Services, Refusal> {
     let mut dhcp = Vec::new();
     for interface in dhcp::Interface::all(networks) {
         let (name, address) = (interface.name.clone(), interface.address());
@@ -147,11 +154,42 @@ pub(super) async fn bind(networks: &[Network]) -> Result<Services, Refusal> {
             dns: dns::bind(network)
                 .await
                 .map_err(|error| taken(place, Protocol::Udp, 53, &error))?,
-            metadata: metadata::serve::bind(network)
-                .map_err(|error| taken(place, Protocol::Tcp, Network::METADATA_PORT, &error))?,
+            metadata: metadata(network, inherited.take(network)).await?,
         });
     }
+    inherited.give_up();
     Ok(Services { dhcp, local: bound })
+}
+
+/// The metadata socket of a network: that of the daemon before, or a new one.
+async fn metadata(network: &Network, kept: Option<TcpListener>) -> Result<Socket, Refusal> {
+    let address = SocketAddr::from((network.subnet.gateway(), Network::METADATA_PORT));
+    let mut closing = 0;
+    if let Some(listener) = kept {
+        match metadata::socket::take_over(network, listener) {
+            Ok(Some(server)) => return Ok(server),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%address, "the socket of the daemon before can not be used: {error}.")
+            }
+        }
+        inherited::forget(address);
+        closing = MANAGER_CLOSES.len();
+    }
+    let mut waits = MANAGER_CLOSES.into_iter().take(closing);
+    loop {
+        match (metadata::socket::bind(network), waits.next()) {
+            (Ok(server), _) => {
+                inherited::keep(&server);
+                return Ok(server);
+            }
+            (Err(BindError::Taken(_)), Some(wait)) => tokio::time::sleep(wait).await,
+            (Err(error), _) => {
+                let place = (&network.bridge, network.subnet.gateway());
+                return Err(taken(place, Protocol::Tcp, Network::METADATA_PORT, &error));
+            }
+        }
+    }
 }
 
 /// Says who holds the port, where that can be found out.
@@ -204,7 +242,7 @@ impl Metadata {
         let key = random()?;
         let marks = accepted_marks();
         let neighbours: Arc<dyn metadata::Neighbours> = Arc::new(Kernel(Arc::clone(daemon)));
-        for server in self.0 {
+        for socket in self.0 {
             let backing = metadata::serve::Backing {
                 directory: daemon.registry.published(),
                 templates: Arc::clone(&daemon.templates),
@@ -215,11 +253,15 @@ impl Metadata {
                 clock: daemon.clock,
                 marks,
             };
-            let stop = stop.clone();
+            let (server, stop) = (Server::on(socket), stop.clone());
+            let serving = Arc::clone(&daemon.serving);
             tasks.spawn(async move {
+                let network = server.network().name.clone();
+                serving.begins(network.clone());
                 if let Err(error) = server.serve(backing, stop).await {
-                    tracing::error!("the metadata service ended: {error}.");
+                    tracing::error!(%network, "the metadata service of {network} ended: {error}.");
                 }
+                serving.ends(&network);
             });
         }
         Ok(())
@@ -280,6 +322,7 @@ pub(super) fn daemon(
         boot_refusals: Quiet::default(),
         impersonations: Impersonations::default(),
         heard: Heard::default(),
+        serving: Arc::default(),
         starting: Semaphore::new(parallel),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
@@ -314,19 +357,7 @@ pub(super) fn announce(config: &Config) {
         );
     }
     tracing::info!("ready; commands come in at {}.", config.socket.display());
-    notify_ready();
-}
-
-/// Tells systemd that the service is up (`sd_notify(3)`), where it asked to be told.
-fn notify_ready() {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
-        return;
-    };
-    let told =
-        std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.send_to(b"READY=1", path));
-    if let Err(error) = told {
-        tracing::warn!("could not tell systemd that the daemon is ready: {error}.");
-    }
+    inherited::ready();
 }
 
 /// Returns when the process is asked to end.

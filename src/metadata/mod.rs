@@ -33,6 +33,7 @@ pub mod range;
 mod report;
 pub mod request;
 pub mod serve;
+pub mod socket;
 pub mod token;
 mod withheld;
 

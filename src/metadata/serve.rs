@@ -1,4 +1,4 @@
-//! The metadata service's socket: hyper on port 80 of a bridge's own address, with a limit on everything a guest can stretch.
+//! The metadata service: hyper on port 80 of a bridge's own address, with a limit on everything a guest can stretch.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -27,18 +27,17 @@ use super::caller::{Caller, Port, identify};
 use super::files::{NotSent, Outlet, Wanted};
 use super::message::{Sent, sent};
 use super::request::{Malformed, Method, Request, Session, check_headers, check_host};
+use super::socket::Socket;
 use super::token::Tokens;
 use crate::model::directory::Published;
-use crate::model::{BridgeName, Clock, Event, EventKind, Network, Places};
+use crate::model::{Clock, Event, EventKind, Network, Places};
 use crate::net::{Seat, Seats};
 use crate::seed::Templates;
 
-/// A bound socket of one network, not serving yet.
+/// The service of one network, not serving yet.
 #[derive(Debug)]
 pub struct Server {
-    network: Arc<Network>,
-    listener: std::net::TcpListener,
-    address: SocketAddrV4,
+    socket: Socket,
     limits: Limits,
 }
 
@@ -69,25 +68,6 @@ impl fmt::Debug for Backing {
     }
 }
 
-/// Why the socket could not be bound.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Another program serves there.
-    #[error("can not serve metadata on {0}: another program listens there")]
-    Taken(SocketAddrV4),
-    /// The bridge does not have the address (yet).
-    #[error("can not serve metadata on {0}: this host does not have that address")]
-    NoAddress(SocketAddrV4),
-    /// Anything else.
-    #[error("can not serve metadata on {address}: {source}")]
-    Socket {
-        /// Where.
-        address: SocketAddrV4,
-        /// Why.
-        source: io::Error,
-    },
-}
-
 /// What one guest can take. A guest needs four connections of a few milliseconds.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
@@ -115,63 +95,9 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 << 10;
 /// What a connection holds for a guest that does not read; more makes nothing faster.
 const MAX_BUFFER: usize = 32 << 10;
-const SEND_BUFFER: usize = 128 << 10;
 const MAX_BODY: usize = 64 << 10;
 /// How long open connections may go on once the service is told to stop.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Connections that wait to be accepted: a thousand guests start at once.
-const BACKLOG: i32 = 1_024;
-
-/// Binds the metadata service of a network: port 80 of the gateway address, reachable by the bridge only.
-pub fn bind(network: &Network) -> Result<Server, BindError> {
-    let address = SocketAddrV4::new(network.subnet.gateway(), Network::METADATA_PORT);
-    bind_at(network, address, Some(&network.bridge))
-}
-
-/// Binds the metadata service of a network somewhere else; port 0 takes a free one. Without a bridge every interface of the
-/// host that leads to the address is served.
-pub fn bind_at(
-    network: &Network,
-    address: SocketAddrV4,
-    bridge: Option<&BridgeName>,
-) -> Result<Server, BindError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => BindError::Taken(address),
-        io::ErrorKind::AddrNotAvailable => BindError::NoAddress(address),
-        _ => BindError::Socket { address, source },
-    };
-    let listener = listen(network, address, bridge).map_err(failed)?;
-    let port = listener.local_addr().map_err(failed)?.port();
-    Ok(Server {
-        network: Arc::new(network.clone()),
-        listener,
-        address: SocketAddrV4::new(*address.ip(), port),
-        limits: LIMITS,
-    })
-}
-
-fn listen(
-    network: &Network,
-    address: SocketAddrV4,
-    bridge: Option<&BridgeName>,
-) -> io::Result<std::net::TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    // A restarted daemon must not wait for the old one's closed connections.
-    socket.set_reuse_address(true)?;
-    if let Some(bridge) = bridge {
-        socket.bind_device(Some(bridge.as_str().as_bytes()))?;
-    }
-    // A guest is one hop away. What a guest forwards for someone behind it (a container, a VPN) gets no answer unless the
-    // operator wants it to.
-    socket.set_ttl_v4(network.metadata.ttl.into())?;
-    // Inherited by every connection: how far the kernel runs ahead of a guest that reads slowly, and so how coarsely its
-    // progress is seen. A bridge needs no more.
-    socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddr::V4(address).into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
 
 /// What all connections of a server share.
 struct Shared {
@@ -182,22 +108,40 @@ struct Shared {
 }
 
 impl Server {
+    /// A service on this socket.
+    pub const fn on(socket: Socket) -> Self {
+        Self {
+            socket,
+            limits: LIMITS,
+        }
+    }
+
+    /// Whose it is.
+    pub fn network(&self) -> &Network {
+        &self.socket.network
+    }
+
     /// Where it listens.
     pub const fn address(&self) -> SocketAddrV4 {
-        self.address
+        self.socket.address
     }
 
     /// Serves until it is told to stop; then open requests are finished, within two seconds.
     pub async fn serve(self, backing: Backing, stop: CancellationToken) -> io::Result<()> {
-        let listener = TcpListener::from_std(self.listener)?;
+        let Socket {
+            network,
+            listener,
+            address,
+        } = self.socket;
+        let listener = TcpListener::from_std(listener)?;
         let seats = Seats::new(self.limits.connections, self.limits.per_source);
         let shared = Arc::new(Shared {
-            network: self.network,
+            network,
             outlet: Outlet::new(backing.places.clone()),
             backing,
             limits: self.limits,
         });
-        info!(network = %shared.network.name, address = %self.address, "metadata service started");
+        info!(network = %shared.network.name, %address, "metadata service started");
         let tasks = TaskTracker::new();
         loop {
             let (stream, source) = tokio::select! {

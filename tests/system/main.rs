@@ -28,6 +28,7 @@ mod netboot;
 mod quickstart;
 mod recovery;
 mod refusals;
+mod restart;
 mod seed_devices;
 mod twenty;
 

@@ -7,9 +7,10 @@ use tokio::net::TcpSocket;
 
 use super::*;
 use crate::metadata::Neighbour;
+use crate::metadata::socket::bind_at;
 use crate::model::image::Boot;
 use crate::model::vm::Custom;
-use crate::model::{Directory, Image, MacAddress, examples};
+use crate::model::{BridgeName, Directory, Image, MacAddress, examples};
 use crate::seed::tests::{network, vm};
 
 pub(super) const WEB1: &str = "127.0.0.2";
@@ -47,7 +48,7 @@ pub(super) fn running(limits: Limits, events: usize) -> Running {
 /// The same; both VMs boot from the network what lies in a state directory.
 pub(super) fn booting(limits: Limits, events: usize, state: &std::path::Path) -> Running {
     let network = network("127.0.0.1/8");
-    let mut server = bind_at(&network, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), None).unwrap();
+    let mut server = Server::on(bind_at(&network, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), None).unwrap());
     server.limits = limits;
     let (mut web1, mut web2) = (vm("web1", WEB1), vm("web2", WEB2));
     for vm in [&mut web1, &mut web2] {
@@ -271,22 +272,6 @@ async fn h13_one_guest_can_not_take_the_places_of_the_others() {
     let fifth = to_the_end(connected(&server, WEB1).await).await;
     assert!(fifth.is_empty());
     assert!(get(&server, WEB2, "/nocloud/meta-data").await.contains("200 OK"));
-}
-
-#[tokio::test]
-async fn a_taken_port_is_told_with_its_address() {
-    let network = network("127.0.0.1/8");
-    let first = bind_at(&network, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), None).unwrap();
-    let error = bind_at(&network, first.address(), None).unwrap_err();
-    assert!(
-        matches!(error, BindError::Taken(address) if address == first.address()),
-        "{error}"
-    );
-    let nowhere = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 0);
-    assert!(matches!(
-        bind_at(&network, nowhere, None),
-        Err(BindError::NoAddress(_))
-    ));
 }
 
 #[tokio::test]

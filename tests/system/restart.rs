@@ -1,0 +1,110 @@
+//! The metadata service over a restart of the daemon: guests that ask meanwhile wait, and none is refused.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cloud_init::machine;
+use crate::lab::{Client, Lab, Run, eventually};
+use crate::root;
+
+const MANAGER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/service_manager.py");
+const SOON: Duration = Duration::from_secs(20);
+
+/// A lab whose daemon is the service of a manager that keeps its sockets.
+fn managed(lab: &mut Lab) {
+    let socket = lab.path("notify").to_string_lossy().into_owned();
+    lab.start_daemon_by(&["/usr/bin/python3", MANAGER, &socket]);
+    lab.wait_for_daemon();
+}
+
+fn signal(lab: &Lab, name: &str) {
+    let pid = lab.daemon_pid().to_string();
+    Run::of(Command::new("kill").args([name, &pid])).ok();
+}
+
+fn said(lab: &Lab, what: &str) -> usize {
+    lab.daemon_log().lines().filter(|line| *line == what).count()
+}
+
+/// One request, as cloud-init makes it: no second try, and no limit but the test's own.
+fn ask(client: &Client) -> Run {
+    client.run(&[
+        "curl",
+        "-sS",
+        "--max-time",
+        "30",
+        "http://10.77.0.1/nocloud/meta-data",
+    ])
+}
+
+#[test]
+fn guests_that_ask_while_the_daemon_restarts_are_answered_by_the_next_one() {
+    if !root() {
+        return;
+    }
+    let mut lab = Lab::without_daemon();
+    managed(&mut lab);
+    let (client, _) = machine(&mut lab);
+    assert!(ask(&client).ok().contains("instance-id"));
+    assert_eq!(said(&lab, "kept metadata-10.77.0.1"), 1, "{}", lab.daemon_log());
+    for restart in 1..=2 {
+        signal(&lab, "-HUP");
+        assert!(
+            eventually(SOON, || said(&lab, "stopped 0") == restart),
+            "{}",
+            lab.daemon_log()
+        );
+        // Nobody is there now, and each of these is answered although it was asked then.
+        let asked: Vec<_> = (0..4)
+            .map(|_| {
+                let mut curl = client.command(&[
+                    "curl",
+                    "-sS",
+                    "--max-time",
+                    "30",
+                    "http://10.77.0.1/nocloud/meta-data",
+                ]);
+                curl.stdout(std::process::Stdio::piped());
+                curl.spawn().unwrap()
+            })
+            .collect();
+        assert_eq!(
+            said(&lab, "started"),
+            restart - 1,
+            "they were asked while no daemon ran"
+        );
+        for curl in asked {
+            let output = curl.wait_with_output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            assert!(String::from_utf8_lossy(&output.stdout).contains("instance-id"));
+        }
+        lab.wait_for_daemon();
+    }
+    assert_eq!(
+        said(&lab, "kept metadata-10.77.0.1"),
+        1,
+        "it is taken over, not bound anew"
+    );
+}
+
+#[test]
+fn a_socket_of_a_bridge_that_was_made_anew_is_given_up_and_bound_anew() {
+    if !root() {
+        return;
+    }
+    let mut lab = Lab::without_daemon();
+    managed(&mut lab);
+    signal(&lab, "-HUP");
+    assert!(eventually(SOON, || said(&lab, "stopped 0") == 1));
+    Run::of(&mut lab.inside(&["ip", "link", "del", "br0"])).ok();
+    assert!(
+        eventually(SOON, || said(&lab, "kept metadata-10.77.0.1") == 2),
+        "{}",
+        lab.daemon_log()
+    );
+    lab.wait_for_daemon();
+    assert_eq!(said(&lab, "closed metadata-10.77.0.1"), 1);
+    let (client, _) = machine(&mut lab);
+    assert!(ask(&client).ok().contains("instance-id"));
+    lab.stop_daemon();
+}

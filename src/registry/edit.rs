@@ -86,14 +86,19 @@ fn become_another(new: &mut Vm, old: &Vm, edit: &Edit, now: Timestamp) {
     if !(edit.new_instance || edit.release || follows) {
         return;
     }
+    // What comes after a success is later than it, whatever the clock says.
+    let succeeded = old
+        .first_boot
+        .as_ref()
+        .map_or(Timestamp::default(), |boot| boot.at);
     let mut custom = new.custom.take().map(|custom| *custom).unwrap_or_default();
     if edit.new_instance || follows {
         new.uuid = identity::next_instance(new.uuid, now);
-        custom.instance.renewed = Some(now);
+        custom.instance.renewed = Some(now.max(succeeded));
         custom.secrets.released = None;
     }
     if edit.release {
-        custom.secrets.released = Some(now);
+        custom.secrets.released = Some(now.max(Timestamp(succeeded.0.saturating_add(1))));
     }
     new.custom = custom.boxed();
 }

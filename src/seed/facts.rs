@@ -279,12 +279,11 @@ impl Confidence {
     fn context(&self) -> Value {
         match self {
             Self::Named(named) => {
-                let value =
-                    |value: &Option<Secret<String>>| value.as_ref().map(|value| value.expose().clone());
-                named
-                    .iter()
-                    .map(|(name, text)| (name.clone(), value(text)))
-                    .collect()
+                let value = |(name, text): (&String, &Option<Secret<String>>)| {
+                    let text = text.as_ref().map(|text| text.expose().as_str());
+                    (name.clone(), Value::from(text))
+                };
+                Value::from(named.iter().map(value).collect::<BTreeMap<_, _>>())
             }
             Self::Any(value) => Value::from_object(Anything(*value)),
         }

@@ -261,6 +261,35 @@ fn the_shown_seed_has_every_document_under_its_name() {
     assert!(heads[1].starts_with("=== user-data (0 bytes)"), "{heads:?}");
 }
 
+#[test]
+fn a_secret_is_there_by_its_name_and_none_where_it_is_withheld() {
+    let mut templates = Templates::load(None).unwrap();
+    let source = "#cloud-config\n{% if secrets.db %}\npassword: {{ secrets.db }}\n{% endif %}\n";
+    templates
+        .add("confident".parse().unwrap(), "confident.yaml", source.to_owned())
+        .unwrap();
+    templates.prove().unwrap();
+    let vendor_data = |mut vm: Vm| {
+        vm.template = "confident".parse().unwrap();
+        documents(&templates, &vm, &network("10.77.0.1/24"), None)
+            .map(|seed| text(&seed.vendor_data).to_owned())
+    };
+    let vm = crate::model::release::tests::confident("web1", "10.77.0.5");
+    assert_eq!(
+        vendor_data(vm.clone()).unwrap(),
+        "#cloud-config\npassword: \"hunter2-db\"\n"
+    );
+    assert_eq!(vendor_data(vm.without_secrets()).unwrap(), "#cloud-config\n");
+    // One that nobody gave is found out before a guest asks for it.
+    let error = vendor_data(super::tests::vm("web2", "10.77.0.6"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("confident.yaml, line 2") && error.contains("secrets.db"),
+        "{error}"
+    );
+}
+
 fn yaml(text: &str) -> Value {
     serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }

@@ -29,6 +29,7 @@ mod quickstart;
 mod recovery;
 mod refusals;
 mod restart;
+mod secrets;
 mod seed_devices;
 mod twenty;
 

@@ -10,6 +10,7 @@
 
 pub mod accel;
 pub mod doctor;
+mod known;
 mod links;
 mod metadata_address;
 mod neighbours;
@@ -34,16 +35,19 @@ mod wire;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::model::{BridgeName, Subnet};
 
 pub use links::{Made, bridge_mac};
 pub use neighbours::Neighbour;
 
-/// A handle on this host's network configuration (one rtnetlink socket, shared by its clones).
+/// A handle on this host's network configuration (one rtnetlink socket for requests and one for what the kernel tells, shared by its clones).
 #[derive(Debug, Clone)]
 pub struct Host {
     netlink: rtnetlink::Handle,
+    /// What was looked up of its neighbours.
+    known: Arc<known::Known>,
 }
 
 /// Why the host did not do what was asked.
@@ -121,7 +125,9 @@ impl Host {
             source,
         })?;
         drop(tokio::spawn(connection));
-        Ok(Self { netlink })
+        let known = Arc::new(known::Known::default());
+        known::listen(&known);
+        Ok(Self { netlink, known })
     }
 }
 

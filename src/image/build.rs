@@ -28,6 +28,8 @@ const INGREDIENTS: [&str; 8] = [
 /// A Debian release that an image can be built of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
+    /// Debian 11.
+    Bullseye,
     /// Debian 12.
     Bookworm,
     /// Debian 13.
@@ -36,13 +38,14 @@ pub enum Suite {
 
 /// A suite that can not be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no recipe for the suite `{0}`: choose bookworm (Debian 12) or trixie (Debian 13)")]
+#[error("there is no recipe for the suite `{0}`: choose bullseye (Debian 11), bookworm (12) or trixie (13)")]
 pub struct UnknownSuite(String);
 
 impl Suite {
     /// The release's code name.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Bullseye => "bullseye",
             Self::Bookworm => "bookworm",
             Self::Trixie => "trixie",
         }
@@ -59,6 +62,7 @@ impl std::str::FromStr for Suite {
 
     fn from_str(text: &str) -> Result<Self, UnknownSuite> {
         match text {
+            "bullseye" => Ok(Self::Bullseye),
             "bookworm" => Ok(Self::Bookworm),
             "trixie" => Ok(Self::Trixie),
             _ => Err(UnknownSuite(text.escape_debug().take(40).collect())),

@@ -26,7 +26,7 @@ die() { echo "seedbed-build: error: $*" >&2; exit 1; }
 
 [ $# = 2 ] || die "usage: $0 SUITE OUT.qcow2"
 suite=$1 out=$2
-case $suite in bookworm|trixie) ;; *) die "unknown suite '$suite' (bookworm, trixie)" ;; esac
+case $suite in bullseye|bookworm|trixie) ;; *) die "unknown suite '$suite' (bullseye, bookworm, trixie)" ;; esac
 [ "$(id -u)" = 0 ] || die "must be root"
 [ "$(uname -m)" = x86_64 ] || die "builds amd64 images on amd64 hosts only"
 [ -d "$(dirname "$out")" ] || die "no directory $(dirname "$out")"
@@ -155,12 +155,17 @@ grub_dpkg: {enabled: false}
 EOF
 put "$late/etc/sudoers.d/.keep" </dev/null
 
-packages=${SEEDBED_KERNEL:-linux-image-cloud-amd64},initramfs-tools,zstd,grub-pc,systemd-sysv,systemd-resolved,udev,dbus,kmod,e2fsprogs
+packages=${SEEDBED_KERNEL:-linux-image-cloud-amd64},initramfs-tools,zstd,grub-pc,systemd-sysv,udev,dbus,kmod,e2fsprogs
 packages=$packages,cloud-init,cloud-guest-utils,fdisk,openssh-server,sudo,ca-certificates,iproute2,iputils-ping,netbase,procps
 packages=$packages,util-linux,login,passwd,debian-archive-keyring
 # cloud-init asks for a DHCP client of its own (used by its local data sources only); take the smallest one of the suite.
 # (linux-sysctl-defaults: what lets ordinary users ping since trixie.)
-case $suite in bookworm) packages=$packages,isc-dhcp-client ;; *) packages=$packages,dhcpcd-base,linux-sysctl-defaults ;; esac
+# (netplan.io: cloud-init writes systemd-networkd's files by itself since 21.2; systemd-resolved is in systemd before bookworm.)
+case $suite in
+    bullseye) packages=$packages,isc-dhcp-client,netplan.io ;;
+    bookworm) packages=$packages,isc-dhcp-client,systemd-resolved ;;
+    *) packages=$packages,dhcpcd-base,linux-sysctl-defaults,systemd-resolved ;;
+esac
 packages=$packages${SEEDBED_EXTRA_PACKAGES:+,$SEEDBED_EXTRA_PACKAGES}
 
 phase 2 "downloading and unpacking packages"

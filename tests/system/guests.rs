@@ -27,20 +27,21 @@ pub(crate) fn cache() -> PathBuf {
 /// The Debian 12 disk file; built when it is not there yet.
 pub(crate) fn debian() -> PathBuf {
     static DEBIAN: OnceLock<PathBuf> = OnceLock::new();
-    let build = || PathBuf::from(Run::of(&mut image_build(&cache())).ok().trim());
-    DEBIAN.get_or_init(build).clone()
+    DEBIAN.get_or_init(|| debian_of("bookworm")).clone()
 }
 
-fn image_build(cache: &Path) -> Command {
+/// The disk file of another Debian suite; built when it is not there yet.
+pub(crate) fn debian_of(suite: &str) -> PathBuf {
+    PathBuf::from(Run::of(&mut image_build(&cache(), suite)).ok().trim())
+}
+
+fn image_build(cache: &Path, suite: &str) -> Command {
     let mut build = Command::new(SEEDBED);
-    build.args([
-        "image",
-        "build",
-        "debian-12",
-        "--suite",
-        "bookworm",
-        "--build-only",
-    ]);
+    build.args(["image", "build", suite, "--suite", suite, "--build-only"]);
+    if suite == "bullseye" {
+        // Its life is over: archives drop packages of its security suite before they drop the lists that name them.
+        build.env("SEEDBED_SECURITY_MIRROR", "none");
+    }
     build.arg("--cache").arg(cache).stdin(Stdio::null());
     build
 }
@@ -117,7 +118,7 @@ impl StuckBuild {
             .prefix("seedbed-cache-")
             .tempdir()
             .unwrap();
-        let client = image_build(cache.path())
+        let client = image_build(cache.path(), "bookworm")
             .env(
                 "SEEDBED_MIRROR",
                 format!("http://{}/debian", mirror.local_addr().unwrap()),

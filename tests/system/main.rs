@@ -28,6 +28,7 @@ mod netboot;
 mod quickstart;
 mod recovery;
 mod refusals;
+mod releases;
 mod restart;
 mod secrets;
 mod seed_devices;

@@ -16,7 +16,7 @@ use crate::image::build::{self, BuildError, Step, Suite};
 pub(in crate::cli) struct Args {
     /// Its name
     name: String,
-    /// The Debian release: bookworm (12) or trixie (13)
+    /// The Debian release: bullseye (11), bookworm (12) or trixie (13)
     #[arg(long)]
     suite: String,
     /// Where built images are kept

@@ -104,6 +104,8 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Serial log", path(&vm.console_log)),
             ("Created", Some(created(&vm.created, vm.age_seconds))),
         ];
+        let refused = format!("{} requests of others from its address", vm.impersonations);
+        lines.push(("Refused", (vm.impersonations > 0).then_some(refused)));
         lines.push(("cloud-init", vm.cloud_init.clone()));
         let failed = vm.cloud_init_failures.iter();
         lines.extend(failed.map(|line| ("Failed there", Some(line.clone()))));

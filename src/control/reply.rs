@@ -131,6 +131,9 @@ pub struct VmInfo {
     /// What cloud-init reported as failed in this boot, a line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cloud_init_failures: Vec<String>,
+    /// How many requests of others from its address were refused since the daemon started.
+    #[serde(default)]
+    pub impersonations: u64,
     /// When what was just changed counts, a line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<String>,

@@ -25,6 +25,12 @@ impl Impersonations {
         }
     }
 
+    /// How many of a VM's were refused.
+    pub(super) fn of(&self, vm: &VmName) -> u64 {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(vm).copied().unwrap_or_default()
+    }
+
     fn count(&self, vm: &VmName) -> u64 {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(vm.clone()).or_default();
@@ -52,6 +58,7 @@ mod tests {
         let (web1, web2): (VmName, VmName) = ("web1".parse().unwrap(), "web2".parse().unwrap());
         let told: Vec<u64> = [&web1, &web2, &web1].map(|vm| seen.count(vm)).to_vec();
         assert_eq!(told, [1, 1, 2]);
+        assert_eq!((seen.of(&web1), seen.of(&web2)), (2, 1));
         seen.forget(&web1);
         assert_eq!((seen.count(&web1), seen.count(&web2)), (1, 2));
     }

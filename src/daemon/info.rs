@@ -58,6 +58,7 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         instance_id_policy: vm.instance().policy.as_str().to_owned(),
         cloud_init: told.last,
         cloud_init_failures: told.failures.into(),
+        impersonations: daemon.impersonations.of(&vm.name),
         effects: Vec::new(),
         created: rfc3339(vm.created),
         age_seconds: vm.created.age(daemon.clock.now()).as_secs(),

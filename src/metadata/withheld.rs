@@ -32,18 +32,16 @@ impl Withheld {
 /// some program in the guest that knows the usual paths.
 pub(super) fn told(case: Case<'_>, vm: &Arc<Vm>, path: &[&str]) -> (Arc<Vm>, Withheld) {
     let vm = case.directory.served(vm);
-    let closed = case.directory.window(&vm, case.now).is_closed();
-    if !closed && is_the_way_of(case, &vm, path) {
-        return (vm, Withheld::default());
-    }
-    let withheld = Withheld {
+    let all = Withheld {
         user_data: vm.has_secret_user_data(),
         facts: vm.has_secret_facts(),
     };
-    if withheld == Withheld::default() {
-        return (vm, withheld);
+    let nothing = Withheld::default();
+    let open = || !case.directory.window(&vm, case.now).is_closed();
+    if all == nothing || (open() && is_the_way_of(case, &vm, path)) {
+        return (vm, nothing);
     }
-    (Arc::new(vm.without_secrets()), withheld)
+    (Arc::new(vm.without_secrets()), all)
 }
 
 fn is_the_way_of(case: Case<'_>, vm: &Vm, path: &[&str]) -> bool {

@@ -10,8 +10,14 @@ use serde_json::json;
 use super::facts::Facts;
 use crate::model::Vm;
 
-/// The versions of the service that cloud-init asks for.
-pub const VERSIONS: [&str; 5] = ["2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", "latest"];
+/// The versions of Amazon's service: each client asks for the one that it was written with, and takes 404 for an answer.
+#[rustfmt::skip]
+pub const VERSIONS: [&str; 29] = [
+    "1.0", "2007-01-19", "2007-03-01", "2007-08-29", "2007-10-10", "2007-12-15", "2008-02-01", "2008-09-01",
+    "2009-04-04", "2011-01-01", "2011-05-01", "2012-01-12", "2014-02-25", "2014-11-05", "2015-10-20", "2016-04-19",
+    "2016-06-30", "2016-09-02", "2018-03-28", "2018-08-17", "2018-09-24", "2019-10-01", "2020-10-27", "2021-01-03",
+    "2021-03-23", "2021-07-15", "2022-09-24", "2024-04-11", "latest",
+];
 
 /// What has to be there for clients that are made for Amazon, and says that this is not it. Some cut the last letter off
 /// the zone for the region.

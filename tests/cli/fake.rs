@@ -189,6 +189,7 @@ pub(crate) fn vm(name: &str, last_octet: u8) -> VmInfo {
         instance_id_policy: "keep".to_owned(),
         cloud_init: None,
         cloud_init_failures: Vec::new(),
+        impersonations: 0,
         effects: Vec::new(),
         created: "2026-01-02T03:04:05Z".to_owned(),
         age_seconds: 7_300,

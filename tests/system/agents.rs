@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cloud_init::{MAC, SUITES, USER_DATA, code, machine};
-use crate::guests::KEY;
+use crate::guests::{KEY, cache};
 use crate::lab::{Client, Lab, Run, eventually};
 use crate::nat::World;
 use crate::root;
@@ -190,6 +190,61 @@ fn afterburn_reads_openstacks_attributes_and_every_key_that_is_listed() {
         assert_eq!(parts.len(), 2, "{line}");
         assert_eq!(leaf(&format!("public-keys/{}/openssh-key", parts[0])).trim(), KEY);
     }
+}
+
+/// What the agent itself writes into its attributes file, as a provider that it knows.
+fn afterburned(client: &Client, lab: &Lab, provider: &str) -> String {
+    let build = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/afterburn-program");
+    let program = Run::of(Command::new(build).arg(cache())).ok().trim().to_owned();
+    let [attributes, hostname] =
+        ["attributes", "hostname"].map(|name| lab.path(name).to_string_lossy().into_owned());
+    let words = [
+        "--provider",
+        provider,
+        "--attributes",
+        &attributes,
+        "--hostname",
+        &hostname,
+    ];
+    client
+        .run(&[&["timeout", "60", &program, "multi"][..], &words].concat())
+        .ok();
+    assert_eq!(fs::read_to_string(&hostname).unwrap().trim(), "web1.lab");
+    fs::read_to_string(&attributes).unwrap()
+}
+
+#[test]
+fn afterburn_itself_reads_openstacks_and_ec2s_trees() {
+    if !root() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let (client, vm) = machine(&mut lab);
+    let openstack = afterburned(&client, &lab, "openstack-metadata");
+    for line in [
+        "AFTERBURN_OPENSTACK_HOSTNAME=web1.lab".to_owned(),
+        "AFTERBURN_OPENSTACK_IPV4_LOCAL=10.77.0.31".to_owned(),
+        format!("AFTERBURN_OPENSTACK_INSTANCE_ID={}", ec2_id(&vm)),
+        format!(
+            "AFTERBURN_OPENSTACK_INSTANCE_UUID={}",
+            vm["uuid"].as_str().unwrap()
+        ),
+    ] {
+        assert!(
+            openstack.lines().any(|written| written == line),
+            "{line}: {openstack}"
+        );
+    }
+    // It takes a token first, and shows it with each request.
+    let ec2 = afterburned(&client, &lab, "aws");
+    for line in [
+        "AFTERBURN_AWS_HOSTNAME=web1.lab".to_owned(),
+        "AFTERBURN_AWS_IPV4_LOCAL=10.77.0.31".to_owned(),
+        format!("AFTERBURN_AWS_INSTANCE_ID={}", ec2_id(&vm)),
+    ] {
+        assert!(ec2.lines().any(|written| written == line), "{line}: {ec2}");
+    }
+    assert!(ec2.contains("AFTERBURN_AWS_REGION="), "{ec2}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ mod ipxe;
 pub mod openstack;
 pub mod render;
 
-pub use check::{UserDataProblem, check_user_data};
+pub use check::{Findings, NotARelease, Release, UserDataProblem, check_user_data, findings};
 pub use credentials::{Credential, credentials};
 pub use facts::{Facts, smbios, url};
 pub use files::TemplatesError;

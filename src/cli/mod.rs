@@ -20,6 +20,7 @@ mod discovered;
 mod dns;
 mod export;
 pub mod failure;
+mod host_cloud_init;
 mod hosts;
 mod image;
 mod import;
@@ -47,6 +48,7 @@ mod start;
 mod stop;
 mod table;
 pub mod terminal;
+mod user_data;
 mod version;
 mod wait;
 

@@ -113,6 +113,12 @@ pub fn check_user_data(bytes: &[u8]) -> Result<(), UserDataProblem> {
     Err(unmarked(start))
 }
 
+/// Whether a user-data is one cloud-config, and nothing that holds some.
+pub fn is_cloud_config(bytes: &[u8]) -> bool {
+    let start = bytes.trim_ascii_start();
+    starts_with(start, CLOUD_CONFIG) && !is_mime(bytes) && !PASSED.iter().any(|kind| starts_with(start, kind))
+}
+
 /// Looks at what the cloud-configs within a user-data say, for this release of cloud-init, or for any when it is not known.
 ///
 /// What every release from 22.4 on takes is never a problem; the keys of older and newer ones are told as warnings. Parts of an

@@ -30,7 +30,9 @@ mod ipxe;
 pub mod openstack;
 pub mod render;
 
-pub use check::{Findings, NotARelease, Release, UserDataProblem, check_user_data, findings};
+pub use check::{
+    Findings, NotARelease, Release, UserDataProblem, check_user_data, findings, is_cloud_config,
+};
 pub use credentials::{Credential, credentials};
 pub use facts::{Facts, smbios, url};
 pub use files::TemplatesError;

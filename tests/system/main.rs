@@ -30,6 +30,7 @@ mod recovery;
 mod refusals;
 mod seed_devices;
 mod twenty;
+mod user_data;
 
 /// Whether namespaces can be made here; says why a test is skipped when they can not, or fails where they have to be.
 fn root() -> bool {

@@ -28,8 +28,8 @@ pub(super) struct Rule {
     pub(super) is_lenient: bool,
     /// Whether it counts in the image's own configuration only.
     pub(super) is_system: bool,
-    keys: BTreeMap<&'static str, Rule>,
-    elements: Option<Box<Rule>>,
+    keys: BTreeMap<&'static str, Self>,
+    elements: Option<Box<Self>>,
     like: Option<&'static str>,
 }
 

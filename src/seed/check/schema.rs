@@ -10,6 +10,8 @@ use super::tree::{Entry, Node, Value};
 
 /// The most values that are looked at: by aliases, a few lines can stand for very many.
 const MOST_VALUES: usize = 100_000;
+/// For so many unknown keys the one that was meant is looked for.
+const MOST_UNKNOWN: usize = 200;
 /// Up to so many known keys are told where another was found.
 const FEW_KEYS: usize = 8;
 
@@ -41,6 +43,7 @@ pub(super) fn check(document: &Node, lines: &Lines, release: Option<Release>, fi
         findings,
         key: String::new(),
         values: 0,
+        unknown: 0,
     };
     if let Value::Map(entries) = &document.value {
         for entry in entries {
@@ -57,6 +60,7 @@ struct Visit<'a> {
     /// The key that is looked at: `users[0].name`.
     key: String,
     values: usize,
+    unknown: usize,
 }
 
 impl Visit<'_> {
@@ -99,7 +103,7 @@ impl Visit<'_> {
 
     /// A key at the top that the table does not have: part handlers and modules of a site have keys of their own.
     fn unknown_top(&mut self, entry: &Entry) {
-        match nearest(&entry.key, self.table.root()) {
+        match self.nearest(&entry.key, self.table.root()) {
             Some(near) => self.problem(
                 entry.line,
                 format!("cloud-init has no such key; did you mean {near}?"),
@@ -221,12 +225,19 @@ impl Visit<'_> {
             .names()
             .filter(|name| rule.key(name).is_some_and(Rule::is_current))
             .collect();
-        if let Some(near) = nearest(&entry.key, rule) {
+        if let Some(near) = self.nearest(&entry.key, rule) {
             write!(what, "; did you mean {near}?").ok();
         } else if (1..=FEW_KEYS).contains(&known.len()) {
             write!(what, "; it knows {}", known.join(", ")).ok();
         }
         self.problem(entry.line, what);
+    }
+
+    fn nearest(&mut self, key: &str, rule: &Rule) -> Option<&'static str> {
+        self.unknown = self.unknown.saturating_add(1);
+        (self.unknown <= MOST_UNKNOWN)
+            .then(|| nearest(key, rule))
+            .flatten()
     }
 
     fn mismatch(&mut self, node: &Node, rule: &Rule) {

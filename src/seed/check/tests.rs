@@ -284,6 +284,21 @@ fn all_that_is_wrong_is_told_up_to_twenty() {
 }
 
 #[test]
+fn a_document_of_unknown_keys_is_looked_at_soon() {
+    let many = (0..60_000)
+        .map(|n| format!("k{n}: {n}\n"))
+        .collect::<Vec<_>>()
+        .concat();
+    let judged = judged(&format!("#cloud-config\n{many}"));
+    assert_eq!((judged.problems().len(), judged.warnings().len()), (0, 21));
+    let nested = findings(
+        format!("#cloud-config\nswap: {{{}}}\n", many.replace('\n', ", ")).as_bytes(),
+        None,
+    );
+    assert_eq!(nested.problems().len(), 21);
+}
+
+#[test]
 fn parts_of_an_archive_are_looked_at_with_their_lines_in_the_file() {
     let judged = judged(
         "#cloud-config-archive\n- type: text/cloud-config\n  content: |\n    #cloud-config\n\n    packages: curl\n\

@@ -1,15 +1,16 @@
-"""What cloud-init's own schema says of cloud-configs: user_data.py CODE FOLDER KEYS
+"""What cloud-init's own schema says of cloud-configs: user_data.py KEYS CODE FOLDER...
 
-CODE is where a cloud-init package was unpacked. Judges each document in FOLDER, and documents that the table KEYS forbids: a value
-of each kind that a place does not take, a key that it does not have, a required key left out. Prints a JSON list of
-{"name", "text", "accepted"}.
+CODE is where a cloud-init package was unpacked. Judges each cloud-config in the folders, and documents that the table KEYS forbids: a
+value of each kind that a place does not take, a key that it does not have, a required key left out. Prints as JSON what it made of
+each ("documents": name, text, accepted), and the places that the schema has and the table has not ("missing").
 """
 
 import json
 import os
+import re
 import sys
 
-code, folder, keys = sys.argv[1:]
+keys, code, *folders = sys.argv[1:]
 sys.path.insert(0, code + "/usr/lib/python3/dist-packages")
 
 import yaml  # noqa: E402
@@ -95,6 +96,59 @@ def forbidden():
             yield f"{place} with nothing in it", around(place, {})
 
 
-documents = [(name, open(os.path.join(folder, name)).read()) for name in sorted(os.listdir(folder))]
-documents += [(name, "#cloud-config\n" + json.dumps(config)) for name, config in forbidden()]
-json.dump([{"name": name, "text": text, "accepted": accepts(text)} for name, text in documents], sys.stdout)
+def places(part, place):
+    """The places under one, and the keys it has by a pattern."""
+    if "$ref" in part:
+        target = SCHEMA
+        for step in part["$ref"][2:].split("/"):
+            target = target[step]
+        yield from places(target, place)
+    for choice in part.get("oneOf", []) + part.get("anyOf", []) + part.get("allOf", []):
+        yield from places(choice, place)
+    inner = dict(part.get("properties", {}))
+    inner.update({f"/{pattern}/": value for pattern, value in part.get("patternProperties", {}).items()})
+    if isinstance(part.get("additionalProperties"), dict):
+        inner["/./"] = part["additionalProperties"]
+    for key, value in inner.items():
+        below = f"{place}.{key}" if place else key
+        yield below
+        yield from places(value, below)
+    items = part.get("items")
+    for item in items if isinstance(items, list) else filter(None, [items]):
+        yield place + "[]"
+        yield from places(item, place + "[]")
+
+
+def resolved(place):
+    """A place by the name that the table has its keys under."""
+    for like, (_, remarks) in RULES.items():
+        if "as" in remarks and re.match(re.escape(like) + r"[.\[]", place):
+            return remarks["as"] + place[len(like):]
+    return place
+
+
+def is_listed(place):
+    if re.sub(r"/[^/]*/", "*", place) in RULES:
+        return True
+    parent, _, pattern = place.partition("./")
+    if pattern.endswith("/"):
+        # Some keys, listed one by one.
+        keys = [rule[len(parent) + 1:] for rule in RULES if rule.startswith(parent + ".")]
+        return any(re.search(pattern[:-1], key) for key in keys)
+    any_above = (place[:end] for end in range(len(place)) if place[end] in ".[")
+    return any("any" in RULES.get(above, ([],))[0] for above in any_above)
+
+
+def documents():
+    for folder in folders:
+        for name in sorted(os.listdir(folder)):
+            text = open(os.path.join(folder, name)).read() if name.endswith((".txt", ".yaml")) else ""
+            if re.match(r"#cloud-config\s", text):
+                yield (name if folder == folders[0] else os.path.join(folder, name)), text
+    for name, config in forbidden():
+        yield name, "#cloud-config\n" + json.dumps(config)
+
+
+judged = [{"name": name, "text": text, "accepted": accepts(text)} for name, text in documents()]
+missing = sorted({place for place in map(resolved, places(SCHEMA, "")) if not is_listed(place)})
+json.dump({"documents": judged, "missing": missing}, sys.stdout)

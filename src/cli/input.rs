@@ -11,15 +11,11 @@ pub(super) fn text(path: &Path) -> Result<String, Failure> {
         .map_err(|error| Failure::refused(format!("{} is no text: {error}", path.display())))
 }
 
-/// The user's own user-data, which may be compressed; the daemon checks what it says.
-pub(super) fn user_data(path: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
-    path.map(bytes).transpose()
-}
-
 /// More than any file that is read whole: a device that never ends is none.
 const LARGEST: u64 = 256 * 1024 * 1024;
 
-fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+/// The octets of a file, or of standard input when it is called `-`.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
         std::io::stdin().take(LARGEST + 1).read_to_end(&mut bytes)

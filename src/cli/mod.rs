@@ -21,6 +21,7 @@ mod discovered;
 mod dns;
 mod export;
 pub mod failure;
+mod host_cloud_init;
 mod hosts;
 mod image;
 mod import;
@@ -48,6 +49,7 @@ mod start;
 mod stop;
 mod table;
 pub mod terminal;
+mod user_data;
 mod version;
 mod wait;
 

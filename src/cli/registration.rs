@@ -1,11 +1,12 @@
 //! What `add` and `launch` both ask for: how a VM is registered, beside its name.
 
-use std::path::PathBuf;
-
 use super::accounts::Accounts;
 use super::confidence::Confidence;
+use super::context::Context;
 use super::failure::Failure;
-use super::{input, keys};
+use super::keys;
+use super::terminal::Terminal;
+use super::user_data::UserData;
 use crate::control::{AddVms, CustomSettings};
 
 /// The options of a registration.
@@ -20,9 +21,8 @@ pub(super) struct Registration {
     /// SSH key that may log in, a file of such, or a name in the key ring; can be given several times
     #[arg(long, value_name = "FILE|KEY|NAME")]
     pub(super) key: Vec<String>,
-    /// Your own cloud-init user-data; - for standard input
-    #[arg(long, value_name = "FILE")]
-    user_data: Option<PathBuf>,
+    #[command(flatten)]
+    user_data: UserData,
     /// The seed template
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
@@ -102,7 +102,11 @@ impl Custom {
 
 impl Registration {
     /// The registration of these names with the keys that were given.
-    pub(super) fn of(self, names: Vec<String>) -> Result<AddVms, Failure> {
+    pub(super) fn of(
+        self,
+        names: Vec<String>,
+        (context, terminal): (&Context, &mut Terminal),
+    ) -> Result<AddVms, Failure> {
         let keys = keys::given(&self.key)?;
         let mut custom = self.custom.settings();
         self.accounts.add_to(&mut custom)?;
@@ -113,7 +117,8 @@ impl Registration {
             ip: self.ip,
             mac: self.mac,
             keys: keys.lines,
-            user_data: input::user_data(self.user_data.as_deref())?,
+            force: self.user_data.force,
+            user_data: self.user_data.checked(context, terminal)?,
             template: self.template,
             network: self.network,
             new_identity: self.new_identity,

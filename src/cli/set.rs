@@ -1,14 +1,13 @@
 //! `seedbed set`: changes VMs.
 
-use std::path::PathBuf;
-
 use super::accounts::Accounts;
 use super::confidence::Confidence;
 use super::context::Context;
 use super::failure::Failure;
+use super::keys;
 use super::registration::Custom;
 use super::terminal::Terminal;
-use super::{input, keys};
+use super::user_data::UserData;
 use crate::control::{Request, SetVms};
 
 /// Change VMs
@@ -19,6 +18,7 @@ use crate::control::{Request, SetVms};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  seedbed set web1 --ip 10.77.0.30\n  seedbed set web[1-20] --memory 2G")]
 #[command(override_usage = "seedbed set [OPTIONS] <NAME>...")]
+#[command(mut_arg("user_data", |file| file.help("Your own cloud-init user-data; - for standard input, an empty file for none")))]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
     .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template", "new_instance", "release_secrets"])
     .args(Custom::IDS).args(Accounts::IDS).args(Confidence::IDS))]
@@ -41,9 +41,8 @@ pub(super) struct Args {
     /// SSH key that may log in, a file of such, or a name in the key ring; replaces all it had
     #[arg(long, value_name = "FILE|KEY|NAME")]
     key: Vec<String>,
-    /// Your own cloud-init user-data; - for standard input, an empty file for none
-    #[arg(long, value_name = "FILE")]
-    user_data: Option<PathBuf>,
+    #[command(flatten)]
+    user_data: UserData,
     /// The seed template
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
@@ -75,7 +74,8 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         cpus: args.cpus,
         memory: args.memory,
         keys: given.then_some(keys.lines),
-        user_data: input::user_data(args.user_data.as_deref())?,
+        force: args.user_data.force,
+        user_data: args.user_data.checked(context, terminal)?,
         template: args.template,
         custom,
         new_instance: args.new_instance,

@@ -165,6 +165,9 @@ pub struct AddVms {
     pub keys: Vec<String>,
     /// The user's own user-data, byte for byte: it may be compressed.
     pub user_data: Option<Vec<u8>>,
+    /// Whether a user-data that says what cloud-init does not know is taken all the same.
+    #[serde(default)]
+    pub force: bool,
     /// The seed template; `default` when not given.
     pub template: Option<String>,
     /// The network; the only one when not given.
@@ -344,6 +347,9 @@ pub struct SetVms {
     pub keys: Option<Vec<String>>,
     /// New user-data; empty for none.
     pub user_data: Option<Vec<u8>>,
+    /// Whether a user-data that says what cloud-init does not know is taken all the same.
+    #[serde(default)]
+    pub force: bool,
     /// Another template.
     pub template: Option<String>,
     /// What is set for these VMs alone.

@@ -34,7 +34,7 @@ pub(super) async fn planned(
     let network = selection::network(&directory, request.network.as_ref())?;
     let keys = selection::keys(&request.keys)?;
     let template = selection::template(daemon, request.template.as_ref())?;
-    let user_data = selection::user_data(request.user_data.as_ref())?;
+    let user_data = selection::user_data(request.user_data.as_ref(), request.force)?;
     let custom = custom::edit(&request.custom)?.on(Custom::default());
     selection::only_one(&names, &[("--alias", !custom.aliases.is_empty())])?;
     let new = |name| NewVm {
@@ -181,7 +181,7 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         user_data: request
             .user_data
             .as_ref()
-            .map(|text| selection::user_data(Some(text)))
+            .map(|text| selection::user_data(Some(text), request.force))
             .transpose()?,
         template: request
             .template

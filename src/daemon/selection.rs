@@ -92,13 +92,23 @@ pub(super) fn keys(lines: &[String]) -> Result<SshKeys, Refusal> {
     Ok(keys.into())
 }
 
-/// Checks user-data before anything is made for it.
-pub(super) fn user_data(bytes: Option<&Vec<u8>>) -> Result<Option<Arc<[u8]>>, Refusal> {
+/// Checks user-data before anything is made for it. What cloud-init can not read is refused; what it does not know too, unless it
+/// is forced.
+pub(super) fn user_data(bytes: Option<&Vec<u8>>, force: bool) -> Result<Option<Arc<[u8]>>, Refusal> {
     let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
         return Ok(None);
     };
     seed::check_user_data(bytes)
         .map_err(|problem| Refusal::request(format!("the user-data is not usable: {problem}")))?;
+    let problems = seed::findings(bytes, None).problems();
+    if !force && !problems.is_empty() {
+        let problems = problems.join("\n  ");
+        let message = format!("the user-data is not usable:\n  {problems}");
+        return Err(Refusal::request(message).hint("mend it, or have it taken as it is with --force"));
+    }
+    for problem in problems {
+        tracing::warn!("a user-data is taken by force: {problem}.");
+    }
     Ok(Some(Arc::from(bytes.as_slice())))
 }
 

@@ -1,9 +1,26 @@
 //! The look at a user's user-data before a VM is launched with it: a mistake that cloud-init would only log inside the guest
-//! is told here, with line and column.
+//! is told here, with its line.
+//!
+//! [`check_user_data`] looks at the form: what it refuses cloud-init can not read at all. [`findings`] looks at what a
+//! cloud-config says: keys and types that cloud-init does not know, which whoever knows better may force.
+
+mod finding;
+mod keys;
+mod parts;
+mod release;
+mod scalar;
+mod schema;
+mod tree;
+
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
 use serde_yaml::Value;
 
+use self::finding::Finding;
+pub use self::finding::Findings;
+pub use self::release::{NotARelease, Release};
 use super::ignition::{self, IgnitionProblem};
 
 /// The most user-data that is accepted, in bytes.
@@ -88,12 +105,63 @@ pub fn check_user_data(bytes: &[u8]) -> Result<(), UserDataProblem> {
         return Ok(());
     }
     if starts_with(start, CLOUD_CONFIG) {
-        return cloud_config(bytes);
+        return cloud_config(bytes).or_else(|problem| given_twice(bytes, problem));
     }
     if ignition::is_meant(bytes) {
         return Ok(ignition::check(bytes)?);
     }
     Err(unmarked(start))
+}
+
+/// Whether a user-data is one cloud-config, and nothing that holds some.
+pub fn is_cloud_config(bytes: &[u8]) -> bool {
+    let start = bytes.trim_ascii_start();
+    starts_with(start, CLOUD_CONFIG) && !is_mime(bytes) && !PASSED.iter().any(|kind| starts_with(start, kind))
+}
+
+/// Looks at what the cloud-configs within a user-data say, for this release of cloud-init, or for any when it is not known.
+///
+/// What every release from 22.4 on takes is never a problem; the keys of older and newer ones are told as warnings. Parts of an
+/// archive and of a MIME message are looked at too; compressed ones and Jinja templates are passed.
+pub fn findings(bytes: &[u8], release: Option<Release>) -> Findings {
+    let mut findings = Findings::default();
+    for document in parts::of(bytes) {
+        match mapping(&document.text).or_else(|problem| given_twice(document.text.as_bytes(), problem)) {
+            Ok(()) => {
+                if let Some(tree) = tree::read(&document.text) {
+                    schema::check(&tree, &document.lines, release, &mut findings);
+                }
+            }
+            Err(problem) => findings.problem(in_part(problem, &document.lines)),
+        }
+    }
+    findings
+}
+
+/// A problem of a whole document, which is a part of a user-data.
+fn in_part(problem: UserDataProblem, lines: &schema::Lines) -> Finding {
+    let (line, what) = match problem {
+        UserDataProblem::NotYaml { line, reason, .. } => (line, reason),
+        other => (1, other.to_string()),
+    };
+    Finding {
+        place: lines.place(line),
+        key: String::new(),
+        what,
+    }
+}
+
+/// cloud-init takes the last of two values for one key, and tells nobody: that is looked at later.
+fn given_twice(bytes: &[u8], problem: UserDataProblem) -> Result<(), UserDataProblem> {
+    let is_that =
+        matches!(&problem, UserDataProblem::NotYaml { reason, .. } if reason.contains("duplicate entry"));
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let is_mapping = || tree::read(text).is_some_and(|tree| tree.kind() == scalar::Kind::Map);
+    if is_that && is_mapping() {
+        Ok(())
+    } else {
+        Err(problem)
+    }
 }
 
 /// Checks what a template made: a cloud-config, or an archive whose cloud-config parts are sound.
@@ -128,6 +196,11 @@ pub(super) fn cloud_config(bytes: &[u8]) -> Result<(), UserDataProblem> {
             line: before.split(|byte| *byte == b'\n').count(),
         }
     })?;
+    mapping(text)
+}
+
+/// Checks that a text is a YAML mapping, or nothing.
+fn mapping(text: &str) -> Result<(), UserDataProblem> {
     match serde_yaml::from_str::<Value>(text) {
         Ok(Value::Mapping(_) | Value::Null) => Ok(()),
         Ok(other) => Err(UserDataProblem::NotAMapping(kind_of(&other))),
@@ -200,118 +273,4 @@ fn starts_with(bytes: &[u8], prefix: &str) -> bool {
     bytes
         .get(..prefix.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn refused(text: &str) -> String {
-        check_user_data(text.as_bytes()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn everything_cloud_init_knows_by_its_first_line_is_passed() {
-        for good in [
-            "",
-            "\n",
-            "#cloud-config\n",
-            "#cloud-config\npackages: [curl]\n",
-            "#Cloud-Config\r\npackages:\r\n  - curl\r\n",
-            "\n#cloud-config\n{\"packages\": []}\n",
-            "#!/bin/sh\n: not yaml [",
-            "#include\nhttp://10.77.0.1/x\n",
-            "#include-once\nhttp://10.77.0.1/x\n",
-            "#cloud-boothook\nx",
-            "#cloud-config-archive\n- type: text/cloud-config\n",
-            "#cloud-config-jsonp\n[]",
-            "#part-handler\n",
-            "## template: jinja\n#cloud-config\nfqdn: {{ v1.local_hostname }}.x\n",
-            "Content-Type: multipart/mixed; boundary=x\nMIME-Version: 1.0\n\n--x\n",
-        ] {
-            assert_eq!(check_user_data(good.as_bytes()), Ok(()), "{good:?}");
-        }
-        assert_eq!(check_user_data(&[0x1f, 0x8b, 8, 0, 0xff]), Ok(()));
-    }
-
-    #[test]
-    fn a_byte_order_mark_is_told() {
-        assert_eq!(
-            check_user_data("\u{feff}#cloud-config\na: b\n".as_bytes()),
-            Err(UserDataProblem::ByteOrderMark)
-        );
-    }
-
-    #[test]
-    fn a_forgotten_first_line_is_told() {
-        for bad in ["packages: [curl]\n", "# cloud-config\npackages: [curl]\n"] {
-            assert_eq!(
-                check_user_data(bad.as_bytes()),
-                Err(UserDataProblem::NoHeader),
-                "{bad:?}"
-            );
-        }
-        assert!(refused("hello\n").contains("`hello`"));
-        assert!(matches!(
-            check_user_data(b"\xff\xfe#"),
-            Err(UserDataProblem::UnknownKind(_))
-        ));
-    }
-
-    #[test]
-    fn a_cloud_config_that_is_not_yaml_is_refused_with_its_place() {
-        let broken = check_user_data(b"#cloud-config\npackages: [curl\nruncmd: x\n").unwrap_err();
-        assert!(
-            matches!(broken, UserDataProblem::NotYaml { line: 3, .. }),
-            "{broken}"
-        );
-        let tab = refused("#cloud-config\nusers:\n\t- default\n");
-        assert!(tab.contains("line 3") && tab.contains("no tabs"), "{tab}");
-        let colon = refused("#cloud-config\nruncmd: echo: hello\n");
-        assert!(colon.contains("line 2, column"), "{colon}");
-        assert!(refused("#cloud-config\na: 1\na: 2\n").contains("duplicate"));
-    }
-
-    #[test]
-    fn a_cloud_config_is_a_mapping() {
-        assert!(refused("#cloud-config\n- a\n- b\n").contains("a list"));
-        assert!(refused("#cloud-config\nhello\n").contains("a single text"));
-    }
-
-    #[test]
-    fn a_user_data_has_at_most_a_mebibyte() {
-        let mut bytes = b"#!".to_vec();
-        bytes.resize(MAX_USER_DATA, b'x');
-        assert_eq!(check_user_data(&bytes), Ok(()));
-        bytes.push(b'x');
-        assert_eq!(
-            check_user_data(&bytes),
-            Err(UserDataProblem::TooLarge(MAX_USER_DATA + 1))
-        );
-    }
-
-    #[test]
-    fn a_cloud_config_is_utf8() {
-        let bytes = b"#cloud-config\na: b\nc: \xff\n";
-        assert_eq!(check_user_data(bytes), Err(UserDataProblem::NotUtf8 { line: 3 }));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_judged_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let marked = [b"#cloud-config\n", bytes.as_slice()].concat();
-            for bytes in [&bytes, &marked] {
-                if let Err(problem) = check_user_data(bytes) {
-                    prop_assert!(problem.to_string().chars().count() < 700);
-                }
-            }
-        }
-
-        #[test]
-        fn any_text_after_the_first_line_is_judged_without_a_panic(text in "[\\PC\n\t ]{0,120}") {
-            let judged = check_user_data(format!("#cloud-config\n{text}").as_bytes());
-            prop_assert!(judged.is_ok() || !judged.unwrap_err().to_string().is_empty());
-        }
-    }
 }

@@ -31,7 +31,9 @@ pub mod openstack;
 pub mod render;
 pub mod smbios;
 
-pub use check::{UserDataProblem, check_user_data};
+pub use check::{
+    Findings, NotARelease, Release, UserDataProblem, check_user_data, findings, is_cloud_config,
+};
 pub use credentials::{Credential, credentials};
 pub use facts::Facts;
 pub use files::TemplatesError;

@@ -125,6 +125,21 @@ fn the_minimal_template_names_the_vm_and_calls_home() {
     );
 }
 
+#[test]
+fn all_that_the_templates_make_is_known_to_cloud_init() {
+    for template in ["default", "minimal"] {
+        for mut vm in [with_access(), with_swap(vm("web1", "10.77.0.5"))] {
+            vm.template = template.parse().unwrap();
+            let seed = seed(&vm, &network("10.77.0.1/24"));
+            assert_eq!(
+                findings(&seed.vendor_data, None),
+                Findings::default(),
+                "{template}"
+            );
+        }
+    }
+}
+
 /// A VM with an account of each kind, and a host key of ours.
 fn with_access() -> Vm {
     let vm = vm("web1", "10.77.0.5");

@@ -72,6 +72,7 @@ fn all_that_is_asked_for_reaches_the_daemon() {
                 mac: None,
                 keys: vec![KEY.to_owned()],
                 user_data: Some(b"#cloud-config\n{}\n".to_vec()),
+                force: false,
                 template: Some("course".to_owned()),
                 network: Some("lab".to_owned()),
                 custom: CustomSettings::default(),

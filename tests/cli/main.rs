@@ -18,3 +18,4 @@ mod networks;
 mod render;
 mod roster;
 mod texts;
+mod user_data;

@@ -33,6 +33,7 @@ mod restart;
 mod secrets;
 mod seed_devices;
 mod twenty;
+mod user_data;
 
 /// Whether namespaces can be made here; says why a test is skipped when they can not, or fails where they have to be.
 fn root() -> bool {

@@ -9,8 +9,13 @@ use super::render::{TemplateProblem, Templates};
 use crate::model::TemplateName;
 use crate::model::name::NameError;
 
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 4] = [
+    ("ci-runner", include_str!("../../seed-templates/ci-runner.yaml")),
     ("default", include_str!("../../seed-templates/default.yaml")),
+    (
+        "docker-host",
+        include_str!("../../seed-templates/docker-host.yaml"),
+    ),
     ("minimal", include_str!("../../seed-templates/minimal.yaml")),
 ];
 
@@ -65,8 +70,7 @@ impl Templates {
                 path: PathBuf::from(name),
                 source,
             })?;
-            let origin = format!("built-in {name}");
-            templates.add(name, &origin, source.to_owned())?;
+            templates.add_built_in(name, source)?;
         }
         for path in operator_dir.map(template_files).transpose()?.unwrap_or_default() {
             let name = name_of(&path)?;
@@ -181,6 +185,57 @@ mod tests {
                 "{source:?}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn a_template_includes_built_in_ones_and_those_beside_it() {
+        let own =
+            "{% include \"built-in/default\" %}\n- type: text/x-shellscript\n  content: |\n    #!/bin/sh\n";
+        let templates = loaded("default.yaml", own).unwrap();
+        let facts = super::super::Facts::sample();
+        let rendered = |name: &str| templates.render(&name.parse().unwrap(), &facts).unwrap();
+        let plain = Templates::load(None)
+            .unwrap()
+            .render(&"default".parse().unwrap(), &facts)
+            .unwrap();
+        assert_eq!(
+            rendered("default"),
+            format!("{plain}- type: text/x-shellscript\n  content: |\n    #!/bin/sh\n")
+        );
+        // What is built in goes on as it was.
+        assert!(rendered("docker-host").starts_with(&plain));
+    }
+
+    #[test]
+    fn an_include_reaches_no_file_and_is_as_strict_as_the_rest() {
+        for (source, says) in [
+            ("{% include \"/etc/passwd\" %}\n", "/etc/passwd"),
+            ("{% include \"../site.yaml\" %}\n", "../site.yaml"),
+            ("{% include \"site.yaml\" %}\n", "site.yaml"),
+            ("{% include hostname %}\n", "sample"),
+            // Itself, without an end.
+            ("#cloud-config\n{% include \"site\" %}\n", "site.yaml"),
+            (
+                "{% import \"built-in/minimal\" as x %}#cloud-config\n{{ x.y }}",
+                "site.yaml",
+            ),
+        ] {
+            let error = loaded("site.yaml", source).unwrap_err();
+            assert!(
+                error.contains(says) && error.contains("site.yaml"),
+                "{source}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_in_an_included_template_is_told_of_that_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let put = |name: &str, source: &str| std::fs::write(directory.path().join(name), source).unwrap();
+        put("a.yaml", "{% include \"b\" %}\n");
+        put("b.yaml", "#cloud-config\n\nx: {{ hostnam }}\n");
+        let error = Templates::load(Some(directory.path())).unwrap_err().to_string();
+        assert!(error.contains("b.yaml, line 3"), "{error}");
     }
 
     #[test]

@@ -14,7 +14,10 @@ use super::facts::Facts;
 use super::ipxe::BootTemplate;
 use crate::model::TemplateName;
 
-/// The templates there are, compiled; rendering one reads no file.
+/// What an `include` puts before the name of a template that is built in: no name of the operator's has a slash.
+const BUILT_IN: &str = "built-in/";
+
+/// The templates there are, compiled; rendering one reads no file, and an `include` finds what is compiled or fails.
 #[derive(Debug)]
 pub struct Templates {
     environment: Environment<'static>,
@@ -129,6 +132,19 @@ impl Templates {
         }
     }
 
+    /// Compiles a template that is built in. It stays within reach of an `include` when the operator's own takes its name.
+    pub(super) fn add_built_in(
+        &mut self,
+        name: TemplateName,
+        source: &'static str,
+    ) -> Result<(), TemplateProblem> {
+        let origin = built_in(name.as_str());
+        self.environment
+            .add_template_owned(format!("{BUILT_IN}{name}"), source)
+            .map_err(|error| in_source(&origin, &error))?;
+        self.add(name, &origin, source.to_owned())
+    }
+
     /// Compiles a template, in place of the one of that name.
     pub(super) fn add(
         &mut self,
@@ -169,12 +185,49 @@ impl Templates {
 
     /// Renders a template.
     pub fn render(&self, name: &TemplateName, facts: &Facts) -> Result<String, TemplateProblem> {
-        let origin = self.origins.get(name).map_or(name.as_str(), String::as_str);
         self.environment
             .get_template(name.as_str())
             .and_then(|template| template.render(facts.context()))
-            .map_err(|error| in_source(origin, &error))
+            .map_err(|error| self.told(name, &error))
     }
+
+    /// What is wrong, and in which file: of a template that is included, in that one's own.
+    fn told(&self, name: &TemplateName, error: &Error) -> TemplateProblem {
+        let error = root_of(error);
+        let origin = match error.name() {
+            Some(included) => self.origin(included),
+            None => self.origin(name.as_str()),
+        };
+        in_source(&origin, error)
+    }
+
+    /// Where the template that goes by this name in an `include` came from.
+    fn origin(&self, name: &str) -> String {
+        let known =
+            |(known, origin): (&TemplateName, &String)| (known.as_str() == name).then(|| origin.clone());
+        match name.strip_prefix(BUILT_IN) {
+            Some(name) => built_in(name),
+            None => self
+                .origins
+                .iter()
+                .find_map(known)
+                .unwrap_or_else(|| name.to_owned()),
+        }
+    }
+}
+
+/// How a template that is built in is called in messages.
+fn built_in(name: &str) -> String {
+    format!("built-in {name}")
+}
+
+/// What went wrong first: where templates include others, an error has the one it arose from inside.
+fn root_of(error: &Error) -> &Error {
+    let mut root = error;
+    while let Some(inner) = std::error::Error::source(root).and_then(|inner| inner.downcast_ref::<Error>()) {
+        root = inner;
+    }
+    root
 }
 
 /// How `{{ value }}` is printed: quoted, unless the template's author said that it is not to be (`| safe`, `| tojson`).

@@ -48,7 +48,10 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
             "telemetry",
         ],
     ),
-    ("cli", &["model", "control", "config", "telemetry", "image"]),
+    (
+        "cli",
+        &["model", "control", "config", "telemetry", "image", "seed"],
+    ),
 ];
 
 /// Files that may do I/O wherever they stand; everything under these folders may too.

@@ -78,7 +78,7 @@ run_dir: {run}
 # accel: auto
 # The QEMU program: a name to look up in PATH, or an absolute path.
 # qemu: qemu-system-{arch}
-# A directory with seed templates of your own.
+# A directory with seed templates of your own; without it, `templates` below the state directory.
 # templates: /etc/seedbed/templates
 # How this host itself finds the VMs' names. auto: by systemd-resolved where it runs, else by a block in the hosts
 # file. resolved, hosts: by that one. off: not at all.

@@ -31,7 +31,7 @@ pub struct Config {
     pub qemu: PathBuf,
     /// What a VM gets when the user does not say.
     pub defaults: Defaults,
-    /// The operator's own seed templates, beside the built-in ones.
+    /// The operator's own seed templates, where they do not lie in the state directory.
     pub templates_dir: Option<PathBuf>,
     /// How this host itself finds the VMs' names.
     pub host_names: HostNames,
@@ -116,6 +116,13 @@ impl fmt::Display for Problem {
 }
 
 impl Config {
+    /// Where the operator's own seed templates lie.
+    pub fn templates(&self) -> PathBuf {
+        self.templates_dir
+            .clone()
+            .unwrap_or_else(|| self.places.templates())
+    }
+
     /// Reads a configuration's text. `path` is only for the messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Vec<Problem>> {
         let file = serde_yaml::from_str::<Option<file::File>>(text)

@@ -71,7 +71,12 @@ fn seed_of(daemon: &Daemon, vm: &Vm, secrets: bool) -> Result<Seed, Refusal> {
     } else {
         seed::concealed_documents
     };
-    Ok(documents(&daemon.templates, vm, &network, image.as_deref())?)
+    Ok(documents(
+        &daemon.templates.now(),
+        vm,
+        &network,
+        image.as_deref(),
+    )?)
 }
 
 /// OpenStack's documents, each under a line with its name and size.
@@ -126,7 +131,7 @@ fn ipxe(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
     })?;
     let directory = daemon.directory();
     let image = directory.boot_image(boot);
-    let script = seed::boot_script(&daemon.templates, vm, boot, &*daemon.network_of(vm)?, image)?;
+    let script = seed::boot_script(&daemon.templates.now(), vm, boot, &*daemon.network_of(vm)?, image)?;
     Ok(String::from_utf8_lossy(&script).into_owned())
 }
 

@@ -18,6 +18,7 @@ use super::impersonation::Impersonations;
 use super::quiet::Quiet;
 use super::rungs;
 use super::status::Status;
+use super::templates;
 use crate::config::{AccelChoice, Config};
 use crate::control::Refusal;
 use crate::host::accel::{self, KvmState};
@@ -28,7 +29,6 @@ use crate::machine::Accel;
 use crate::metadata::token::Tokens;
 use crate::model::{BridgeName, Clock, Event, Network, Revision};
 use crate::registry::Registry;
-use crate::seed::Templates;
 use crate::{dhcp, dns, metadata};
 
 /// Makes the directories everything lies in. QEMU runs as a user of its own and has to pass through them to its files.
@@ -43,6 +43,10 @@ pub(super) fn directories(config: &Config) -> Result<(), Refusal> {
             ))
             .hint(format!("chmod o+x {path}")));
         }
+    }
+    if config.templates_dir.is_none() {
+        let path = places.templates();
+        make_directory(&path).map_err(|error| Refusal::host(format!("{}: {error}", path.display())))?;
     }
     Ok(())
 }
@@ -190,7 +194,7 @@ impl Metadata {
         for server in self.0 {
             let backing = metadata::serve::Backing {
                 directory: daemon.registry.published(),
-                templates: Arc::clone(&daemon.templates),
+                templates: daemon.templates.served(),
                 neighbours: Arc::clone(&neighbours),
                 events: events.clone(),
                 places: daemon.config.places.clone(),
@@ -248,7 +252,6 @@ pub(super) fn daemon(
     written: watch::Receiver<Revision>,
     discovered: Arc<Discovered>,
 ) -> Result<Daemon, Refusal> {
-    let templates = Templates::load(config.templates_dir.as_deref())?;
     let parallel = std::thread::available_parallelism().map_or(2, usize::from) * 2;
     Ok(Daemon {
         accel: accel(config.accel)?,
@@ -265,7 +268,7 @@ pub(super) fn daemon(
         starting: Semaphore::new(parallel),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
-        templates: Arc::new(templates),
+        templates: templates::Library::open(&config)?,
         written,
         config,
     })

@@ -27,13 +27,16 @@ pub mod facts;
 pub mod files;
 pub mod ignition;
 mod ipxe;
+pub mod library;
 pub mod openstack;
 pub mod render;
+mod unknown;
 
 pub use check::{UserDataProblem, check_user_data};
 pub use credentials::{Credential, credentials};
 pub use facts::{Facts, smbios, url};
-pub use files::TemplatesError;
+pub use files::{TemplatesError, check as check_template, file_of};
+pub use library::{Draft, Library, Origin};
 pub use render::{TemplateProblem, Templates};
 
 /// One of the documents a guest reads under its seed URL.

@@ -12,6 +12,8 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior,
 use super::check;
 use super::facts::Facts;
 use super::ipxe::BootTemplate;
+use super::library::Origin;
+use super::unknown;
 use crate::model::TemplateName;
 
 /// What an `include` puts before the name of a template that is built in: no name of the operator's has a slash.
@@ -21,8 +23,8 @@ const BUILT_IN: &str = "built-in/";
 #[derive(Debug)]
 pub struct Templates {
     environment: Environment<'static>,
-    /// Where each came from, for messages.
-    origins: BTreeMap<TemplateName, String>,
+    /// Where each came from.
+    pub(super) origins: BTreeMap<TemplateName, Origin>,
     /// The one of the iPXE script.
     pub(super) boot: BootTemplate,
 }
@@ -31,7 +33,7 @@ pub struct Templates {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateProblem {
     /// It can not be compiled, or fails on its facts.
-    #[error("template {file}, line {line}: {reason}")]
+    #[error("template {file}:{line}: {reason}")]
     Source {
         /// The file, or `built-in NAME`.
         file: String,
@@ -138,39 +140,57 @@ impl Templates {
         name: TemplateName,
         source: &'static str,
     ) -> Result<(), TemplateProblem> {
-        let origin = built_in(name.as_str());
+        let origin = Origin::BuiltIn(name.clone());
         self.environment
-            .add_template_owned(format!("{BUILT_IN}{name}"), source)
-            .map_err(|error| in_source(&origin, &error))?;
-        self.add(name, &origin, source.to_owned())
+            .add_template_owned(built_in(&name), source)
+            .map_err(|error| in_source(&origin.to_string(), &error))?;
+        self.add(name, origin, source.to_owned())
     }
 
     /// Compiles a template, in place of the one of that name.
     pub(super) fn add(
         &mut self,
         name: TemplateName,
-        origin: &str,
+        origin: Origin,
         source: String,
     ) -> Result<(), TemplateProblem> {
         self.environment
             .add_template_owned(name.to_string(), source)
-            .map_err(|error| in_source(origin, &error))?;
-        self.origins.insert(name, origin.to_owned());
+            .map_err(|error| in_source(&origin.to_string(), &error))?;
+        self.origins.insert(name, origin);
         Ok(())
     }
 
-    /// Renders every template with sample facts, so that a broken one is found before a VM meets it.
+    /// Tries every template, so that a broken one is found before a VM meets it.
     pub(super) fn prove(&self) -> Result<(), TemplateProblem> {
-        for (name, origin) in &self.origins {
-            for facts in [Facts::sample(), Facts::bare()] {
-                let text = self.render(name, &facts)?;
-                check::vendor_data(&text).map_err(|problem| TemplateProblem::Output {
-                    file: origin.clone(),
-                    reason: problem.to_string(),
-                })?;
-            }
+        self.names().try_for_each(|name| self.prove_one(name))
+    }
+
+    /// Looks for names that are no facts, and renders the template with sample facts.
+    pub(super) fn prove_one(&self, name: &TemplateName) -> Result<(), TemplateProblem> {
+        let origin = self.origin(name.as_str());
+        let template = self.environment.get_template(name.as_str());
+        let template = template.map_err(|error| in_source(&origin, &error))?;
+        unknown::refuse(&origin, &template, &Facts::sample().context())?;
+        for facts in [Facts::sample(), Facts::bare()] {
+            let text = self.render(name, &facts)?;
+            check::vendor_data(&text).map_err(|problem| TemplateProblem::Output {
+                file: origin.clone(),
+                reason: problem.to_string(),
+            })?;
         }
         Ok(())
+    }
+
+    /// What the template of that name says.
+    pub fn source(&self, name: &TemplateName) -> Option<String> {
+        let template = self.environment.get_template(name.as_str()).ok()?;
+        Some(template.source().to_owned())
+    }
+
+    /// Whether a template of that name is built in, whoever's is in force.
+    pub fn has_built_in(&self, name: &TemplateName) -> bool {
+        self.environment.get_template(&built_in(name)).is_ok()
     }
 
     /// Whether there is a template of that name.
@@ -201,24 +221,26 @@ impl Templates {
         in_source(&origin, error)
     }
 
-    /// Where the template that goes by this name in an `include` came from.
+    /// Where the template that goes by this name in an `include` came from, for messages.
     fn origin(&self, name: &str) -> String {
-        let known =
-            |(known, origin): (&TemplateName, &String)| (known.as_str() == name).then(|| origin.clone());
-        match name.strip_prefix(BUILT_IN) {
-            Some(name) => built_in(name),
-            None => self
+        let (named, is_built_in) = match name.strip_prefix(BUILT_IN) {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        match named.parse::<TemplateName>() {
+            Ok(name) if is_built_in => Origin::BuiltIn(name).to_string(),
+            Ok(name) => self
                 .origins
-                .iter()
-                .find_map(known)
-                .unwrap_or_else(|| name.to_owned()),
+                .get(&name)
+                .map_or(name.to_string(), Origin::to_string),
+            Err(_) => name.to_owned(),
         }
     }
 }
 
-/// How a template that is built in is called in messages.
-fn built_in(name: &str) -> String {
-    format!("built-in {name}")
+/// How an `include` names a template that is built in.
+fn built_in(name: &TemplateName) -> String {
+    format!("{BUILT_IN}{name}")
 }
 
 /// What went wrong first: where templates include others, an error has the one it arose from inside.

@@ -17,4 +17,5 @@ mod login;
 mod networks;
 mod render;
 mod roster;
+mod templates;
 mod texts;

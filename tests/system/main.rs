@@ -29,6 +29,7 @@ mod quickstart;
 mod recovery;
 mod refusals;
 mod seed_devices;
+mod templates;
 mod twenty;
 
 /// Whether namespaces can be made here; says why a test is skipped when they can not, or fails where they have to be.

@@ -1,19 +1,19 @@
-//! The templates that guests are served from: listed, shown, changed, and taken anew from their files without a restart.
+//! The templates and the site vendor-data that guests are served from: listed, shown, changed, and taken anew from their files without a restart.
 //!
 //! Files are read and tried here, never while a guest is answered. What is in force is replaced as a whole, and only by a set
 //! in which every template works.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{Daemon, selection};
-use crate::config::Config;
+use crate::config::{Config, VendorData};
 use crate::control::{AddTemplate, Answer, Refusal, TemplateInfo, TemplateRequest};
 use crate::export::files::write_atomically;
 use crate::model::{TemplateName, Vm};
-use crate::seed::{self, Draft, Origin, Templates, TemplatesError};
+use crate::seed::{self, Draft, Origin, Site, Templates, TemplatesError};
 
 /// What the operator's files are readable by: a template may hold what is secret at this site.
 const MODE: u32 = 0o600;
@@ -23,6 +23,7 @@ const MODE: u32 = 0o600;
 pub(super) struct Library {
     served: Arc<seed::Library>,
     directory: PathBuf,
+    site: VendorData,
     /// One change at a time.
     changing: Mutex<()>,
 }
@@ -31,10 +32,12 @@ impl Library {
     /// Loads the templates.
     pub(super) fn open(config: &Config) -> Result<Self, Refusal> {
         let directory = config.templates();
-        let templates = Templates::load(Some(&directory))?;
+        let site = config.vendor_data.clone();
+        let templates = read(&directory, &site, None)?;
         Ok(Self {
             served: Arc::new(seed::Library::from_pointee(templates)),
             directory,
+            site,
             changing: Mutex::default(),
         })
     }
@@ -50,7 +53,7 @@ impl Library {
     }
 
     fn read(&self, draft: Option<&Draft>) -> Result<Templates, TemplatesError> {
-        Templates::drafted(Some(&self.directory), draft)
+        read(&self.directory, &self.site, draft)
     }
 
     /// Takes what is in the files now; what was in force stays so when something in them is broken.
@@ -62,6 +65,12 @@ impl Library {
         self.served.store(Arc::new(templates));
         Ok(self.now())
     }
+}
+
+/// Reads all files and tries what they say; with a change, what they would say.
+fn read(directory: &Path, site: &VendorData, draft: Option<&Draft>) -> Result<Templates, TemplatesError> {
+    let site = Site::load(site.everywhere.as_deref(), &site.networks)?;
+    Ok(Templates::drafted(Some(directory), draft)?.with_site(site))
 }
 
 /// Carries out a request about templates.

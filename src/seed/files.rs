@@ -1,14 +1,17 @@
 //! Loading templates: those built into the binary, then the operator's own, which replace built-in ones of their name.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::ipxe::BootTemplate;
 use super::library::{Draft, Origin};
 use super::render::{TemplateProblem, Templates};
-use crate::model::TemplateName;
+use super::site::{self, Site, SiteProblem};
 use crate::model::name::NameError;
+use crate::model::{NetworkName, TemplateName};
 
 const BUILT_IN: [(&str, &str); 4] = [
     ("ci-runner", include_str!("../../seed-templates/ci-runner.yaml")),
@@ -57,6 +60,14 @@ pub enum TemplatesError {
     /// A template is broken.
     #[error(transparent)]
     Broken(#[from] TemplateProblem),
+    /// The site's vendor-data is broken.
+    #[error("the vendor-data {}: {problem}", path.display())]
+    Site {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: SiteProblem,
+    },
 }
 
 impl Templates {
@@ -97,6 +108,34 @@ impl Templates {
         }
         Ok(templates)
     }
+}
+
+impl Site {
+    /// Reads the site's vendor-data, and checks it.
+    pub fn load(
+        everywhere: Option<&Path>,
+        networks: &BTreeMap<NetworkName, PathBuf>,
+    ) -> Result<Self, TemplatesError> {
+        Ok(Self {
+            everywhere: everywhere.map(vendor_data).transpose()?.unwrap_or_default(),
+            networks: networks
+                .iter()
+                .map(|(network, path)| Ok((network.clone(), vendor_data(path)?)))
+                .collect::<Result<_, TemplatesError>>()?,
+        })
+    }
+}
+
+fn vendor_data(path: &Path) -> Result<Arc<[u8]>, TemplatesError> {
+    let bytes = std::fs::read(path).map_err(|source| TemplatesError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    site::check(&bytes).map_err(|problem| TemplatesError::Site {
+        path: path.to_owned(),
+        problem,
+    })?;
+    Ok(Arc::from(bytes))
 }
 
 /// The file of a template in the operator's directory.
@@ -333,6 +372,24 @@ mod tests {
         assert!(gone.contains("a.yaml:1") && gone.contains("'b'"), "{gone}");
         let now = Templates::load(Some(directory.path())).unwrap();
         assert_eq!(now.source(&name).as_deref(), Some("#cloud-config\n"));
+    }
+
+    #[test]
+    fn the_sites_vendor_data_is_read_and_checked_with_the_file_in_the_message() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("site");
+        let load = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let networks = BTreeMap::from([("lab".parse().unwrap(), path.clone())]);
+            Site::load(None, &networks).map_err(|error| error.to_string())
+        };
+        let site = load("#cloud-config\ntimezone: UTC\n").unwrap();
+        let lab = "lab".parse().unwrap();
+        assert_eq!(site.of(&lab), Some(&b"#cloud-config\ntimezone: UTC\n"[..]));
+        let error = load("#cloud-config\n- x\n").unwrap_err();
+        assert!(error.contains("site: it is a list"), "{error}");
+        let error = Site::load(Some(Path::new("/nonexistent/site")), &BTreeMap::new()).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/site"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::render::Templates;
+use super::site::Site;
 use crate::model::TemplateName;
 
 /// The templates in force, as guests are served them: replaced as a whole, so that one document is never made of two.
@@ -56,6 +57,13 @@ impl Templates {
     /// The templates there are, in alphabetical order, with where each came from.
     pub fn origins(&self) -> impl Iterator<Item = (&TemplateName, &Origin)> {
         self.origins.iter()
+    }
+
+    /// The same templates, beside this vendor-data of the site's.
+    #[must_use]
+    pub fn with_site(mut self, site: Site) -> Self {
+        self.site = site;
+        self
     }
 
     /// Where a template came from.

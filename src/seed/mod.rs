@@ -3,7 +3,8 @@
 //! ```text
 //!   meta-data       ours: instance-id, hostname, keys           (render.rs; no template can break it)
 //!   user-data       the user's own bytes, untouched             (check.rs looked at them before the launch)
-//!   vendor-data     the VM's template, rendered with its Facts  (facts.rs, render.rs, files.rs)
+//!   vendor-data     the site's own (site.rs), and the VM's      (facts.rs, render.rs, files.rs; joined by multipart.rs)
+//!                   template, rendered with its Facts
 //!   script.ipxe     for a VM that boots from the network   (ipxe.rs)
 //!   network-config  always empty: DHCP carries the address      (guest-contract §1.4: served, it holds for one boot)
 //! ```
@@ -28,8 +29,10 @@ pub mod files;
 pub mod ignition;
 mod ipxe;
 pub mod library;
+mod multipart;
 pub mod openstack;
 pub mod render;
+pub mod site;
 mod unknown;
 
 pub use check::{UserDataProblem, check_user_data};
@@ -38,6 +41,7 @@ pub use facts::{Facts, smbios, url};
 pub use files::{TemplatesError, check as check_template, file_of};
 pub use library::{Draft, Library, Origin};
 pub use render::{TemplateProblem, Templates};
+pub use site::{Site, SiteProblem};
 
 /// One of the documents a guest reads under its seed URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -202,7 +206,8 @@ pub fn boot_script(
     })
 }
 
-/// Makes the vendor-data of a VM from its template.
+/// Makes the vendor-data of a VM: the site's, where there is one, then what its template says. cloud-init merges the two as it
+/// merges parts: what the template sets counts more.
 pub fn vendor_data(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<Arc<[u8]>, SeedError> {
     if !templates.has(&vm.template) {
         return Err(SeedError::NoTemplate {
@@ -215,10 +220,15 @@ pub fn vendor_data(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<Arc<
                 .join(", "),
         });
     }
-    let rendered = templates.render(&vm.template, facts);
-    rendered.map(bytes).map_err(|problem| SeedError::Template {
-        vm: vm.name.clone(),
-        problem,
+    let rendered = templates
+        .render(&vm.template, facts)
+        .map_err(|problem| SeedError::Template {
+            vm: vm.name.clone(),
+            problem,
+        })?;
+    Ok(match templates.site.of(&vm.network) {
+        None => bytes(rendered),
+        Some(site) => Arc::from(multipart::joined(&[site, rendered.as_bytes()])),
     })
 }
 

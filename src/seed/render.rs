@@ -13,6 +13,7 @@ use super::check;
 use super::facts::Facts;
 use super::ipxe::BootTemplate;
 use super::library::Origin;
+use super::site::Site;
 use super::unknown;
 use crate::model::TemplateName;
 
@@ -25,6 +26,8 @@ pub struct Templates {
     environment: Environment<'static>,
     /// Where each came from.
     pub(super) origins: BTreeMap<TemplateName, Origin>,
+    /// What VMs are given besides.
+    pub(super) site: Site,
     /// The one of the iPXE script.
     pub(super) boot: BootTemplate,
 }
@@ -130,6 +133,7 @@ impl Templates {
         Self {
             environment,
             origins: BTreeMap::new(),
+            site: Site::default(),
             boot,
         }
     }

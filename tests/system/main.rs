@@ -22,6 +22,7 @@ mod guests;
 mod hostile_http;
 mod lab;
 mod lifecycle;
+mod merging;
 mod names;
 mod nat;
 mod netboot;
@@ -29,6 +30,7 @@ mod quickstart;
 mod recovery;
 mod refusals;
 mod seed_devices;
+mod site_vendor_data;
 mod templates;
 mod twenty;
 

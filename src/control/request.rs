@@ -434,6 +434,8 @@ pub enum Rung {
 pub enum View {
     /// The four `NoCloud` documents.
     Nocloud,
+    /// The settings that cloud-init ends with, of all its documents.
+    Merged,
     /// The documents of `OpenStack`'s metadata service.
     Openstack,
     /// The leaves of EC2's metadata service.

@@ -29,6 +29,7 @@ pub mod files;
 pub mod ignition;
 mod ipxe;
 pub mod library;
+mod merge;
 mod multipart;
 pub mod openstack;
 pub mod render;
@@ -209,6 +210,33 @@ pub fn boot_script(
 /// Makes the vendor-data of a VM: the site's, where there is one, then what its template says. cloud-init merges the two as it
 /// merges parts: what the template sets counts more.
 pub fn vendor_data(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<Arc<[u8]>, SeedError> {
+    let rendered = rendered(templates, vm, facts)?;
+    Ok(match templates.site.of(&vm.network) {
+        None => bytes(rendered),
+        Some(site) => Arc::from(multipart::joined(&[site, rendered.as_bytes()])),
+    })
+}
+
+/// Shows what cloud-init of a VM ends with: its documents merged as cloud-init merges them, with comments; with a word in the place
+/// of every secret of the registry's, unless they are wanted.
+pub fn merged(
+    templates: &Templates,
+    vm: &Vm,
+    (network, image): (&Network, Option<&Image>),
+    secrets: bool,
+) -> Result<String, SeedError> {
+    let facts = Facts::of(vm, network, image);
+    let facts = if secrets { facts } else { facts.concealed() };
+    let template = rendered(templates, vm, &facts)?;
+    let documents = merge::Documents {
+        site: templates.site.of(&vm.network).unwrap_or_default(),
+        template: template.as_bytes(),
+        user: vm.user_data.as_deref().unwrap_or_default(),
+    };
+    Ok(merge::shown(vm.name.as_str(), documents))
+}
+
+fn rendered(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<String, SeedError> {
     if !templates.has(&vm.template) {
         return Err(SeedError::NoTemplate {
             vm: vm.name.clone(),
@@ -220,16 +248,12 @@ pub fn vendor_data(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<Arc<
                 .join(", "),
         });
     }
-    let rendered = templates
+    templates
         .render(&vm.template, facts)
         .map_err(|problem| SeedError::Template {
             vm: vm.name.clone(),
             problem,
-        })?;
-    Ok(match templates.site.of(&vm.network) {
-        None => bytes(rendered),
-        Some(site) => Arc::from(multipart::joined(&[site, rendered.as_bytes()])),
-    })
+        })
 }
 
 fn bytes(text: String) -> Arc<[u8]> {

@@ -192,3 +192,145 @@ fn the_scripts_of_docker_host_and_ci_runner_run_whatever_the_user_data_sets() {
         }
     }
 }
+
+/// What `render --merged` shows with these documents.
+fn shown(lab: &Lab, site: &[u8], user_data: &[u8]) -> String {
+    std::fs::write(lab.path("site-vendor-data"), site).unwrap();
+    let own = lab.path("own-user-data");
+    std::fs::write(&own, user_data).unwrap();
+    lab.seedbed(&["template", "reload"]).ok();
+    lab.seedbed(&["set", "web1", "--user-data", own.to_str().unwrap()])
+        .ok();
+    lab.seedbed(&["render", "web1", "--merged"]).ok()
+}
+
+/// What is shown is a cloud-config: alone it has to come to the same as all documents together, in every release.
+fn shown_is_what_comes_of(lab: &Lab, cases: &[(Vec<u8>, Vec<u8>)]) {
+    let mut vendor_data = Vec::new();
+    let mut all = Vec::new();
+    for (site, user_data) in cases {
+        all.push(shown(lab, site, user_data));
+        vendor_data.push(document(lab, "web1", "vendor-data"));
+    }
+    for suite in SUITES {
+        let mut pairs: Vec<(&[u8], &[u8])> = Vec::new();
+        for ((vendor_data, (_, user_data)), shown) in vendor_data.iter().zip(cases).zip(&all) {
+            pairs.push((vendor_data, user_data));
+            pairs.push((b"", shown.as_bytes()));
+        }
+        let made = all_made_of(suite, &pairs);
+        for ((both, (site, user_data)), shown) in made.chunks(2).zip(cases).zip(&all) {
+            let inputs = [site, user_data].map(|document| String::from_utf8_lossy(document));
+            assert_eq!(both[1].merged, both[0].merged, "{suite}: {inputs:#?}\n{shown}");
+            let scripts = shown
+                .lines()
+                .filter(|line| line.contains(": script ") && !line.contains("user-data"));
+            let scripts: Vec<_> = scripts.map(|line| line.split(' ').nth(8).unwrap()).collect();
+            assert_eq!(scripts, both[0].scripts, "{suite}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn what_is_shown_as_merged_is_what_cloud_init_ends_with() {
+    if !root() {
+        return;
+    }
+    let config = |text: &str| format!("#cloud-config\n{text}").into_bytes();
+    let lab = site(b"");
+    // A file of the operator's that has every kind of part, after the built-in one.
+    let own = "{% include \"built-in/default\" %}\n- {type: text/cloud-config, content: \"#cloud-config\\nntp: {pools: [p]}\\n\"}\n\
+               - {type: text/x-shellscript, content: '#!/bin/sh'}\n";
+    std::fs::write(lab.path("state/templates/default.yaml"), own).unwrap();
+    let plain = |site: &str, user: &str| (config(site), config(user));
+    let cases = [
+        (Vec::new(), Vec::new()),
+        plain("timezone: UTC\npackages: [a]\n", "packages: [b, c]\nruncmd: [[echo, 'x: y']]\n"),
+        plain("a: yes\nb: 0644\nc: 12:30:00\nd: 2026-01-02\ne: ~\nf: 'no'\ng: 1e3\n", "h: |\n  x\n   y\n\n  z\ni: >-\n  folded\n  text\n"),
+        plain("ntp: {servers: [s], enabled: false}\n", "ntp: {enabled: true, more: {x: 1}}\n"),
+        plain("x: &x {a: 1, b: [1, 2]}\ny: {<<: *x, a: 2}\n", "y: {c: *z, d: &z 1}\n".replace("*z", "3").as_str()),
+        plain("merge_how: 'dict(recurse_list,no_replace)+list(append)'\na: [1]\n", "merge_type: 'list(append)+dict(recurse_array,no_replace)+str()'\na: [2]\n"),
+        plain("a: [1]\n", "merge_how: [{name: list, settings: [append]}, {name: dict, settings: [no_replace, recurse_list]}]\na: [2]\n"),
+        plain("a: 1\n", "merge_how: 'list(append)'\nmerge_type: 'dict(recurse_list,no_replace)+list(prepend)'\na: [2]\n"),
+        plain("a: 1\n", "vendor_data: {enabled: false}\nb: 2\n"),
+        plain("a: 1\n", "vendor_data: {enabled: 'off'}\nb: 2\n"),
+        plain("a: 1\n", "vendor_data: {disabled_handlers: [text/x-shellscript]}\nb: 2\n"),
+        (MESSAGE.as_bytes().to_vec(), MESSAGE.as_bytes().to_vec()),
+        (
+            b"#cloud-config-archive\n- {content: \"#cloud-config\\na: [1]\\nb: {c: [1]}\"}\n- {content: \"#cloud-config\\na: [2]\\nb: {c: [2]}\", Merge-Type: 'list(append)+dict(recurse_list)'}\n".to_vec(),
+            b"#cloud-config-archive\n- 'a: [3]'\n- {type: text/cloud-config, content: 'a: [4]', merge-type: 'list(append)'}\n- {content: '#!/bin/sh', filename: zz}\n- '#!/bin/sh'\n".to_vec(),
+        ),
+        (b"#!/bin/sh\n".to_vec(), b"#cloud-boothook\n".to_vec()),
+        plain("- not a mapping\n".replace("- ", "x: ").as_str(), "merge_how: nonsense\na: 1\n"),
+        (b"#cloud-config\n# nothing\n".to_vec(), b"#cloud-config\n{\"json\": [1.50, true, null, {\"a b\": \"\\u00fc\"}]}\n".to_vec()),
+    ];
+    shown_is_what_comes_of(&lab, &cases);
+}
+
+/// Documents of three parts whose keys meet in every way, with every way to merge.
+fn random_documents(count: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree as _;
+    let leaf = prop_oneof![
+        "yes|no|1|2.5|x|y z|null|'1'|\"q\"",
+        Just("[]".to_owned()),
+        Just("{}".to_owned())
+    ];
+    let value = leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3)
+                .prop_map(|items| format!("[{}]", items.join(", "))),
+            proptest::collection::btree_map("[a-c]", inner, 0..3).prop_map(|entries| {
+                let entries: Vec<_> = entries
+                    .iter()
+                    .map(|(key, value)| format!("{key}: {value}"))
+                    .collect();
+                format!("{{{}}}", entries.join(", "))
+            }),
+        ]
+    });
+    let mapping = proptest::collection::btree_map("[a-c]", value, 0..4).prop_map(|entries| {
+        let lines: Vec<_> = entries
+            .iter()
+            .map(|(key, value)| format!("{key}: {value}\n"))
+            .collect();
+        lines.concat()
+    });
+    let options =
+        |words: &'static str| proptest::collection::vec(words, 0..3).prop_map(|words| words.join(","));
+    let how = (
+        options("replace|no_replace|recurse_list|recurse_array|recurse_str|allow_delete"),
+        options("append|prepend|replace|no_replace|recurse_list|recurse_dict|recurse_str"),
+        options("append"),
+    );
+    let how = how.prop_map(|(dict, list, text)| format!("dict({dict})+list({list})+str({text})"));
+    let how = prop_oneof![2 => Just(String::new()), 3 => how, 1 => Just("list(append)".to_owned())];
+    let part = (mapping, how, any::<bool>()).prop_map(|(mapping, how, in_header)| {
+        let (header, inside) = match (how.as_str(), in_header) {
+            ("", _) => (String::new(), String::new()),
+            (how, true) => (format!("  Merge-Type: '{how}'\n"), String::new()),
+            (how, false) => (String::new(), format!("merge_how: '{how}'\n")),
+        };
+        let content = format!("#cloud-config\n{inside}{mapping}").replace('\n', "\n    ");
+        format!(
+            "- type: text/cloud-config\n{header}  content: |\n    {}\n",
+            content.trim_end()
+        )
+    });
+    let document = proptest::collection::vec(part, 1..4)
+        .prop_map(|parts| format!("#cloud-config-archive\n{}", parts.concat()).into_bytes());
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let both = (document.clone(), document);
+    (0..count)
+        .map(|_| both.new_tree(&mut runner).unwrap().current())
+        .collect()
+}
+
+#[test]
+fn documents_at_random_come_to_the_same() {
+    if !root() {
+        return;
+    }
+    let lab = site(b"");
+    shown_is_what_comes_of(&lab, &random_documents(60));
+}

@@ -31,6 +31,7 @@ mod recovery;
 mod refusals;
 mod seed_devices;
 mod site_vendor_data;
+mod template_scripts;
 mod templates;
 mod twenty;
 

@@ -48,6 +48,7 @@ mod ssh;
 mod start;
 mod stop;
 mod table;
+mod template;
 pub mod terminal;
 mod user_data;
 mod version;
@@ -129,6 +130,8 @@ enum Verb {
     Dns(dns::Verb),
     #[command(subcommand)]
     Key(key::Verb),
+    #[command(subcommand)]
+    Template(template::Verb),
     Completions(completions::Args),
     Version(version::Args),
 }
@@ -199,6 +202,7 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Adopt(args) => adopt::run(args, &context()?, terminal),
         Verb::Dns(verb) => dns::run(verb, &context()?, terminal),
         Verb::Key(verb) => key::run(verb, &context()?, terminal),
+        Verb::Template(verb) => template::run(verb, context, terminal),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Verb::Version(args) => version::run(args, &context()?, terminal),
     }

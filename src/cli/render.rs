@@ -14,6 +14,7 @@ use crate::control::{self, Request};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  \
     seedbed render web1 --as nocloud\n  \
+    seedbed render web1 --merged\n  \
     seedbed render web1 --as qemu\n  \
     seedbed render web1 --as dhcp --format json\n  \
     seedbed render web1 --as cidata --output web1.img")]
@@ -22,8 +23,16 @@ pub(super) struct Args {
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     /// Which view of it
-    #[arg(long = "as", value_enum, value_name = "VIEW")]
-    view: View,
+    #[arg(
+        long = "as",
+        value_enum,
+        value_name = "VIEW",
+        required_unless_present = "merged"
+    )]
+    view: Option<View>,
+    /// The settings that cloud-init ends with: site, template and user-data merged as it does, and what runs in which order
+    #[arg(long, conflicts_with = "view")]
+    merged: bool,
     /// Write it to this file instead, which only you can read
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -78,7 +87,7 @@ impl View {
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
-    let Some(view) = args.view.text() else {
+    let Some(view) = args.view.map_or(Some(control::View::Merged), View::text) else {
         return volume(args, context, terminal);
     };
     // The other views have forms of their own.

@@ -11,6 +11,7 @@ use crate::model::time::short;
 
 pub(super) mod networks;
 pub(super) mod ring;
+pub(super) mod templates;
 
 /// What is shown where there is nothing.
 const NONE: &str = "-";

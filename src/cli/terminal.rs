@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::progress::Progress;
 use super::table;
 use crate::control::{
-    DiscoveredInfo, ImageInfo, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, RecordInfo, VmInfo,
+    DiscoveredInfo, ImageInfo, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, RecordInfo, TemplateInfo, VmInfo,
 };
 
 /// The form of an answer.
@@ -106,6 +106,11 @@ impl Terminal {
     /// Prints the key ring.
     pub fn keys(&mut self, keys: &[KeyInfo]) -> Result<(), Failure> {
         self.formatted(keys, table::ring::keys)
+    }
+
+    /// Prints the templates of seeds.
+    pub fn templates(&mut self, templates: &[TemplateInfo]) -> Result<(), Failure> {
+        self.formatted(templates, table::templates::templates)
     }
 
     /// Prints VMs that would be registered.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::file::{DefaultsFile, File, Text};
-use super::{AccelChoice, Config, Defaults, HostNames, networks, paths};
+use super::{AccelChoice, Config, Defaults, HostNames, VendorData, networks, paths};
 use crate::model::{Bytes, Places, time};
 
 /// What is wrong so far: where, and what.
@@ -88,6 +88,7 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
         accel,
         qemu,
         templates,
+        vendor_data,
         host_names,
         hosts_file,
         defaults: written_defaults,
@@ -108,6 +109,10 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
         qemu: program(problems, qemu.as_ref()),
         defaults: defaults(problems, written_defaults.as_ref()),
         templates_dir: directory(problems, "templates", templates.as_ref()),
+        vendor_data: VendorData {
+            everywhere: directory(problems, "vendor_data", vendor_data.as_ref()),
+            networks: networks::vendor_data(problems, written_networks.as_deref().unwrap_or_default()),
+        },
         host_names: problems.parsed("host_names", host_names.as_ref(), HostNames::Auto),
         hosts_file: directory(problems, "hosts_file", hosts_file.as_ref())
             .unwrap_or_else(|| PathBuf::from("/etc/hosts")),
@@ -115,7 +120,7 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
 }
 
 /// A daemon has no working directory that means anything to the operator, so every path is absolute.
-fn directory(problems: &mut Problems, place: &str, written: Option<&Text>) -> Option<PathBuf> {
+pub(super) fn directory(problems: &mut Problems, place: &str, written: Option<&Text>) -> Option<PathBuf> {
     let path = PathBuf::from(&written?.0);
     if path.is_absolute() {
         return Some(path);

@@ -24,6 +24,8 @@ pub struct File {
     pub qemu: Option<Text>,
     /// The operator's own seed templates.
     pub templates: Option<Text>,
+    /// What every VM is given as vendor-data besides its template.
+    pub vendor_data: Option<Text>,
     /// How this host itself finds the VMs' names: `auto`, `resolved`, `hosts` or `off`.
     pub host_names: Option<Text>,
     /// The hosts file that names are kept in when `host_names` says so.
@@ -74,6 +76,8 @@ pub struct NetworkFile {
     pub dhcp: Option<DhcpFile>,
     /// Metadata.
     pub metadata: Option<MetadataFile>,
+    /// What the network's VMs are given as vendor-data besides their templates, in the place of the site's.
+    pub vendor_data: Option<Text>,
     /// Time servers.
     pub ntp: Option<Vec<Text>>,
     /// Interface MTU.

@@ -78,8 +78,10 @@ run_dir: {run}
 # accel: auto
 # The QEMU program: a name to look up in PATH, or an absolute path.
 # qemu: qemu-system-{arch}
-# A directory with seed templates of your own.
+# A directory with seed templates of your own; without it, `templates` below the state directory.
 # templates: /etc/seedbed/templates
+# Settings, a script, or several of them, that every VM is given besides its template.
+# vendor_data: /etc/seedbed/vendor-data
 # How this host itself finds the VMs' names. auto: by systemd-resolved where it runs, else by a block in the hosts
 # file. resolved, hosts: by that one. off: not at all.
 # host_names: auto
@@ -239,8 +241,8 @@ mod tests {
 
     /// The keys that stand behind a hash.
     #[rustfmt::skip]
-    const KEYS: [&str; 32] = [
-        "accel", "qemu", "templates", "defaults", "cpus", "memory", "swap", "stop_deadline", "lease",
+    const KEYS: [&str; 33] = [
+        "accel", "qemu", "templates", "vendor_data", "defaults", "cpus", "memory", "swap", "stop_deadline", "lease",
         "dns", "upstreams", "ttl", "transfer", "private_answers", "servers", "search", "dhcp", "mode",
         "unregistered", "dynamic", "options", "150", "ntp", "mtu", "routes", "- to", "via",
         "socket", "metadata", "ec2_tokens", "secrets_for", "reports",

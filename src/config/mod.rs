@@ -3,11 +3,12 @@
 //! [`file::File`] is what was written, [`Config`] what is true. All [`Problem`]s are reported at once, because a
 //! person who corrects a file wants to do it once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::{Bytes, Network, Places};
+use crate::model::{Bytes, Network, NetworkName, Places};
 
 mod check;
 mod dhcp;
@@ -31,12 +32,23 @@ pub struct Config {
     pub qemu: PathBuf,
     /// What a VM gets when the user does not say.
     pub defaults: Defaults,
-    /// The operator's own seed templates, beside the built-in ones.
+    /// The operator's own seed templates, where they do not lie in the state directory.
     pub templates_dir: Option<PathBuf>,
+    /// What VMs are given as vendor-data besides their templates.
+    pub vendor_data: VendorData,
     /// How this host itself finds the VMs' names.
     pub host_names: HostNames,
     /// The hosts file for [`HostNames::Hosts`].
     pub hosts_file: PathBuf,
+}
+
+/// The files of what VMs are given as vendor-data besides their templates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VendorData {
+    /// That of all networks without their own.
+    pub everywhere: Option<PathBuf>,
+    /// That of single networks.
+    pub networks: BTreeMap<NetworkName, PathBuf>,
 }
 
 /// How the host itself finds the names of its VMs.
@@ -116,6 +128,13 @@ impl fmt::Display for Problem {
 }
 
 impl Config {
+    /// Where the operator's own seed templates lie.
+    pub fn templates(&self) -> PathBuf {
+        self.templates_dir
+            .clone()
+            .unwrap_or_else(|| self.places.templates())
+    }
+
     /// Reads a configuration's text. `path` is only for the messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Vec<Problem>> {
         let file = serde_yaml::from_str::<Option<file::File>>(text)

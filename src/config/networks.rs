@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check::{ChoiceError, Problems, choice, number};
+use super::check::{ChoiceError, Problems, choice, directory, number};
 use super::dhcp;
 use super::file::{DnsFile, MetadataFile, NetworkFile, Text};
 use crate::model::network::{AddressRange, DnsPolicy, Ec2Tokens, MetadataPolicy};
@@ -97,6 +98,24 @@ fn network(problems: &mut Problems, place: &str, file: &NetworkFile) -> Option<N
         metadata,
         host_keys,
     })
+}
+
+/// The files of the networks' own vendor-data.
+pub(super) fn vendor_data(
+    problems: &mut Problems,
+    written: &[NetworkFile],
+) -> BTreeMap<NetworkName, PathBuf> {
+    let mut files = BTreeMap::new();
+    for (index, network) in written.iter().enumerate() {
+        let place = format!("networks[{index}].vendor_data");
+        let file = directory(problems, &place, network.vendor_data.as_ref());
+        // A name that is none is told where the network is judged.
+        let name = network.name.as_ref().map_or(NAME, |Text(text)| text).parse();
+        if let (Some(file), Ok(name)) = (file, name) {
+            files.insert(name, file);
+        }
+    }
+    files
 }
 
 fn metadata_policy(problems: &mut Problems, place: &str, written: Option<&MetadataFile>) -> MetadataPolicy {

@@ -55,15 +55,23 @@ fn a_subnet_is_all_that_must_be_written() {
 fn every_key_is_understood() {
     let config = accepted(
         "state_dir: /srv/state\nrun_dir: /srv/run\nsocket: /srv/admin.sock\naccel: tcg\nqemu: /opt/qemu\n\
-         templates: /etc/templates\ndefaults: {cpus: 2, memory: 1G, swap: 0, stop_deadline: 90}\nnetworks:\n\
+         templates: /etc/templates\nvendor_data: /etc/site\ndefaults: {cpus: 2, memory: 1G, swap: 0, stop_deadline: 90}\nnetworks:\n\
          - {name: a, bridge: br1, subnet: 10.1.0.1/16, pool: 10.1.2.0-10.1.2.99, domain: a.example, nat: false,\n\
          \x20  lease: 1h, dns: {upstreams: [9.9.9.9, '[2620:fe::fe]:5353'], ttl: 1m}, ntp: [10.1.0.9], mtu: 1450,\n\
-         \x20  routes: [{to: 192.168.0.0/16, via: 10.1.0.7}], metadata: {ec2_tokens: required}}\n",
+         \x20  routes: [{to: 192.168.0.0/16, via: 10.1.0.7}], metadata: {ec2_tokens: required}, vendor_data: /etc/a}\n",
     );
     assert_eq!(config.places.state(), Path::new("/srv/state"));
     assert_eq!(config.socket, Path::new("/srv/admin.sock"));
     assert_eq!(config.accel, AccelChoice::Tcg);
     assert_eq!(config.templates_dir.as_deref(), Some(Path::new("/etc/templates")));
+    assert_eq!(
+        config.vendor_data.everywhere.as_deref(),
+        Some(Path::new("/etc/site"))
+    );
+    assert_eq!(
+        config.vendor_data.networks.into_iter().collect::<Vec<_>>(),
+        [("a".parse().unwrap(), "/etc/a".into())]
+    );
     assert_eq!((config.defaults.cpus, config.defaults.swap), (2, Bytes(0)));
     assert_eq!(config.defaults.stop_deadline, Duration::from_secs(90));
     let network = &config.networks[0];
@@ -233,6 +241,7 @@ fn what_can_not_work_is_refused_where_it_is_written() {
             "routes: [{to: 192.168.0.0/16, via: 10.78.0.2}]",
             "networks[0].routes[0]",
         ),
+        ("vendor_data: site.yaml", "networks[0].vendor_data"),
     ] {
         let found = problems(&network(more));
         let paths: Vec<&str> = found.iter().map(|problem| problem.path.as_str()).collect();
@@ -242,6 +251,7 @@ fn what_can_not_work_is_refused_where_it_is_written() {
         ("socket: run/x.sock", "socket"),
         ("qemu: bin/qemu", "qemu"),
         ("templates: t", "templates"),
+        ("vendor_data: v", "vendor_data"),
     ] {
         assert_eq!(problems(&format!("{MINIMAL}\n{more}\n"))[0].path, path);
     }

@@ -12,9 +12,10 @@ mod socket;
 
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, ImageInfo, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm,
-    ProgressLine, PublicKeyInfo, RecordInfo, Refusal, VmInfo,
+    ProgressLine, PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,
 };
 pub use request::{
-    AddImage, AddKey, AddVms, Concealed, CustomSettings, DeleteVms, ExportForm, ImportRow, LaunchVms,
-    Request, RingRequest, Rung, Select, SetVms, StopVms, View, WaitFor, WrittenRecord, WrittenUser,
+    AddImage, AddKey, AddTemplate, AddVms, Concealed, CustomSettings, DeleteVms, ExportForm, ImportRow,
+    LaunchVms, Request, RingRequest, Rung, Select, SetVms, StopVms, TemplateRequest, View, WaitFor,
+    WrittenRecord, WrittenUser,
 };

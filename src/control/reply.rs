@@ -47,6 +47,8 @@ pub enum Answer {
     Records(Vec<RecordInfo>),
     /// The key ring, by name.
     Keys(Vec<KeyInfo>),
+    /// The templates of seeds, by name.
+    Templates(Vec<TemplateInfo>),
     /// Networks as they are now, by name.
     Networks(Vec<NetworkInfo>),
     /// Hardware addresses without a record, by network, the last seen first.
@@ -183,6 +185,19 @@ pub struct PublicKeyInfo {
     pub kind: String,
     /// What its holder calls it.
     pub comment: String,
+}
+
+/// A template as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateInfo {
+    /// Its name.
+    pub name: String,
+    /// `built-in`, or the path of its file.
+    pub origin: String,
+    /// Whether it stands in the place of one that is built in.
+    pub replaces_built_in: bool,
+    /// The VMs that use it, by name.
+    pub used_by: Vec<String>,
 }
 
 /// A dynamic lease as it is shown.

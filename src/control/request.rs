@@ -98,6 +98,8 @@ pub enum Request {
     },
     /// Something about the key ring.
     Ring(RingRequest),
+    /// Something about the templates of seeds.
+    Template(TemplateRequest),
     /// Shows the generated hosts file; answered by [`super::Answer::Text`].
     Hosts,
     /// Shows the registry in another program's format; answered by [`super::Answer::Text`].
@@ -286,6 +288,41 @@ pub enum RingRequest {
     },
 }
 
+/// What may be asked of the templates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum TemplateRequest {
+    /// Shows the templates; answered by [`super::Answer::Templates`].
+    List,
+    /// Shows what a template says; answered by [`super::Answer::Text`].
+    Show {
+        /// Which.
+        name: String,
+    },
+    /// Adds a template; answered by [`super::Answer::Done`].
+    Add(AddTemplate),
+    /// Deletes a template of the operator's; answered by [`super::Answer::Done`].
+    Remove {
+        /// Which.
+        name: String,
+    },
+    /// Takes the files anew; answered by [`super::Answer::Done`].
+    Reload,
+}
+
+/// A template to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddTemplate {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub source: String,
+    /// The file it is from, for messages.
+    pub file: PathBuf,
+    /// Whether it takes the place of the operator's own of that name.
+    pub replace: bool,
+}
+
 /// Keys for the key ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddKey {
@@ -418,6 +455,8 @@ pub enum Rung {
 pub enum View {
     /// The four `NoCloud` documents.
     Nocloud,
+    /// The settings that cloud-init ends with, of all its documents.
+    Merged,
     /// The documents of `OpenStack`'s metadata service.
     Openstack,
     /// The leaves of EC2's metadata service.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{
     Daemon, adopt, images, info, launch, machines, networks, records, register, render, ring, selection,
-    several, waiting,
+    several, templates, waiting,
 };
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, Select, StopVms};
@@ -22,10 +22,7 @@ impl Handle for Door {
     async fn handle(&self, request: Request, progress: ProgressSink) -> Result<Answer, Refusal> {
         let daemon = &self.0;
         match request {
-            Request::Hello => Ok(Answer::Hello {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                pid: std::process::id(),
-            }),
+            Request::Hello => Ok(hello()),
             Request::Launch(request) => Ok(vms(daemon, &launch::launch(daemon, request, progress).await?)),
             Request::Add(request) => Ok(vms(daemon, &register::add(daemon, request).await?)),
             Request::Import {
@@ -64,6 +61,7 @@ impl Handle for Door {
                 .await
                 .map(Answer::Done),
             Request::Ring(request) => ring::handle(daemon, request).await,
+            Request::Template(request) => templates::handle(daemon, request).await,
             Request::Hosts => Ok(networks::hosts(daemon)),
             Request::Export { form, network } => {
                 networks::export(daemon, form, network.as_ref()).map(Answer::Text)
@@ -80,6 +78,13 @@ impl Handle for Door {
             }
             Request::ImageDelete { name } => images::delete(daemon, &name).await.map(Answer::Done),
         }
+    }
+}
+
+fn hello() -> Answer {
+    Answer::Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
     }
 }
 

@@ -168,7 +168,7 @@ async fn told_from_now(
     if directory.window(&told, daemon.clock.now()).is_closed() {
         told = Arc::new(told.without_secrets());
     }
-    seed::documents(&daemon.templates, &told, network, Some(image))?;
+    seed::documents(&daemon.templates.now(), &told, network, Some(image))?;
     seed_device::of(daemon, &told, image, network)
 }
 

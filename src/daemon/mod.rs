@@ -46,6 +46,7 @@ mod services;
 mod serving;
 mod several;
 mod status;
+mod templates;
 mod waiting;
 
 use std::collections::HashMap;
@@ -64,7 +65,6 @@ use crate::image::Store;
 use crate::machine::Accel;
 use crate::model::{Clock, Directory, Network, Revision, Vm, VmName};
 use crate::registry::{Change, CommitError, Committed, Registry};
-use crate::seed::Templates;
 
 use discovered::Discovered;
 use guard::Guard;
@@ -89,7 +89,7 @@ pub struct Daemon {
     registry: Registry,
     host: Host,
     store: Store,
-    templates: Arc<Templates>,
+    templates: templates::Library,
     status: Arc<Status>,
     guard: Guard,
     accel: Accel,
@@ -207,6 +207,7 @@ fn keepers(
     tasks.spawn(hostnames::keep(Arc::clone(daemon), stop.clone()));
     tasks.spawn(rungs::keep_external(Arc::clone(daemon), stop.clone()));
     tasks.spawn(services::examine(Arc::clone(daemon)));
+    tasks.spawn(templates::keep(Arc::clone(daemon), stop.clone()));
     tasks.spawn(memory::keep(stop.clone()));
 }
 

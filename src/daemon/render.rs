@@ -49,6 +49,7 @@ fn one(daemon: &Daemon, vm: &Arc<Vm>, view: View, secrets: bool) -> Result<Strin
     let vm = &*daemon.directory().served(vm);
     match view {
         View::Nocloud => Ok(seed_of(daemon, vm, secrets)?.render_text()),
+        View::Merged => merged(daemon, vm, secrets),
         View::Openstack => openstack(daemon, vm, secrets),
         View::Ec2 => ec2(daemon, vm),
         View::Ignition => ignition(daemon, vm),
@@ -71,7 +72,19 @@ fn seed_of(daemon: &Daemon, vm: &Vm, secrets: bool) -> Result<Seed, Refusal> {
     } else {
         seed::concealed_documents
     };
-    Ok(documents(&daemon.templates, vm, &network, image.as_deref())?)
+    Ok(documents(
+        &daemon.templates.now(),
+        vm,
+        &network,
+        image.as_deref(),
+    )?)
+}
+
+/// What cloud-init makes of all documents.
+fn merged(daemon: &Daemon, vm: &Vm, secrets: bool) -> Result<String, Refusal> {
+    let (network, image) = (daemon.network_of(vm)?, image(daemon, vm));
+    let of = (&*network, image.as_deref());
+    Ok(seed::merged(&daemon.templates.now(), vm, of, secrets)?)
 }
 
 /// OpenStack's documents, each under a line with its name and size.
@@ -126,7 +139,7 @@ fn ipxe(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
     })?;
     let directory = daemon.directory();
     let image = directory.boot_image(boot);
-    let script = seed::boot_script(&daemon.templates, vm, boot, &*daemon.network_of(vm)?, image)?;
+    let script = seed::boot_script(&daemon.templates.now(), vm, boot, &*daemon.network_of(vm)?, image)?;
     Ok(String::from_utf8_lossy(&script).into_owned())
 }
 

@@ -49,7 +49,7 @@ pub(super) fn of(
     }
     Ok(Some(match image.view {
         View::Cidata => {
-            let seed = seed::documents(&daemon.templates, vm, network, Some(image))?;
+            let seed = seed::documents(&daemon.templates.now(), vm, network, Some(image))?;
             SeedDevice::Disk(volume(vm, &seed)?)
         }
         View::Ignition => SeedDevice::Ignition(ignition(vm, image)?),

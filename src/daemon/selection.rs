@@ -115,14 +115,14 @@ pub(super) fn user_data(bytes: Option<&Vec<u8>>, force: bool) -> Result<Option<A
 /// The template of that name, or the default one.
 pub(super) fn template(daemon: &Daemon, name: Option<&String>) -> Result<TemplateName, Refusal> {
     let name: TemplateName = parse(name.map_or("default", String::as_str))?;
-    if daemon.templates.has(&name) {
+    let templates = daemon.templates.now();
+    if templates.has(&name) {
         return Ok(name);
     }
     Err(
         Refusal::not_found(format!("there is no template `{name}`")).hint(format!(
             "there are: {}",
-            daemon
-                .templates
+            templates
                 .names()
                 .map(TemplateName::as_str)
                 .collect::<Vec<_>>()

@@ -21,6 +21,7 @@ use super::inherited::{self, Inherited};
 use super::quiet::Quiet;
 use super::rungs;
 use super::status::Status;
+use super::templates;
 use crate::config::{AccelChoice, Config};
 use crate::control::Refusal;
 use crate::host::accel::{self, KvmState};
@@ -33,7 +34,6 @@ use crate::metadata::socket::{BindError, Socket};
 use crate::metadata::token::Tokens;
 use crate::model::{BridgeName, Clock, Event, Network, Revision, SiteSecret};
 use crate::registry::{Change, Registry};
-use crate::seed::Templates;
 use crate::{dhcp, dns, metadata};
 
 /// Makes the directories everything lies in. QEMU runs as a user of its own and has to pass through them to its files.
@@ -48,6 +48,10 @@ pub(super) fn directories(config: &Config) -> Result<(), Refusal> {
             ))
             .hint(format!("chmod o+x {path}")));
         }
+    }
+    if config.templates_dir.is_none() {
+        let path = places.templates();
+        make_directory(&path).map_err(|error| Refusal::host(format!("{}: {error}", path.display())))?;
     }
     Ok(())
 }
@@ -245,7 +249,7 @@ impl Metadata {
         for socket in self.0 {
             let backing = metadata::serve::Backing {
                 directory: daemon.registry.published(),
-                templates: Arc::clone(&daemon.templates),
+                templates: daemon.templates.served(),
                 neighbours: Arc::clone(&neighbours),
                 events: events.clone(),
                 places: daemon.config.places.clone(),
@@ -307,7 +311,6 @@ pub(super) fn daemon(
     written: watch::Receiver<Revision>,
     discovered: Arc<Discovered>,
 ) -> Result<Daemon, Refusal> {
-    let templates = Templates::load(config.templates_dir.as_deref())?;
     let parallel = std::thread::available_parallelism().map_or(2, usize::from) * 2;
     Ok(Daemon {
         accel: accel(config.accel)?,
@@ -326,7 +329,7 @@ pub(super) fn daemon(
         starting: Semaphore::new(parallel),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
-        templates: Arc::new(templates),
+        templates: templates::Library::open(&config)?,
         written,
         config,
     })

@@ -32,7 +32,7 @@ use super::token::Tokens;
 use crate::model::directory::Published;
 use crate::model::{Clock, Event, EventKind, Network, Places};
 use crate::net::{Seat, Seats};
-use crate::seed::Templates;
+use crate::seed::Library;
 
 /// The service of one network, not serving yet.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ pub struct Server {
 pub struct Backing {
     /// The records.
     pub directory: Arc<Published>,
-    /// The templates, compiled.
-    pub templates: Arc<Templates>,
+    /// The templates, compiled; each answer is of those in force when it is made.
+    pub templates: Arc<Library>,
     /// The kernel's neighbour table.
     pub neighbours: Arc<dyn Neighbours>,
     /// Takes what VMs were seen doing.
@@ -324,7 +324,7 @@ async fn decide(shared: &Shared, source: &Source, request: hyper::Request<Incomi
     }
     let case = Case {
         directory: &directory,
-        templates: &backing.templates,
+        templates: &backing.templates.load(),
         tokens: &backing.tokens,
         now: backing.clock.now(),
     };

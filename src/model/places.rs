@@ -90,6 +90,11 @@ impl Places {
         self.image(name).join("initrd")
     }
 
+    /// The operator's own templates, where the configuration names no other place.
+    pub fn templates(&self) -> PathBuf {
+        self.state.join("templates")
+    }
+
     /// What the operator puts there for firmware that boots from the network: `ipxe.efi` and the like.
     pub fn boot_files(&self) -> PathBuf {
         self.state.join("boot")

@@ -166,7 +166,7 @@ fn given_twice(bytes: &[u8], problem: UserDataProblem) -> Result<(), UserDataPro
 
 /// Checks what a template made: a cloud-config, or an archive whose cloud-config parts are sound.
 pub(crate) fn vendor_data(text: &str) -> Result<(), UserDataProblem> {
-    if !starts_with(text.trim_ascii_start().as_bytes(), ARCHIVE) {
+    if !is_archive(text.as_bytes()) {
         return cloud_config(text.as_bytes());
     }
     let parts: Vec<Part> = serde_yaml::from_str(text).map_err(|error| not_yaml(text, &error))?;
@@ -259,8 +259,13 @@ const fn kind_of(value: &Value) -> &'static str {
     }
 }
 
+/// Whether cloud-init takes it for an archive.
+pub(super) fn is_archive(bytes: &[u8]) -> bool {
+    starts_with(bytes.trim_ascii_start(), ARCHIVE)
+}
+
 /// cloud-init takes a message for MIME when its first 4,096 bytes name the MIME version.
-fn is_mime(bytes: &[u8]) -> bool {
+pub(super) fn is_mime(bytes: &[u8]) -> bool {
     const FIELD: &[u8] = b"mime-version:";
     bytes
         .get(..4_096)

@@ -12,6 +12,7 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior,
 use super::facts::Facts;
 use super::render::{TemplateProblem, in_source};
 use super::smbios::smbios_serial;
+use super::unknown;
 use crate::model::image::Boot;
 use crate::model::{Image, ImageName, NetBoot, Network};
 
@@ -110,9 +111,17 @@ impl BootTemplate {
             origin: origin.to_owned(),
         };
         for boot in BootFacts::samples() {
-            template.render(&Facts::sample(), &boot)?;
+            template.prove(&boot)?;
         }
         Ok(template)
+    }
+
+    fn prove(&self, boot: &BootFacts) -> Result<(), TemplateProblem> {
+        let facts = Facts::sample();
+        let template = self.environment.get_template(NAME);
+        let template = template.map_err(|error| in_source(&self.origin, &error))?;
+        unknown::refuse(&self.origin, &template, &context(&facts, boot))?;
+        self.render(&facts, boot).map(drop)
     }
 
     /// The script.
@@ -329,8 +338,8 @@ mod tests {
     #[test]
     fn a_broken_template_is_refused_with_file_line_and_reason() {
         for (source, says) in [
-            ("#!ipxe\necho {{ hostnam }}\n", "line 2"),
-            ("#!ipxe\n{% if seed %}\n", "line 2"),
+            ("#!ipxe\necho {{ hostnam }}\n", ":2: "),
+            ("#!ipxe\n{% if seed %}\n", ":2: "),
             ("#!ipxe\necho {{ hostname | safe }}\n", "unknown filter"),
             ("echo {{ hostname }}\n", "#!ipxe"),
         ] {

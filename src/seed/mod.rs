@@ -3,7 +3,8 @@
 //! ```text
 //!   meta-data       ours: instance-id, hostname, keys           (render.rs; no template can break it)
 //!   user-data       the user's own bytes, untouched             (check.rs looked at them before the launch)
-//!   vendor-data     the VM's template, rendered with its Facts  (facts.rs, render.rs, files.rs)
+//!   vendor-data     the site's own (site.rs), and the VM's      (facts.rs, render.rs, files.rs; joined by multipart.rs)
+//!                   template, rendered with its Facts
 //!   script.ipxe     for a VM that boots from the network   (ipxe.rs)
 //!   network-config  always empty: DHCP carries the address      (guest-contract §1.4: served, it holds for one boot)
 //! ```
@@ -27,17 +28,24 @@ pub mod facts;
 pub mod files;
 pub mod ignition;
 mod ipxe;
+pub mod library;
+mod merge;
+mod multipart;
 pub mod openstack;
 pub mod render;
+pub mod site;
 pub mod smbios;
+mod unknown;
 
 pub use check::{
     Findings, NotARelease, Release, UserDataProblem, check_user_data, findings, is_cloud_config,
 };
 pub use credentials::{Credential, credentials};
 pub use facts::Facts;
-pub use files::TemplatesError;
+pub use files::{TemplatesError, check as check_template, file_of};
+pub use library::{Draft, Library, Origin};
 pub use render::{TemplateProblem, Templates};
+pub use site::{Site, SiteProblem};
 pub use smbios::{smbios, url};
 
 /// One of the documents a guest reads under its seed URL.
@@ -203,8 +211,36 @@ pub fn boot_script(
     })
 }
 
-/// Makes the vendor-data of a VM from its template.
+/// Makes the vendor-data of a VM: the site's, where there is one, then what its template says. cloud-init merges the two as it
+/// merges parts: what the template sets counts more.
 pub fn vendor_data(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<Arc<[u8]>, SeedError> {
+    let rendered = rendered(templates, vm, facts)?;
+    Ok(match templates.site.of(&vm.network) {
+        None => bytes(rendered),
+        Some(site) => Arc::from(multipart::joined(&[site, rendered.as_bytes()])),
+    })
+}
+
+/// Shows what cloud-init of a VM ends with: its documents merged as cloud-init merges them, with comments; with a word in the place
+/// of every secret of the registry's, unless they are wanted.
+pub fn merged(
+    templates: &Templates,
+    vm: &Vm,
+    (network, image): (&Network, Option<&Image>),
+    secrets: bool,
+) -> Result<String, SeedError> {
+    let facts = Facts::of(vm, network, image);
+    let facts = if secrets { facts } else { facts.concealed() };
+    let template = rendered(templates, vm, &facts)?;
+    let documents = merge::Documents {
+        site: templates.site.of(&vm.network).unwrap_or_default(),
+        template: template.as_bytes(),
+        user: vm.user_data.as_deref().unwrap_or_default(),
+    };
+    Ok(merge::shown(vm.name.as_str(), documents))
+}
+
+fn rendered(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<String, SeedError> {
     if !templates.has(&vm.template) {
         return Err(SeedError::NoTemplate {
             vm: vm.name.clone(),
@@ -216,11 +252,12 @@ pub fn vendor_data(templates: &Templates, vm: &Vm, facts: &Facts) -> Result<Arc<
                 .join(", "),
         });
     }
-    let rendered = templates.render(&vm.template, facts);
-    rendered.map(bytes).map_err(|problem| SeedError::Template {
-        vm: vm.name.clone(),
-        problem,
-    })
+    templates
+        .render(&vm.template, facts)
+        .map_err(|problem| SeedError::Template {
+            vm: vm.name.clone(),
+            problem,
+        })
 }
 
 fn bytes(text: String) -> Arc<[u8]> {

@@ -12,14 +12,22 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior,
 use super::check;
 use super::facts::Facts;
 use super::ipxe::BootTemplate;
+use super::library::Origin;
+use super::site::Site;
+use super::unknown;
 use crate::model::TemplateName;
 
-/// The templates there are, compiled; rendering one reads no file.
+/// What an `include` puts before the name of a template that is built in: no name of the operator's has a slash.
+const BUILT_IN: &str = "built-in/";
+
+/// The templates there are, compiled; rendering one reads no file, and an `include` finds what is compiled or fails.
 #[derive(Debug)]
 pub struct Templates {
     environment: Environment<'static>,
-    /// Where each came from, for messages.
-    origins: BTreeMap<TemplateName, String>,
+    /// Where each came from.
+    pub(super) origins: BTreeMap<TemplateName, Origin>,
+    /// What VMs are given besides.
+    pub(super) site: Site,
     /// The one of the iPXE script.
     pub(super) boot: BootTemplate,
 }
@@ -28,7 +36,7 @@ pub struct Templates {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateProblem {
     /// It can not be compiled, or fails on its facts.
-    #[error("template {file}, line {line}: {reason}")]
+    #[error("template {file}:{line}: {reason}")]
     Source {
         /// The file, or `built-in NAME`.
         file: String,
@@ -125,36 +133,68 @@ impl Templates {
         Self {
             environment,
             origins: BTreeMap::new(),
+            site: Site::default(),
             boot,
         }
+    }
+
+    /// Compiles a template that is built in. It stays within reach of an `include` when the operator's own takes its name.
+    pub(super) fn add_built_in(
+        &mut self,
+        name: TemplateName,
+        source: &'static str,
+    ) -> Result<(), TemplateProblem> {
+        let origin = Origin::BuiltIn(name.clone());
+        self.environment
+            .add_template_owned(built_in(&name), source)
+            .map_err(|error| in_source(&origin.to_string(), &error))?;
+        self.add(name, origin, source.to_owned())
     }
 
     /// Compiles a template, in place of the one of that name.
     pub(super) fn add(
         &mut self,
         name: TemplateName,
-        origin: &str,
+        origin: Origin,
         source: String,
     ) -> Result<(), TemplateProblem> {
         self.environment
             .add_template_owned(name.to_string(), source)
-            .map_err(|error| in_source(origin, &error))?;
-        self.origins.insert(name, origin.to_owned());
+            .map_err(|error| in_source(&origin.to_string(), &error))?;
+        self.origins.insert(name, origin);
         Ok(())
     }
 
-    /// Renders every template with sample facts, so that a broken one is found before a VM meets it.
+    /// Tries every template, so that a broken one is found before a VM meets it.
     pub(super) fn prove(&self) -> Result<(), TemplateProblem> {
-        for (name, origin) in &self.origins {
-            for facts in [Facts::sample(), Facts::bare()] {
-                let text = self.render(name, &facts)?;
-                check::vendor_data(&text).map_err(|problem| TemplateProblem::Output {
-                    file: origin.clone(),
-                    reason: problem.to_string(),
-                })?;
-            }
+        self.names().try_for_each(|name| self.prove_one(name))
+    }
+
+    /// Looks for names that are no facts, and renders the template with sample facts.
+    pub(super) fn prove_one(&self, name: &TemplateName) -> Result<(), TemplateProblem> {
+        let origin = self.origin(name.as_str());
+        let template = self.environment.get_template(name.as_str());
+        let template = template.map_err(|error| in_source(&origin, &error))?;
+        unknown::refuse(&origin, &template, &Facts::sample().context())?;
+        for facts in [Facts::sample(), Facts::bare()] {
+            let text = self.render(name, &facts)?;
+            check::vendor_data(&text).map_err(|problem| TemplateProblem::Output {
+                file: origin.clone(),
+                reason: problem.to_string(),
+            })?;
         }
         Ok(())
+    }
+
+    /// What the template of that name says.
+    pub fn source(&self, name: &TemplateName) -> Option<String> {
+        let template = self.environment.get_template(name.as_str()).ok()?;
+        Some(template.source().to_owned())
+    }
+
+    /// Whether a template of that name is built in, whoever's is in force.
+    pub fn has_built_in(&self, name: &TemplateName) -> bool {
+        self.environment.get_template(&built_in(name)).is_ok()
     }
 
     /// Whether there is a template of that name.
@@ -169,12 +209,51 @@ impl Templates {
 
     /// Renders a template.
     pub fn render(&self, name: &TemplateName, facts: &Facts) -> Result<String, TemplateProblem> {
-        let origin = self.origins.get(name).map_or(name.as_str(), String::as_str);
         self.environment
             .get_template(name.as_str())
             .and_then(|template| template.render(facts.context()))
-            .map_err(|error| in_source(origin, &error))
+            .map_err(|error| self.told(name, &error))
     }
+
+    /// What is wrong, and in which file: of a template that is included, in that one's own.
+    fn told(&self, name: &TemplateName, error: &Error) -> TemplateProblem {
+        let error = root_of(error);
+        let origin = match error.name() {
+            Some(included) => self.origin(included),
+            None => self.origin(name.as_str()),
+        };
+        in_source(&origin, error)
+    }
+
+    /// Where the template that goes by this name in an `include` came from, for messages.
+    fn origin(&self, name: &str) -> String {
+        let (named, is_built_in) = match name.strip_prefix(BUILT_IN) {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        match named.parse::<TemplateName>() {
+            Ok(name) if is_built_in => Origin::BuiltIn(name).to_string(),
+            Ok(name) => self
+                .origins
+                .get(&name)
+                .map_or(name.to_string(), Origin::to_string),
+            Err(_) => name.to_owned(),
+        }
+    }
+}
+
+/// How an `include` names a template that is built in.
+fn built_in(name: &TemplateName) -> String {
+    format!("{BUILT_IN}{name}")
+}
+
+/// What went wrong first: where templates include others, an error has the one it arose from inside.
+fn root_of(error: &Error) -> &Error {
+    let mut root = error;
+    while let Some(inner) = std::error::Error::source(root).and_then(|inner| inner.downcast_ref::<Error>()) {
+        root = inner;
+    }
+    root
 }
 
 /// How `{{ value }}` is printed: quoted, unless the template's author said that it is not to be (`| safe`, `| tojson`).

@@ -99,19 +99,90 @@ fn a_vm_with_a_swap_disk_and_time_servers_is_served_exactly_this() {
     assert!(parts[1].1.starts_with(&format!("#!/bin/sh\n{SWAP}")) && parts[1].1.contains(RESOLVED));
 }
 
+fn of_template(name: &str, mut vm: Vm, subnet: &str) -> Vec<(String, String)> {
+    vm.template = name.parse().unwrap();
+    parts(&seed(&vm, &network(subnet)).vendor_data)
+}
+
 #[test]
-fn the_boothook_is_a_sound_script() {
-    let seed = seed(&with_swap(vm("web1", "10.77.0.5")), &network("10.77.0.1/24"));
-    let script = parts(&seed.vendor_data).remove(1).1;
-    let checked = std::process::Command::new("sh")
-        .args(["-n", "-c", &script])
+fn every_script_of_a_template_is_sound() {
+    for name in ["default", "docker-host", "ci-runner"] {
+        let parts = of_template(name, with_swap(vm("web1", "10.77.0.5")), "10.77.0.1/24");
+        let scripts = parts.into_iter().filter(|(kind, _)| kind != "text/cloud-config");
+        for (kind, script) in scripts {
+            assert!(script.starts_with("#!/bin/sh\n"), "{name}: {kind}: {script}");
+            sound(&["sh", "-n", "-c", &script]);
+            let found = std::process::Command::new("shellcheck").arg("--version").output();
+            if found.is_ok() {
+                let file = tempfile::NamedTempFile::new().unwrap();
+                std::fs::write(file.path(), &script).unwrap();
+                sound(&["shellcheck", "--exclude=SC2015", file.path().to_str().unwrap()]);
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn sound(words: &[&str]) {
+    let checked = std::process::Command::new(words[0])
+        .args(&words[1..])
         .output()
         .unwrap();
-    assert!(
-        checked.status.success(),
-        "{}",
-        String::from_utf8_lossy(&checked.stderr)
-    );
+    let said = [checked.stdout, checked.stderr].concat();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn a_template_that_builds_on_default_sets_no_key_that_a_user_sets() {
+    let vm = || with_swap(vm("web1", "10.77.0.5"));
+    let default = of_template("default", vm(), "10.77.0.1/24");
+    for (name, more) in [
+        ("docker-host", &["text/x-shellscript"][..]),
+        ("ci-runner", &["text/cloud-boothook", "text/x-shellscript"]),
+    ] {
+        let parts = of_template(name, vm(), "10.77.0.1/24");
+        let (same, own) = parts.split_at(default.len());
+        assert_eq!(same, default, "{name}");
+        let kinds: Vec<_> = own.iter().map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!(kinds, more, "{name}");
+    }
+    let set = yaml(&default[0].1);
+    for key in ["packages", "runcmd", "write_files", "users"] {
+        assert!(set.get(key).is_none(), "{key}");
+    }
+}
+
+#[test]
+fn dockers_own_networks_do_not_clash_with_the_vms() {
+    let pool = |subnet: &str, address: &str| {
+        let parts = of_template("docker-host", vm("web1", address), subnet);
+        let script = parts.last().unwrap().1.clone();
+        let (_, rest) = script.split_once("<<'END'\n").unwrap();
+        let (config, _) = rest.split_once("END\n").unwrap();
+        let config: serde_json::Value = serde_json::from_str(config).unwrap();
+        assert_eq!(config["log-opts"]["max-size"], "10m");
+        config["default-address-pools"][0]["base"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(pool("10.77.0.1/24", "10.77.0.5"), "172.30.0.0/15");
+    assert_eq!(pool("10.0.0.1/8", "10.77.0.5"), "172.30.0.0/15");
+    assert_eq!(pool("192.168.7.1/24", "192.168.7.5"), "172.30.0.0/15");
+    assert_eq!(pool("172.16.0.1/12", "172.30.0.5"), "10.200.0.0/15");
+}
+
+#[test]
+fn the_images_default_user_may_use_docker_where_it_is_known() {
+    let script = |image: Option<&crate::model::Image>| {
+        let mut vm = with_swap(vm("web1", "10.77.0.5"));
+        vm.template = "docker-host".parse().unwrap();
+        let network = network("10.77.0.1/24");
+        let seed = documents(&Templates::load(None).unwrap(), &vm, &network, image).unwrap();
+        parts(&seed.vendor_data).pop().unwrap().1
+    };
+    assert!(script(Some(&examples::image())).contains("user=\"debian\"\n"));
+    assert!(!script(None).contains("usermod"));
 }
 
 #[test]
@@ -255,7 +326,7 @@ fn a_missing_template_is_told_with_those_there_are() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "web1: there is no template `site`; there are default, minimal"
+        "web1: there is no template `site`; there are ci-runner, default, docker-host, minimal"
     );
 }
 
@@ -281,7 +352,11 @@ fn a_secret_is_there_by_its_name_and_none_where_it_is_withheld() {
     let mut templates = Templates::load(None).unwrap();
     let source = "#cloud-config\n{% if secrets.db %}\npassword: {{ secrets.db }}\n{% endif %}\n";
     templates
-        .add("confident".parse().unwrap(), "confident.yaml", source.to_owned())
+        .add(
+            "confident".parse().unwrap(),
+            Origin::File("confident.yaml".into()),
+            source.to_owned(),
+        )
         .unwrap();
     templates.prove().unwrap();
     let vendor_data = |mut vm: Vm| {
@@ -300,7 +375,7 @@ fn a_secret_is_there_by_its_name_and_none_where_it_is_withheld() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("confident.yaml, line 2") && error.contains("secrets.db"),
+        error.contains("confident.yaml:2") && error.contains("secrets.db"),
         "{error}"
     );
 }

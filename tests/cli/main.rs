@@ -17,5 +17,6 @@ mod login;
 mod networks;
 mod render;
 mod roster;
+mod templates;
 mod texts;
 mod user_data;

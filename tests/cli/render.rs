@@ -50,6 +50,26 @@ fn each_view_is_a_request_of_its_own() {
 }
 
 #[test]
+fn what_cloud_init_ends_with_is_a_view_without_a_name_of_another() {
+    let fake = fake();
+    fake.run(&["render", "web1", "--merged"]).answer();
+    assert!(matches!(
+        fake.request(),
+        Request::Render {
+            view: View::Merged,
+            secrets: false,
+            ..
+        }
+    ));
+    for args in [
+        &["render", "web1"][..],
+        &["render", "web1", "--merged", "--as", "qemu"],
+    ] {
+        assert_eq!(fake.run(args).code, 2, "{args:?}");
+    }
+}
+
+#[test]
 fn the_dhcp_answers_are_values_for_programs() {
     let fake = Fake::new(|_, _| Ok(Answer::Text(r#"[{"name":"web1"}]"#.to_owned())));
     let json = fake

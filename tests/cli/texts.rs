@@ -2,7 +2,7 @@
 
 use crate::fake::{Run, seedbed};
 
-const VERBS: [&str; 40] = [
+const VERBS: [&str; 47] = [
     "serve",
     "init",
     "image",
@@ -41,6 +41,13 @@ const VERBS: [&str; 40] = [
     "key add",
     "key list",
     "key delete",
+    "template",
+    "template list",
+    "template show",
+    "template add",
+    "template delete",
+    "template check",
+    "template reload",
     "completions",
     "version",
 ];

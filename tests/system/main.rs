@@ -22,6 +22,7 @@ mod guests;
 mod hostile_http;
 mod lab;
 mod lifecycle;
+mod merging;
 mod names;
 mod nat;
 mod netboot;
@@ -32,6 +33,9 @@ mod releases;
 mod restart;
 mod secrets;
 mod seed_devices;
+mod site_vendor_data;
+mod template_scripts;
+mod templates;
 mod twenty;
 mod user_data;
 

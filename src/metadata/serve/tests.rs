@@ -11,6 +11,7 @@ use crate::metadata::socket::bind_at;
 use crate::model::image::Boot;
 use crate::model::vm::Custom;
 use crate::model::{BridgeName, Directory, Image, MacAddress, examples};
+use crate::seed::Templates;
 use crate::seed::tests::{network, vm};
 
 pub(super) const WEB1: &str = "127.0.0.2";
@@ -75,7 +76,7 @@ pub(super) fn booting(limits: Limits, events: usize, state: &std::path::Path) ->
     let directory = Arc::new(Published::from_pointee(directory));
     let backing = Backing {
         directory: Arc::clone(&directory),
-        templates: Arc::new(Templates::load(None).unwrap()),
+        templates: Arc::new(Library::from_pointee(Templates::load(None).unwrap())),
         neighbours: Arc::new(neighbours),
         events,
         places: Places::new(state, "/nonexistent"),

@@ -124,7 +124,7 @@ mod tests {
                 let body = &message[leaf.offset_body as usize..leaf.offset_end as usize];
                 let plain = is_plain(document) && !document.starts_with(&GZIP);
                 let found = if plain {
-                    body.strip_suffix(b"\n").unwrap_or(body).to_vec()
+                    body.to_vec()
                 } else {
                     let text: String = String::from_utf8_lossy(body).split_whitespace().collect();
                     Base64::decode_vec(&text).unwrap()

@@ -36,7 +36,7 @@ fn has_an_address(lab: &Lab, name: &str) {
 fn prints(lab: &Lab, name: &'static str, line: &str, is_right: impl Fn(&str) -> bool) {
     let mut shell = Shell { lab, name, typed: 0 };
     let mut text = String::new();
-    let right = (0..5).any(|_| {
+    let right = (0..12).any(|_| {
         text = shell.run(line).replace('\r', "");
         is_right(&text)
     });

@@ -21,7 +21,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
-    let request = args.registration.of(args.names, (context, terminal))?;
+    let request = args.registration.of(args.names, (context, terminal), None)?;
     let vms = context.vms(&Request::Add(request))?;
     terminal.vm_sentences(&vms)
 }

@@ -29,7 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
-    let register = args.registration.of(vec![args.name], (context, terminal))?;
+    let register = args.registration.of(vec![args.name], (context, terminal), None)?;
     if register.mac.is_some() {
         return Err(Failure::refused(
             "the hardware address is the first argument already: leave --mac out",

@@ -13,7 +13,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use tokio::process::Command;
 
-use crate::seed::{self, Release};
+use crate::model::cloud_init::Release;
+use crate::seed;
 
 /// How long the tool may take, all in all.
 const DEADLINE: Duration = Duration::from_secs(10);

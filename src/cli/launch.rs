@@ -60,7 +60,8 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
     } else {
         keys::own_unless(&args.registration.key, terminal)?
     };
-    let mut register = args.registration.of(names.clone(), (context, terminal))?;
+    let image = Some(args.image.as_str());
+    let mut register = args.registration.of(names.clone(), (context, terminal), image)?;
     register.keys.extend(own);
     let request = Request::Launch(LaunchVms {
         register,

@@ -101,11 +101,12 @@ impl Custom {
 }
 
 impl Registration {
-    /// The registration of these names with the keys that were given.
+    /// The registration of these names, as clones of an image where there is one, with the keys that were given.
     pub(super) fn of(
         self,
         names: Vec<String>,
         (context, terminal): (&Context, &mut Terminal),
+        image: Option<&str>,
     ) -> Result<AddVms, Failure> {
         let keys = keys::given(&self.key)?;
         let mut custom = self.custom.settings();
@@ -118,7 +119,7 @@ impl Registration {
             mac: self.mac,
             keys: keys.lines,
             force: self.user_data.force,
-            user_data: self.user_data.checked(context, terminal)?,
+            user_data: self.user_data.checked((context, terminal), image)?,
             template: self.template,
             network: self.network,
             new_identity: self.new_identity,

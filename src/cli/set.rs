@@ -75,7 +75,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         memory: args.memory,
         keys: given.then_some(keys.lines),
         force: args.user_data.force,
-        user_data: args.user_data.checked(context, terminal)?,
+        user_data: args.user_data.checked((context, terminal), None)?,
         template: args.template,
         custom,
         new_instance: args.new_instance,

@@ -65,7 +65,10 @@ fn check(vm: &VmInfo) -> Result<(), Failure> {
     }
     if vm.host_keys.is_empty() {
         let failure = Failure::refused(format!("{name} did not tell its host keys yet"));
-        return Err(failure.hint(format!("not ready yet: seedbed wait {name}")));
+        return Err(failure.hint(format!(
+            "not ready yet: seedbed wait {name}; if its first boot is long over, have it tell them on its console: \
+             sudo cloud-init single --name phone_home --frequency always"
+        )));
     }
     Ok(())
 }

@@ -131,6 +131,7 @@ pub(super) fn image_sheets(images: &[ImageInfo]) -> String {
             ("Boot", Some(image.boot.clone())),
             ("User", Some(image.default_user.clone())),
             ("View", Some(image.view.clone())),
+            ("cloud-init", image.cloud_init.clone()),
             (
                 "Used by",
                 (!image.used_by.is_empty()).then(|| image.used_by.join(" ")),

@@ -6,6 +6,8 @@ use super::context::Context;
 use super::failure::Failure;
 use super::terminal::Terminal;
 use super::{host_cloud_init, input};
+use crate::control::{Answer, Request};
+use crate::model::cloud_init::Release;
 use crate::seed;
 
 /// The options of every command that takes a user-data.
@@ -20,12 +22,12 @@ pub(super) struct UserData {
 }
 
 impl UserData {
-    /// What the file says. What cloud-init can not read is refused, what it does not know too unless it is forced; all else that
+    /// What the file says, for VMs of that image. What cloud-init can not read is refused, what it does not know too unless it is forced; all else that
     /// was found is told.
     pub(super) fn checked(
         &self,
-        context: &Context,
-        terminal: &mut Terminal,
+        (context, terminal): (&Context, &mut Terminal),
+        image: Option<&str>,
     ) -> Result<Option<Vec<u8>>, Failure> {
         let Some(path) = &self.user_data else {
             return Ok(None);
@@ -34,7 +36,8 @@ impl UserData {
         let name = shown(path);
         seed::check_user_data(&bytes)
             .map_err(|problem| Failure::refused(format!("{name} is not usable as user-data: {problem}")))?;
-        let findings = seed::findings(&bytes, None);
+        let release = image.and_then(|image| release_of(context, image));
+        let findings = seed::findings(&bytes, release);
         let host = context.block_on(host_cloud_init::findings(&bytes));
         for warning in findings.warnings().iter().chain(&host.warnings) {
             terminal.say(&format!("warning: {name}: {warning}"));
@@ -52,6 +55,15 @@ impl UserData {
                 .hint("mend it, or go on with it as it is: --force"));
         }
         Ok(Some(bytes))
+    }
+}
+
+/// The release of cloud-init that an image has. What is in the way of that is told when the image itself is asked for.
+fn release_of(context: &Context, image: &str) -> Option<Release> {
+    let names = vec![image.to_owned()];
+    match context.ask(&Request::ImageList { names }) {
+        Ok(Answer::Images(images)) => images.first()?.cloud_init.as_ref()?.parse().ok(),
+        Ok(_) | Err(_) => None,
     }
 }
 

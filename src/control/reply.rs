@@ -328,6 +328,9 @@ pub struct ImageInfo {
     pub file_size: u64,
     /// `disk` or `kernel`.
     pub boot: String,
+    /// The release of its cloud-init, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_init: Option<String>,
     /// The account that gets the keys.
     pub default_user: String,
     /// How its VMs learn who they are: `auto`, `nocloud`, `openstack`, `ec2`, `cidata`, `ignition`, `credentials` or `none`.

@@ -521,4 +521,7 @@ pub struct AddImage {
     /// How its VMs learn who they are; whatever cloud-init finds by itself when not given.
     #[serde(default)]
     pub view: Option<String>,
+    /// The release of its cloud-init, such as `22.4`, where it is known.
+    #[serde(default)]
+    pub cloud_init: Option<String>,
 }

@@ -18,7 +18,7 @@ pub(super) fn of(old: &Vm, new: &Vm, is_up: bool) -> Vec<String> {
             "when it asks DHCP again (it renews at half of its lease)",
         );
         if has_other_keys(old, new) {
-            let when = "a new one may log in at once where the guest's sshd asks for keys (the templates see to that); \
+            let when = "a new one may log in at once where the guest's sshd asks for keys (the template `default` sees to that); \
                         one that is taken away stays in the guest until it is set up anew";
             say(vec!["keys"], when);
         }

@@ -15,6 +15,7 @@ const KEPT: usize = 8;
 pub(super) struct Heard {
     board: Mutex<HashMap<VmName, Told>>,
     quiet: Quiet,
+    failed: Quiet,
 }
 
 /// What was heard of one VM.
@@ -22,6 +23,8 @@ pub(super) struct Heard {
 pub(super) struct Told {
     /// What cloud-init said last, as it is shown.
     pub(super) last: Option<String>,
+    /// When it was powered on, where that was since the daemon started.
+    pub(super) powered_on: Option<Timestamp>,
     /// What failed in this boot, a line each.
     pub(super) failures: VecDeque<String>,
     /// How many documents were read without the secrets that belong into them, and when the last one was.
@@ -30,9 +33,10 @@ pub(super) struct Told {
 
 impl Heard {
     /// Takes a report in; tells of a failure.
-    pub(super) fn report(&self, vm: &Vm, report: &Report) {
+    pub(super) fn report(&self, vm: &Vm, report: &Report, now: Timestamp) {
         let line = line(report);
-        if report.outcome == Some(Outcome::Failure) {
+        // A guest can say so as often as it likes: each is kept for `show`, and the log is told of the first of a minute.
+        if report.outcome == Some(Outcome::Failure) && self.failed.is_news(&vm.name, now) {
             tracing::warn!(vm = %vm.name, "cloud-init of {}: {line}.", vm.name);
         }
         let mut board = self.board();
@@ -67,16 +71,18 @@ impl Heard {
     }
 
     /// A VM was powered on: what its agent said before is of another boot.
-    pub(super) fn power_on(&self, vm: &VmName) {
-        if let Some(told) = self.board().get_mut(vm) {
-            told.last = None;
-            told.failures.clear();
-        }
+    pub(super) fn power_on(&self, vm: &VmName, now: Timestamp) {
+        let mut board = self.board();
+        let told = board.entry(vm.clone()).or_default();
+        told.last = None;
+        told.failures.clear();
+        told.powered_on = Some(now);
     }
 
     /// A VM was deleted.
     pub(super) fn forget(&self, vm: &VmName) {
         self.quiet.forget(vm);
+        self.failed.forget(vm);
         self.board().remove(vm);
     }
 
@@ -112,22 +118,30 @@ mod tests {
     fn the_last_word_and_the_failures_of_a_boot_are_kept() {
         let (heard, web1) = (Heard::default(), examples::vm("web1", "10.77.0.5"));
         for n in 0..20 {
-            heard.report(&web1, &report(&format!("module-{n}"), Some(Outcome::Failure)));
+            heard.report(
+                &web1,
+                &report(&format!("module-{n}"), Some(Outcome::Failure)),
+                Timestamp(n),
+            );
         }
-        heard.report(&web1, &report("modules-final", None));
+        heard.report(&web1, &report("modules-final", None), Timestamp(21));
         let told = heard.of(&web1.name);
         assert_eq!(told.last.as_deref(), Some("modules-final runs"));
         assert_eq!(told.failures.len(), KEPT);
         assert_eq!(told.failures[0], "module-12 failed: running it");
-        heard.power_on(&web1.name);
-        assert_eq!(heard.of(&web1.name), Told::default());
+        heard.power_on(&web1.name, Timestamp(30));
+        let begun = Told {
+            powered_on: Some(Timestamp(30)),
+            ..Told::default()
+        };
+        assert_eq!(heard.of(&web1.name), begun);
     }
 
     #[test]
     fn late_reads_are_counted_over_boots_until_the_vm_is_deleted() {
         let (heard, web1) = (Heard::default(), examples::vm("web1", "10.77.0.5"));
         heard.withheld(&web1, "vendor-data", Timestamp(5));
-        heard.power_on(&web1.name);
+        heard.power_on(&web1.name, Timestamp(7));
         heard.withheld(&web1, "user-data", Timestamp(9));
         assert_eq!(heard.of(&web1.name).withheld, Some((2, Timestamp(9))));
         heard.forget(&web1.name);

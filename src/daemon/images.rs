@@ -86,6 +86,7 @@ fn source(request: &AddImage) -> Result<AddSource, Refusal> {
         cmdline: request.cmdline.clone(),
         default_user: request.default_user.clone(),
         view: view(request.view.as_deref())?,
+        cloud_init: selection::parse_opt(request.cloud_init.as_ref())?,
     })
 }
 

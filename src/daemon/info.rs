@@ -78,6 +78,7 @@ fn secrets(directory: &Directory, vm: &Vm, told: &Told, now: Timestamp) -> Optio
     });
     let window = match directory.window(vm, now) {
         Window::Nothing => return None,
+        Window::Waiting => "released at its next start".to_owned(),
         Window::Open { until: None } => "released at its first boot".to_owned(),
         Window::Open { until: Some(until) } => {
             format!(
@@ -86,10 +87,15 @@ fn secrets(directory: &Directory, vm: &Vm, told: &Told, now: Timestamp) -> Optio
             )
         }
         Window::Succeeded(at) => format!("withheld since its first boot succeeded at {}", rfc3339(at)),
-        Window::Expired(at) => format!(
-            "withheld since {}: its first boot did not succeed in time (its next start releases them again)",
-            rfc3339(at)
-        ),
+        Window::Expired(at) => {
+            let again = if vm.machine().is_some() {
+                "its next start releases them again".to_owned()
+            } else {
+                format!("seedbed set {} --release-secrets", vm.name)
+            };
+            let at = rfc3339(at);
+            format!("withheld since {at}: its first boot did not succeed in time ({again})")
+        }
     };
     Some(window + &late)
 }
@@ -120,6 +126,7 @@ pub(super) fn image(daemon: &Daemon, image: &Image) -> ImageInfo {
         },
         default_user: image.default_user.clone(),
         view: image.view.as_str().to_owned(),
+        cloud_init: image.cloud_init.map(|release| release.to_string()),
         used_by: directory
             .clones_of(&image.name)
             .map(|vm| vm.name.to_string())

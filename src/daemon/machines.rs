@@ -136,7 +136,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
     failpoint::reach("guarded");
 
     rungs::forget(daemon, &vm.name);
-    daemon.heard.power_on(&vm.name);
+    daemon.heard.power_on(&vm.name, daemon.clock.now());
     daemon.status.power_on(&vm.name, daemon.accel, daemon.clock.now());
     let launch = Launch {
         argv: argv(daemon, vm, (machine, &image, seed.as_ref()), &network)?,

@@ -103,6 +103,8 @@ pub struct Daemon {
     boot_refusals: Quiet,
     /// Who else spoke from their addresses.
     impersonations: Impersonations,
+    /// Who phoned home lately.
+    phone_homes: Quiet,
     /// What their agents said, and were not told.
     heard: Heard,
     /// Whose metadata is served.
@@ -146,6 +148,7 @@ impl Daemon {
         self.boot_refusals.forget(vm);
         self.impersonations.forget(vm);
         self.heard.forget(vm);
+        self.phone_homes.forget(vm);
     }
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.
@@ -249,9 +252,10 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     let daemon = Arc::new(services::daemon(config, registry, host, written, discovered)?);
     metadata.spawn(&daemon, &events_tx, &tasks, &stop)?;
     drop(events_tx);
-    tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
     keepers(&daemon, written_tx, &tasks, &stop);
     recover::recover(&daemon).await?;
+    // Only now is it known which VMs run: what a guest told meanwhile, to the sockets of the daemon before, waits until then.
+    tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
     tasks.spawn(control::serve::serve(
         listener,
         Arc::new(handle::Door(Arc::clone(&daemon))),

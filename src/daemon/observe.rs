@@ -102,14 +102,27 @@ async fn hear(daemon: &Daemon, vm: &Vm, kind: &EventKind) {
         } => daemon.heard.withheld(vm, document, now),
         EventKind::Fetched { .. } if vm.machine().is_none() => first_asked(daemon, vm).await,
         EventKind::Reported(report) => {
-            daemon.heard.report(vm, report);
-            // Who replaced `phone_home` in its user-data never phones. What reports for a former instance is not told apart.
-            if report.is_the_end() && vm.first_boot.is_none() {
+            daemon.heard.report(vm, report, now);
+            // Who replaced `phone_home` in its user-data never phones.
+            if report.is_the_end() && vm.succeeded().is_none() && is_present_instance(daemon, vm) {
                 remember_first_boot(daemon, vm, &[]).await;
             }
         }
         _ => {}
     }
+}
+
+/// Whether what reports is the VM's present instance, as far as that is known: a report has no instance-id in it, and one that
+/// runs since before the VM became another instance is the former one.
+fn is_present_instance(daemon: &Daemon, vm: &Vm) -> bool {
+    let Some(renewed) = vm.instance().renewed else {
+        return true;
+    };
+    daemon
+        .heard
+        .of(&vm.name)
+        .powered_on
+        .is_some_and(|at| at >= renewed)
 }
 
 /// A VM that someone else runs is told its secrets from its first request on: when it started is not known here.
@@ -139,11 +152,16 @@ fn tell_of_other_keys(vm: &Vm, told: &[SshKey]) {
 }
 
 async fn remember_first_boot(daemon: &Daemon, vm: &Vm, host_keys: &[SshKey]) {
-    if !host_keys.is_empty() {
-        tell_of_other_keys(vm, host_keys);
-    }
     let same = |known: &FirstBoot| *known.host_keys == *host_keys;
     if vm.succeeded().is_some() && vm.first_boot.as_ref().is_some_and(same) {
+        return;
+    }
+    // Anything in the guest may say so, as often as it likes: it is looked into, and told of, once a minute.
+    let is_news = daemon.phone_homes.is_news(&vm.name, daemon.clock.now());
+    if is_news && !host_keys.is_empty() {
+        tell_of_other_keys(vm, host_keys);
+    }
+    if !is_news && vm.succeeded().is_some() {
         return;
     }
     let first_boot = FirstBoot {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{Daemon, custom, effects, info, machines, selection, several};
 use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
-use crate::model::{Custom, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
+use crate::model::cloud_init::Release;
+use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
 use crate::registry::{self, Change, CommitError, Edit, NewVm};
 
 /// Registers VMs that someone else runs.
@@ -34,7 +35,11 @@ pub(super) async fn planned(
     let network = selection::network(&directory, request.network.as_ref())?;
     let keys = selection::keys(&request.keys)?;
     let template = selection::template(daemon, request.template.as_ref())?;
-    let user_data = selection::user_data(request.user_data.as_ref(), request.force)?;
+    let user_data = selection::user_data(
+        request.user_data.as_ref(),
+        release_of(&directory, hosting),
+        request.force,
+    )?;
     let custom = custom::edit(&request.custom)?.on(Custom::default());
     selection::only_one(&names, &[("--alias", !custom.aliases.is_empty())])?;
     let new = |name| NewVm {
@@ -50,6 +55,14 @@ pub(super) async fn planned(
         new_identity: request.new_identity,
     };
     Ok(names.into_iter().map(new).collect())
+}
+
+/// The release of cloud-init that reads a VM's user-data, where that is known.
+fn release_of(directory: &Directory, hosting: &Hosting) -> Option<Release> {
+    match hosting {
+        Hosting::Managed(machine) => directory.image(&machine.image)?.cloud_init,
+        Hosting::External => None,
+    }
 }
 
 /// The most problems of a roster that are told at once.
@@ -172,6 +185,14 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         &names,
         &[("--ip", request.ip.is_some()), ("--mac", request.mac.is_some())],
     )?;
+    let directory = daemon.directory();
+    let releases: Vec<_> = vms.iter().map(|vm| release_of(&directory, &vm.hosting)).collect();
+    // Where they differ, what any release knows is right for some.
+    let release = releases
+        .first()
+        .copied()
+        .flatten()
+        .filter(|first| releases.iter().all(|one| *one == Some(*first)));
     let edit = Edit {
         address: selection::address(request.ip.as_ref())?,
         mac: selection::hardware(request.mac.as_ref())?,
@@ -181,7 +202,7 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         user_data: request
             .user_data
             .as_ref()
-            .map(|text| selection::user_data(Some(text), request.force))
+            .map(|text| selection::user_data(Some(text), release, request.force))
             .transpose()?,
         template: request
             .template

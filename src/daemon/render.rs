@@ -41,12 +41,16 @@ pub(super) fn volume(daemon: &Daemon, name: String, secrets: bool) -> Result<Vec
         let message = format!("{} volumes can not be written as one", vms.len());
         return Err(Refusal::request(message).hint("name one VM"));
     };
-    let seed = seed_of(daemon, &daemon.directory().served(vm), secrets)?;
-    seed_device::volume(vm, &seed)
+    let vm = shown(&daemon.directory().served(vm), secrets);
+    let seed = seed_of(daemon, &vm, secrets)?;
+    seed_device::volume(&vm, &seed)
 }
 
 fn one(daemon: &Daemon, vm: &Arc<Vm>, view: View, secrets: bool) -> Result<String, Refusal> {
-    let vm = &*daemon.directory().served(vm);
+    let vm = &*shown(&daemon.directory().served(vm), secrets);
+    if view == View::Ignition && !secrets && vm.has_secret_user_data() {
+        return Ok(CONCEALED.to_owned());
+    }
     match view {
         View::Nocloud => Ok(seed_of(daemon, vm, secrets)?.render_text()),
         View::Merged => merged(daemon, vm, secrets),
@@ -61,6 +65,20 @@ fn one(daemon: &Daemon, vm: &Arc<Vm>, view: View, secrets: bool) -> Result<Strin
         View::Ipxe => ipxe(daemon, vm),
         View::Qemu => qemu(daemon, vm),
     }
+}
+
+/// What stands in the place of a user-data that is a secret.
+const CONCEALED: &str = "#cloud-config\n# (secret)\n";
+
+/// A VM to be looked at: its user-data is shown only where it is no secret, or secrets are wanted.
+fn shown(vm: &Arc<Vm>, secrets: bool) -> Arc<Vm> {
+    if secrets || !vm.has_secret_user_data() {
+        return Arc::clone(vm);
+    }
+    Arc::new(Vm {
+        user_data: Some(Arc::from(CONCEALED.as_bytes())),
+        ..Vm::clone(vm)
+    })
 }
 
 /// The documents of a VM; without its secrets, unless they are wanted.
@@ -139,7 +157,9 @@ fn ipxe(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
     })?;
     let directory = daemon.directory();
     let image = directory.boot_image(boot);
-    let script = seed::boot_script(&daemon.templates.now(), vm, boot, &*daemon.network_of(vm)?, image)?;
+    let key = vm.machine().and_then(|_| directory.site().seed_key(vm));
+    let network = daemon.network_of(vm)?;
+    let script = seed::boot_script(&daemon.templates.now(), vm, (boot, key.as_ref()), &network, image)?;
     Ok(String::from_utf8_lossy(&script).into_owned())
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Daemon;
 use crate::control::{Refusal, Select};
+use crate::model::cloud_init::Release;
 use crate::model::{
     Bytes, Directory, MacAddress, NetworkName, SshKey, SshKeys, TemplateName, Vm, VmName, mac, range,
 };
@@ -93,14 +94,18 @@ pub(super) fn keys(lines: &[String]) -> Result<SshKeys, Refusal> {
 }
 
 /// Checks user-data before anything is made for it. What cloud-init can not read is refused; what it does not know too, unless it
-/// is forced.
-pub(super) fn user_data(bytes: Option<&Vec<u8>>, force: bool) -> Result<Option<Arc<[u8]>>, Refusal> {
+/// is forced. `release` is the cloud-init that reads it; any, where that is not known.
+pub(super) fn user_data(
+    bytes: Option<&Vec<u8>>,
+    release: Option<Release>,
+    force: bool,
+) -> Result<Option<Arc<[u8]>>, Refusal> {
     let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
         return Ok(None);
     };
     seed::check_user_data(bytes)
         .map_err(|problem| Refusal::request(format!("the user-data is not usable: {problem}")))?;
-    let problems = seed::findings(bytes, None).problems();
+    let problems = seed::findings(bytes, release).problems();
     if !force && !problems.is_empty() {
         let problems = problems.join("\n  ");
         let message = format!("the user-data is not usable:\n  {problems}");

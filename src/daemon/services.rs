@@ -325,6 +325,7 @@ pub(super) fn daemon(
         boot_refusals: Quiet::default(),
         impersonations: Impersonations::default(),
         heard: Heard::default(),
+        phone_homes: Quiet::default(),
         serving: Arc::default(),
         starting: Semaphore::new(parallel),
         status: Arc::new(Status::default()),

@@ -51,6 +51,15 @@ impl Suite {
         }
     }
 
+    /// The release of cloud-init that it has for its whole life.
+    pub const fn cloud_init(self) -> &'static str {
+        match self {
+            Self::Bullseye => "20.4",
+            Self::Bookworm => "22.4",
+            Self::Trixie => "25.1",
+        }
+    }
+
     /// The account that cloud-init makes in its images.
     pub const fn default_user(self) -> &'static str {
         "debian"

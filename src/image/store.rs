@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::error::StoreError;
 use super::files::{self, Draft, at};
 use super::{format, inspect};
+use crate::model::cloud_init::Release;
 use crate::model::image::{Boot, DiskFormat, View};
 use crate::model::{Bytes, Directory, Image, ImageName, Places, Timestamp, VmName};
 
@@ -32,6 +33,8 @@ pub struct AddSource {
     pub default_user: String,
     /// How it learns who it is.
     pub view: View,
+    /// The release of its cloud-init, where it is known.
+    pub cloud_init: Option<Release>,
 }
 
 /// Directories that no record names: a kill or a power cut came between the files and the registry.
@@ -115,6 +118,7 @@ impl Store {
             file_size: Bytes(len),
             default_user: source.default_user.clone(),
             view: source.view,
+            cloud_init: source.cloud_init,
             boot,
             created: now,
         })

@@ -148,6 +148,7 @@ pub fn answer(case: Case<'_>, caller: &Caller, request: &Request) -> Response {
             name,
         ),
         ["phone-home"] if request.method == Method::Post => phone_home(vm, &request.body),
+        ["report"] if !caller.network.metadata.reports => nothing_there(),
         ["report"] if request.method == Method::Post => report::answer(vm, &request.body),
         ["phone-home" | "report"] => wrong_method(("allow", "POST")),
         ["keys", account] => read_only(request, || keys::answer(asked, account)),
@@ -239,7 +240,11 @@ pub(super) fn read_only(request: &Request, response: impl FnOnce() -> Response) 
 pub(super) fn failed(error: SeedError) -> Response {
     Response {
         header: RETRY,
-        ..sentence(503, &error.to_string(), Verdict::Failed(error))
+        ..sentence(
+            503,
+            "the document can not be made now; the log of the host says why",
+            Verdict::Failed(error),
+        )
     }
 }
 
@@ -266,10 +271,9 @@ fn phone_home(vm: &Vm, body: &[u8]) -> Response {
         return refused(400, "the body is not a form of cloud-init's phone_home");
     };
     // A guest that still runs as a former instance (a cloned disk, a stale cache) has not finished this one's first boot.
-    if told
-        .instance_id
-        .is_some_and(|told| told != vm.instance_id().as_str())
-    {
+    let is_its_own =
+        |told: &String| told == vm.instance_id().as_str() || *told == crate::seed::ec2::instance_id(vm);
+    if !told.instance_id.as_ref().is_none_or(is_its_own) {
         return refused(409, "the instance_id is not this VM's");
     }
     Response {

@@ -61,12 +61,22 @@ fn printable(text: &str, most: usize) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::answer::tests::asked_by;
-    use super::super::request::Method;
+    use super::super::answer::tests::{asked_by, asked_on};
+    use super::super::request::{Method, Request};
     use super::*;
+    use crate::seed::tests::network;
+
+    /// What is answered where reports are asked for.
+    fn sent(method: Method, body: &str) -> Response {
+        let mut network = network("10.77.0.1/24");
+        network.metadata.reports = true;
+        let mut request = Request::of(method, "/report").unwrap();
+        request.body = body.as_bytes().to_vec();
+        asked_on(network, "web1", &request)
+    }
 
     fn posted(body: &str) -> Response {
-        asked_by("web1", Method::Post, "/report", body)
+        sent(Method::Post, body)
     }
 
     #[test]
@@ -99,8 +109,10 @@ mod tests {
             let response = posted(body);
             assert_eq!((response.status, response.event), (400, None), "{body}");
         }
-        let asked = asked_by("web1", Method::Get, "/report", "");
+        let asked = sent(Method::Get, "");
         assert_eq!((asked.status, asked.header), (405, Some(("allow", "POST"))));
+        // Where nobody asked for reports there is nothing to post them to.
+        assert_eq!(asked_by("web1", Method::Post, "/report", "{}").status, 404);
     }
 
     #[test]

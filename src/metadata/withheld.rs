@@ -98,6 +98,7 @@ mod tests {
                     ..examples::image()
                 }));
                 vm.hosting = Hosting::Managed(examples::machine());
+                vm.custom.as_mut().unwrap().secrets.released = Some(Timestamp(900));
             }
             directory.put_vm(Arc::new(vm));
             Self { directory }

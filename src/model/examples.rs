@@ -91,6 +91,7 @@ pub(crate) fn image() -> Image {
         default_user: "debian".into(),
         boot: Boot::Disk,
         view: View::Auto,
+        cloud_init: None,
         created: Timestamp(0),
     }
 }

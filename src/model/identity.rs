@@ -50,7 +50,7 @@ impl fmt::Debug for InstanceId {
 /// What becomes of the instance-id when what a VM is told is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum InstancePolicy {
-    /// It stays: cloud-init applies at the next boot only what it applies at each.
+    /// It stays: cloud-init does nothing once more that it does once.
     #[default]
     Keep,
     /// It changes too: cloud-init sets the guest up anew at the next boot.

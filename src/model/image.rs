@@ -1,6 +1,7 @@
 //! A base image: a read-only disk that VMs are clones of.
 
 use super::bytes::Bytes;
+use super::cloud_init::Release;
 use super::name::ImageName;
 use super::time::Timestamp;
 
@@ -23,6 +24,8 @@ pub struct Image {
     pub boot: Boot,
     /// How it learns who it is.
     pub view: View,
+    /// The release of its cloud-init, where that is known: what a user-data may say depends on it.
+    pub cloud_init: Option<Release>,
     /// When it was added.
     pub created: Timestamp,
 }

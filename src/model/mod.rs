@@ -6,6 +6,7 @@
 pub mod access;
 pub mod boot;
 pub mod bytes;
+pub mod cloud_init;
 pub mod dhcp;
 pub mod directory;
 #[cfg(test)]

@@ -19,8 +19,8 @@ pub struct Secrets {
     pub named: BTreeMap<SecretName, Option<Secret<String>>>,
     /// Whether all of its user-data is one.
     pub user_data: bool,
-    /// When they were released last; `None` before the VM's first start, or the first request of one that someone else
-    /// runs.
+    /// When they were released last; `None` before a start of its present instance, or the first request of a VM that someone
+    /// else runs.
     pub released: Option<Timestamp>,
 }
 
@@ -29,7 +29,9 @@ pub struct Secrets {
 pub enum Window {
     /// It has none.
     Nothing,
-    /// It is, until then; without an end where it was not started yet.
+    /// It is not, before it is started the next time.
+    Waiting,
+    /// It is, until then; without an end where nobody knows when it starts: someone else runs it, and it has not asked yet.
     Open {
         /// The first second it is not.
         until: Option<Timestamp>,
@@ -43,7 +45,7 @@ pub enum Window {
 impl Window {
     /// Whether there is something that is withheld.
     pub const fn is_closed(self) -> bool {
-        matches!(self, Self::Succeeded(_) | Self::Expired(_))
+        matches!(self, Self::Waiting | Self::Succeeded(_) | Self::Expired(_))
     }
 }
 
@@ -87,6 +89,8 @@ impl Vm {
                     Window::Expired(until)
                 }
             }
+            // Another instance of a VM that runs still, or a secret that was added meanwhile, is for its next start.
+            (None, _) if self.machine().is_some() => Window::Waiting,
             (None, _) => Window::Open { until: None },
         }
     }
@@ -211,6 +215,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_vm_of_ours_is_told_nothing_before_its_start() {
+        let mut vm = confident("web1", "10.77.0.5");
+        vm.hosting = crate::model::Hosting::Managed(examples::machine());
+        assert_eq!(vm.window(LIMIT, Timestamp(5)), Window::Waiting);
+        at(&mut vm, Some(100), None, None);
+        assert_eq!(vm.window(LIMIT, Timestamp(101)), until(700));
+        // Another instance of it, while the old one runs.
+        at(&mut vm, None, Some(150), Some(160));
+        assert_eq!(vm.window(LIMIT, Timestamp(161)), Window::Waiting);
+        assert!(Window::Waiting.is_closed());
+    }
+
+    #[test]
     fn without_its_secrets_a_vm_is_otherwise_the_same() {
         let vm = confident("web1", "10.77.0.5");
         let without = vm.without_secrets();
@@ -243,7 +260,7 @@ pub(crate) mod tests {
                 Window::Open { until: None } => prop_assert!(released.is_none() && vm.succeeded().is_none()),
                 Window::Succeeded(at) => prop_assert!(vm.succeeded() == Some(at)),
                 Window::Expired(at) => prop_assert!(at.0 <= now),
-                Window::Nothing => prop_assert!(false),
+                Window::Nothing | Window::Waiting => prop_assert!(false),
             }
         }
     }

@@ -59,7 +59,7 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
         }
         check_boot(directory, (&new.name, network), new.custom.boot.as_ref())?;
         claims.aliases(&new.name, network, &new.custom.aliases)?;
-        site::check(directory, (&new.name, &new.hosting), &new.custom.access)?;
+        site::check(directory, (&new.name, &new.hosting), &new.custom)?;
         networks.push(network);
     }
     let mut registered = Vec::with_capacity(vms.len());

@@ -60,7 +60,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         named_network(directory, name, &vm.network)?,
         &custom.aliases,
     )?;
-    site::check(directory, (name, &vm.hosting), &custom.access)?;
+    site::check(directory, (name, &vm.hosting), &custom)?;
     if custom.boot.as_ref() != old.boot() {
         let network = named_network(directory, name, &vm.network)?;
         check_boot(directory, (name, network), custom.boot.as_ref())?;
@@ -159,7 +159,11 @@ pub(super) fn keep_first_boot(
         Some(kept) if !kept.host_keys.is_empty() => Err(Refusal::FirstBootKept { vm: name.clone() }),
         Some(_) | None => {
             let mut vm = Vm::clone(old);
-            vm.first_boot = Some(told);
+            // A success comes after what it is a success of, also where the clock was set back.
+            let begun = old.secrets().and_then(|secrets| secrets.released).into_iter();
+            let renewed = old.instance().renewed.map(|at| Timestamp(at.0.saturating_add(1)));
+            let at = begun.chain(renewed).fold(told.at, Timestamp::max);
+            vm.first_boot = Some(FirstBoot { at, ..told });
             Ok(replaced(old, vm))
         }
     }

@@ -107,6 +107,9 @@ pub(super) struct ImageV1 {
     /// Since schema 3; `None` for what cloud-init finds by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     view: Option<String>,
+    /// Since schema 3; the release of its cloud-init.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cloud_init: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -249,6 +252,7 @@ impl From<&Image> for ImageV1 {
             },
             created: image.created.0,
             view: (image.view != View::Auto).then(|| image.view.as_str().to_owned()),
+            cloud_init: image.cloud_init.map(|release| release.to_string()),
         }
     }
 }
@@ -278,6 +282,10 @@ impl TryFrom<ImageV1> for Image {
             }),
             created: Timestamp(stored.created),
             view,
+            cloud_init: stored
+                .cloud_init
+                .map(|release| field("cloud_init", &release))
+                .transpose()?,
         })
     }
 }

@@ -243,12 +243,14 @@ pub enum Refusal {
     },
     /// A guest that would never hear of its accounts.
     #[error(
-        "{vm} can not be given accounts: its image {image} reads the view {view}, which carries none; put them into its \
+        "{vm} can not be given {what}: its image {image} reads the view {view}, which carries none; put them into its \
          user-data, or into the image"
     )]
     NoAccounts {
         /// Whose.
         vm: VmName,
+        /// What: accounts, or secrets by name.
+        what: &'static str,
         /// The image.
         image: ImageName,
         /// How its guests are told about themselves.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::change::{Batch, Effect, SiteBatch};
 use super::refusal::{Listed, Refusal};
 use crate::model::{
-    Access, Directory, HostKey, HostKeyPolicy, Hosting, Image, KeyName, Network, RingKey, SiteSecret, Vm,
-    VmName, identity,
+    Access, Custom, Directory, HostKey, HostKeyPolicy, Hosting, Image, KeyName, Network, RingKey, SiteSecret,
+    Vm, VmName, identity,
 };
 
 /// The most keys under one name: an agent or a GitHub account has a handful.
@@ -83,8 +83,9 @@ pub(super) fn known(directory: &Directory, names: &[KeyName]) -> Result<(), Refu
 pub(super) fn check(
     directory: &Directory,
     (vm, hosting): (&VmName, &Hosting),
-    access: &Access,
+    custom: &Custom,
 ) -> Result<(), Refusal> {
+    let access = &custom.access;
     known(directory, &access.ring)?;
     let mut seen = HashSet::new();
     if let Some(user) = access.users.iter().find(|user| !seen.insert(&user.name)) {
@@ -94,9 +95,15 @@ pub(super) fn check(
         });
     }
     let image = image_of(directory, hosting).filter(|image| !image.view.has_vendor_data());
-    match image.filter(|_| !access.users.is_empty()) {
-        Some(image) => Err(Refusal::NoAccounts {
+    let what = match (access.users.is_empty(), custom.secrets.named.is_empty()) {
+        (false, _) => Some("accounts"),
+        (true, false) => Some("secrets by name"),
+        (true, true) => None,
+    };
+    match image.zip(what) {
+        Some((image, what)) => Err(Refusal::NoAccounts {
             vm: vm.clone(),
+            what,
             image: image.name.clone(),
             view: image.view.as_str(),
         }),

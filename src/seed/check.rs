@@ -7,7 +7,6 @@
 mod finding;
 mod keys;
 mod parts;
-mod release;
 mod scalar;
 mod schema;
 mod tree;
@@ -20,8 +19,8 @@ use serde_yaml::Value;
 
 use self::finding::Finding;
 pub use self::finding::Findings;
-pub use self::release::{NotARelease, Release};
 use super::ignition::{self, IgnitionProblem};
+use crate::model::cloud_init::Release;
 
 /// The most user-data that is accepted, in bytes.
 pub const MAX_USER_DATA: usize = 1 << 20;

@@ -13,8 +13,8 @@ use super::facts::Facts;
 use super::render::{TemplateProblem, in_source};
 use super::smbios::smbios_serial;
 use super::unknown;
-use crate::model::image::Boot;
-use crate::model::{Image, ImageName, NetBoot, Network};
+use crate::model::image::{Boot, View};
+use crate::model::{Image, ImageName, NetBoot, Network, SeedKey};
 
 /// The name the template is kept by.
 const NAME: &str = "boot.ipxe";
@@ -43,7 +43,12 @@ pub(super) enum BootFacts {
 
 impl BootFacts {
     /// The facts of what is booted; the image's name when it is not there or has no kernel beside its disk.
-    pub(super) fn of(boot: &NetBoot, network: &Network, image: Option<&Image>) -> Result<Self, ImageName> {
+    pub(super) fn of(
+        boot: &NetBoot,
+        network: &Network,
+        image: Option<&Image>,
+        key: Option<&SeedKey>,
+    ) -> Result<Self, ImageName> {
         let name = match boot {
             NetBoot::Url(url) => return Ok(Self::Chain(url.to_string())),
             NetBoot::Image(name) => name,
@@ -52,13 +57,15 @@ impl BootFacts {
             return Err(name.clone());
         };
         let gateway = network.subnet.gateway();
+        // Only who reads NoCloud is led to it: from 23.2 on the word is an order.
+        let asks = image.is_some_and(|image| matches!(image.view, View::Auto | View::NoCloud));
         let names_its_own = cmdline.split_whitespace().any(|word| word.starts_with("ds="));
         Ok(Self::Kernel {
             image: name.to_string(),
             kernel_url: format!("http://{gateway}/boot/kernel"),
             initrd_url: initrd.then(|| format!("http://{gateway}/boot/initrd")),
             cmdline: cmdline.clone(),
-            seed: (!names_its_own).then(|| smbios_serial(network, None)),
+            seed: (asks && !names_its_own).then(|| smbios_serial(network, key)),
         })
     }
 
@@ -314,15 +321,15 @@ mod tests {
         let mut image = crate::model::examples::image();
         let boot: NetBoot = "debian-12".parse().unwrap();
         assert!(
-            BootFacts::of(&boot, &network, Some(&image)).is_err()
-                && BootFacts::of(&boot, &network, None).is_err()
+            BootFacts::of(&boot, &network, Some(&image), None).is_err()
+                && BootFacts::of(&boot, &network, None, None).is_err()
         );
         for (cmdline, seeded) in [("quiet ds=none", false), ("quiet", true), ("lands=1", true)] {
             image.boot = Boot::Kernel {
                 initrd: false,
                 cmdline: cmdline.to_owned(),
             };
-            let facts = BootFacts::of(&boot, &network, Some(&image));
+            let facts = BootFacts::of(&boot, &network, Some(&image), None);
             let Ok(BootFacts::Kernel {
                 seed,
                 initrd_url: None,

@@ -18,7 +18,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::{Image, ImageName, NetBoot, Network, TemplateName, Vm, VmName};
+use crate::model::{Image, ImageName, NetBoot, Network, SeedKey, TemplateName, Vm, VmName};
 
 pub mod check;
 pub mod cidata;
@@ -37,9 +37,7 @@ pub mod site;
 pub mod smbios;
 mod unknown;
 
-pub use check::{
-    Findings, NotARelease, Release, UserDataProblem, check_user_data, findings, is_cloud_config,
-};
+pub use check::{Findings, UserDataProblem, check_user_data, findings, is_cloud_config};
 pub use credentials::{Credential, credentials};
 pub use facts::Facts;
 pub use files::{TemplatesError, check as check_template, file_of};
@@ -192,15 +190,15 @@ fn all(made: impl Fn(Document) -> Result<Arc<[u8]>, SeedError>) -> Result<Seed, 
     })
 }
 
-/// Makes the iPXE script of a VM that boots from the network; `image` is the one it boots.
+/// Makes the iPXE script of a VM that boots from the network; `image` is the one it boots, and `key` what its seed URL has in it.
 pub fn boot_script(
     templates: &Templates,
     vm: &Vm,
-    boot: &NetBoot,
+    (boot, key): (&NetBoot, Option<&SeedKey>),
     network: &Network,
     image: Option<&Image>,
 ) -> Result<Arc<[u8]>, SeedError> {
-    let booted = ipxe::BootFacts::of(boot, network, image).map_err(|image| SeedError::NoKernel {
+    let booted = ipxe::BootFacts::of(boot, network, image, key).map_err(|image| SeedError::NoKernel {
         vm: vm.name.clone(),
         image,
     })?;

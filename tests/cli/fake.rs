@@ -212,6 +212,7 @@ pub(crate) fn image(name: &str) -> ImageInfo {
         boot: "disk".to_owned(),
         default_user: "debian".to_owned(),
         view: "auto".to_owned(),
+        cloud_init: None,
         used_by: vec!["web1".to_owned(), "web2".to_owned()],
         created: "2026-01-02T03:04:05Z".to_owned(),
         age_seconds: 90,

@@ -15,9 +15,12 @@ fn fake() -> Fake {
 }
 
 fn launched(fake: &Fake) -> LaunchVms {
-    match fake.request() {
-        Request::Launch(launch) => launch,
-        other => panic!("{other:?}"),
+    let mut requests = fake.requests();
+    // A user-data is checked for the release of cloud-init that the image has.
+    requests.retain(|request| !matches!(request, Request::ImageList { .. }));
+    match requests.as_slice() {
+        [Request::Launch(launch)] => launch.clone(),
+        others => panic!("{others:?}"),
     }
 }
 

@@ -67,7 +67,8 @@ fn a_vm_whose_host_keys_are_not_known_is_not_trusted_blindly() {
     assert_eq!((run.code, run.stdout.as_str()), (1, ""));
     assert_eq!(
         run.stderr,
-        "error: web1 did not tell its host keys yet\nhint: not ready yet: seedbed wait web1\n"
+        "error: web1 did not tell its host keys yet\nhint: not ready yet: seedbed wait web1; if its first boot is long over, have it \
+         tell them on its console: sudo cloud-init single --name phone_home --frequency always\n"
     );
 }
 

@@ -40,6 +40,9 @@ pub(in crate::cli) struct Args {
     /// How its VMs learn who they are
     #[arg(long, value_enum, value_name = "VIEW")]
     view: Option<View>,
+    /// The release of its cloud-init, such as 22.4: user-data is checked against what that one knows
+    #[arg(long, value_name = "VERSION")]
+    cloud_init: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -136,6 +139,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
             .default_user
             .unwrap_or_else(|| usual_user(args.view).to_owned()),
         view: args.view.map(|view| image::View::from(view).as_str().to_owned()),
+        cloud_init: args.cloud_init,
     });
     let images = context.images(&request, terminal)?;
     terminal.images(&images)

@@ -57,6 +57,7 @@ pub(super) fn run(args: &Args, context: &Context, terminal: &mut Terminal) -> Re
         cmdline: None,
         default_user: suite.default_user().to_owned(),
         view: None,
+        cloud_init: Some(suite.cloud_init().to_owned()),
     });
     let images = context.images(&request, terminal)?;
     terminal.images(&images)

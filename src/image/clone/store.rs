@@ -85,6 +85,7 @@ mod tests {
             cmdline: None,
             default_user: "debian".into(),
             view: View::Auto,
+            cloud_init: None,
         };
         let image = store.add(&source, Timestamp(7), |_, _| {}).unwrap();
         (directory, store, image)

@@ -15,6 +15,7 @@ fn source(file: PathBuf, format: DiskFormat) -> AddSource {
         cmdline: None,
         default_user: "debian".into(),
         view: View::Auto,
+        cloud_init: None,
     }
 }
 

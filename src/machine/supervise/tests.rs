@@ -58,6 +58,7 @@ impl World {
             cmdline,
             default_user,
             view: View::Auto,
+            cloud_init: None,
         };
         let image = store.add(&source, Timestamp(0), |_, _| {}).unwrap();
         store.make_disks(&self.vm, &self.machine, &image).unwrap();

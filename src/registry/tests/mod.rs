@@ -95,6 +95,7 @@ fn image(text: &str) -> Image {
             cmdline: "root=/dev/vda1 console=ttyS0".to_owned(),
         },
         view: View::Cidata,
+        cloud_init: None,
         created: NOW,
     }
 }

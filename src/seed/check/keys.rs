@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::release::Release;
 use super::scalar::Kind;
+use crate::model::cloud_init::Release;
 
 /// What may stand at one place.
 #[derive(Debug, Default)]

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::finding::{Finding, Findings};
 use super::keys::{Rule, Table};
-use super::release::Release;
 use super::scalar::{Kind, is_sexagesimal};
 use super::tree::{Entry, Node, Value};
+use crate::model::cloud_init::Release;
 
 /// The most values that are looked at: by aliases, a few lines can stand for very many.
 const MOST_VALUES: usize = 100_000;

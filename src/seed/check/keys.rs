@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::release::Release;
-use super::scalar::Kind;
+use crate::seed::yaml::Kind;
 
 /// What may stand at one place.
 #[derive(Debug, Default)]

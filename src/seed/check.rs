@@ -6,10 +6,7 @@
 
 mod finding;
 mod keys;
-mod parts;
-mod scalar;
 mod schema;
-mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -20,25 +17,12 @@ use serde_yaml::Value;
 use self::finding::Finding;
 pub use self::finding::Findings;
 use super::ignition::{self, IgnitionProblem};
+use super::parts::{self, ARCHIVE, CLOUD_CONFIG, CLOUD_CONFIG_LINE, GZIP, JINJA, Lines, Part, is_mime};
+use super::yaml::{self, Kind};
 use crate::model::cloud_init::Release;
 
 /// The most user-data that is accepted, in bytes.
 pub const MAX_USER_DATA: usize = 1 << 20;
-
-/// How cloud-init tells what a document is: by its first characters, in any case (guest-contract §2.1). `#cloud-config`
-/// itself is not in the list, because what follows it is looked at.
-const PASSED: [&str; 8] = [
-    "#!",
-    "#include",
-    "#cloud-boothook",
-    ARCHIVE,
-    "#cloud-config-jsonp",
-    "#part-handler",
-    "#upstart-job",
-    "## template: jinja",
-];
-const CLOUD_CONFIG: &str = "#cloud-config";
-const ARCHIVE: &str = "#cloud-config-archive";
 
 /// What is wrong with a user-data. The text does not say which file it is about: whoever shows it puts that in front.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,25 +81,20 @@ pub fn check_user_data(bytes: &[u8]) -> Result<(), UserDataProblem> {
         return Err(UserDataProblem::TooLarge(bytes.len()));
     }
     let start = bytes.trim_ascii_start();
-    if start.is_empty() || start.starts_with(&[0x1f, 0x8b]) || is_mime(bytes) {
+    if start.is_empty() || start.starts_with(&GZIP) || is_mime(bytes) {
         return Ok(());
     }
-    if PASSED.iter().any(|kind| starts_with(start, kind)) {
-        return Ok(());
+    match parts::kind_by_beginning(bytes) {
+        Some(CLOUD_CONFIG) => cloud_config(bytes).or_else(|problem| given_twice(bytes, problem)),
+        Some(_) => Ok(()),
+        None if ignition::is_meant(bytes) => Ok(ignition::check(bytes)?),
+        None => Err(unmarked(start)),
     }
-    if starts_with(start, CLOUD_CONFIG) {
-        return cloud_config(bytes).or_else(|problem| given_twice(bytes, problem));
-    }
-    if ignition::is_meant(bytes) {
-        return Ok(ignition::check(bytes)?);
-    }
-    Err(unmarked(start))
 }
 
 /// Whether a user-data is one cloud-config, and nothing that holds some.
 pub fn is_cloud_config(bytes: &[u8]) -> bool {
-    let start = bytes.trim_ascii_start();
-    starts_with(start, CLOUD_CONFIG) && !is_mime(bytes) && !PASSED.iter().any(|kind| starts_with(start, kind))
+    parts::kind_by_beginning(bytes) == Some(CLOUD_CONFIG) && !is_mime(bytes)
 }
 
 /// Looks at what the cloud-configs within a user-data say, for this release of cloud-init, or for any when it is not known.
@@ -124,21 +103,31 @@ pub fn is_cloud_config(bytes: &[u8]) -> bool {
 /// archive and of a MIME message are looked at too; compressed ones and Jinja templates are passed.
 pub fn findings(bytes: &[u8], release: Option<Release>) -> Findings {
     let mut findings = Findings::default();
-    for document in parts::of(bytes) {
-        match mapping(&document.text).or_else(|problem| given_twice(document.text.as_bytes(), problem)) {
+    for part in parts::of(bytes) {
+        let Some(text) = settings(&part) else { continue };
+        match mapping(text).or_else(|problem| given_twice(text.as_bytes(), problem)) {
             Ok(()) => {
-                if let Some(tree) = tree::read(&document.text) {
-                    schema::check(&tree, &document.lines, release, &mut findings);
+                if let Ok(Some(tree)) = yaml::read(text) {
+                    schema::check(&tree, &part.lines, release, &mut findings);
                 }
             }
-            Err(problem) => findings.problem(in_part(problem, &document.lines)),
+            Err(problem) => findings.problem(in_part(problem, &part.lines)),
         }
     }
     findings
 }
 
+/// What a part says, where it is a cloud-config that the guest takes as it is.
+fn settings(part: &Part) -> Option<&str> {
+    let is_filled_in = parts::kind_by_beginning(&part.content) == Some(JINJA);
+    if part.kind != CLOUD_CONFIG || is_filled_in {
+        return None;
+    }
+    std::str::from_utf8(&part.content).ok()
+}
+
 /// A problem of a whole document, which is a part of a user-data.
-fn in_part(problem: UserDataProblem, lines: &schema::Lines) -> Finding {
+fn in_part(problem: UserDataProblem, lines: &Lines) -> Finding {
     let (line, what) = match problem {
         UserDataProblem::NotYaml { line, reason, .. } => (line, reason),
         other => (1, other.to_string()),
@@ -155,7 +144,7 @@ fn given_twice(bytes: &[u8], problem: UserDataProblem) -> Result<(), UserDataPro
     let is_that =
         matches!(&problem, UserDataProblem::NotYaml { reason, .. } if reason.contains("duplicate entry"));
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    let is_mapping = || tree::read(text).is_some_and(|tree| tree.kind() == scalar::Kind::Map);
+    let is_mapping = || matches!(yaml::read(text), Ok(Some(tree)) if tree.kind() == Kind::Map);
     if is_that && is_mapping() {
         Ok(())
     } else {
@@ -165,20 +154,20 @@ fn given_twice(bytes: &[u8], problem: UserDataProblem) -> Result<(), UserDataPro
 
 /// Checks what a template made: a cloud-config, or an archive whose cloud-config parts are sound.
 pub(crate) fn vendor_data(text: &str) -> Result<(), UserDataProblem> {
-    if !is_archive(text.as_bytes()) {
+    if parts::kind_by_beginning(text.as_bytes()) != Some(ARCHIVE) {
         return cloud_config(text.as_bytes());
     }
-    let parts: Vec<Part> = serde_yaml::from_str(text).map_err(|error| not_yaml(text, &error))?;
+    let parts: Vec<Item> = serde_yaml::from_str(text).map_err(|error| not_yaml(text, &error))?;
     parts
         .iter()
-        .filter(|part| part.kind == "text/cloud-config")
+        .filter(|part| part.kind == CLOUD_CONFIG)
         .try_for_each(|part| cloud_config(part.content.as_bytes()))
 }
 
-/// One part of a cloud-config archive.
+/// One part of a template's cloud-config archive, which is written with more care than cloud-init needs.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Part {
+struct Item {
     #[serde(rename = "type")]
     kind: String,
     content: String,
@@ -186,7 +175,7 @@ struct Part {
 
 /// Checks that a text is a cloud-config: its first line says so, and it is a YAML mapping or nothing.
 pub(super) fn cloud_config(bytes: &[u8]) -> Result<(), UserDataProblem> {
-    if !starts_with(bytes.trim_ascii_start(), CLOUD_CONFIG) {
+    if !parts::begins_with(bytes, CLOUD_CONFIG_LINE) {
         return Err(unmarked(bytes));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -256,25 +245,4 @@ const fn kind_of(value: &Value) -> &'static str {
         Value::Mapping(_) => "a mapping",
         Value::Tagged(_) => "a tagged value",
     }
-}
-
-/// Whether cloud-init takes it for an archive.
-pub(super) fn is_archive(bytes: &[u8]) -> bool {
-    starts_with(bytes.trim_ascii_start(), ARCHIVE)
-}
-
-/// cloud-init takes a message for MIME when its first 4,096 bytes name the MIME version.
-pub(super) fn is_mime(bytes: &[u8]) -> bool {
-    const FIELD: &[u8] = b"mime-version:";
-    bytes
-        .get(..4_096)
-        .unwrap_or(bytes)
-        .windows(FIELD.len())
-        .any(|window| window.eq_ignore_ascii_case(FIELD))
-}
-
-fn starts_with(bytes: &[u8], prefix: &str) -> bool {
-    bytes
-        .get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }

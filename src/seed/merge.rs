@@ -8,16 +8,18 @@
 
 mod emit;
 mod mergers;
-mod parts;
 mod running;
-mod yaml;
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
+use std::rc::Rc;
 
-use mergers::Mergers;
-use parts::Part;
-use yaml::Node;
+use self::mergers::Mergers;
+use super::parts::{self, Part};
+use super::yaml::{self, Entry, Node, Value};
+
+/// The most values a cloud-config may stand for, with its aliases: a few lines could stand for more than there is memory.
+const MOST: usize = 100_000;
 
 /// Whose a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,8 +67,8 @@ impl Owned {
 /// The settings that come of one document, or of all, and whose each is.
 #[derive(Debug, Default)]
 struct Settings {
-    entries: Vec<(Node, Node)>,
-    sources: Vec<(Node, BTreeSet<Source>)>,
+    entries: Vec<Entry>,
+    sources: Vec<(Rc<Node>, BTreeSet<Source>)>,
 }
 
 /// All of it as a cloud-config with comments.
@@ -94,8 +96,8 @@ pub(super) fn shown(vm: &str, documents: Documents<'_>) -> String {
         // Writing to a String can not fail.
         let _infallible = writeln!(text, "# Not followed: {}", comment(&note));
     }
-    for (key, value) in &all.entries {
-        let _infallible = write!(text, "\n# from {}\n{}", all.told(key), emit::entry(key, value));
+    for entry in &all.entries {
+        let _infallible = write!(text, "\n# from {}\n{}", all.told(&entry.key), emit::entry(entry));
     }
     running::add(&mut text, &user, &vendor, &all);
     text
@@ -144,9 +146,11 @@ impl Settings {
         let Some(read) = yaml::read(text)? else {
             return Ok(());
         };
-        let Node::Map(mut entries) = read else {
+        count(&read, &mut 0)?;
+        let Value::Map(entries) = &read.value else {
             return Err("it is no mapping of keys to values, and so ignored by cloud-init".to_owned());
         };
+        let mut entries = entries.clone();
         let own = Mergers::taken_from(&mut entries)?.unwrap_or_default();
         let own = own.or(Mergers::parse(&owned.part.merge_type)?);
         let mergers = if own.is_empty() {
@@ -162,21 +166,20 @@ impl Settings {
     fn merge(
         &mut self,
         mergers: &Mergers,
-        entries: &[(Node, Node)],
+        entries: &[Entry],
         source: impl Fn(&Node) -> BTreeSet<Source>,
     ) -> Result<(), String> {
-        let former = self.entries.clone();
-        let merged = mergers.merge(Node::Map(former.clone()), Node::Map(entries.to_vec()))?;
-        let Node::Map(merged) = merged else {
+        let node = |entries: &[Entry]| Node::of(Value::Map(entries.to_vec()));
+        let merged = mergers.merge(&node(&self.entries), &node(entries))?;
+        let Value::Map(merged) = &merged.value else {
             return Ok(());
         };
-        let find = |list: &[(Node, Node)], key: &Node| {
-            list.iter()
-                .find(|(known, _)| known.is_key(key))
-                .map(|(_, value)| value.clone())
+        let find = |list: &[Entry], key: &Node| {
+            let found = list.iter().find(|known| known.key.is_key(key));
+            found.map(|known| Rc::clone(&known.value))
         };
-        for (key, value) in &merged {
-            let (old, new) = (find(&former, key), find(entries, key));
+        for Entry { key, value, .. } in merged {
+            let (old, new) = (find(&self.entries, key), find(entries, key));
             if old.as_ref() == Some(value) {
                 continue;
             }
@@ -185,9 +188,9 @@ impl Settings {
                 sources.extend(self.sources_of(key));
             }
             self.sources.retain(|(known, _)| !known.is_key(key));
-            self.sources.push((key.clone(), sources));
+            self.sources.push((Rc::clone(key), sources));
         }
-        self.entries = merged;
+        self.entries.clone_from(merged);
         Ok(())
     }
 
@@ -204,17 +207,19 @@ impl Settings {
 
     /// The types of parts that the user wants ignored in vendor-data; `None` where all of it is to be (`stages.py`).
     fn excluded(&self) -> Option<Vec<String>> {
-        let entries = Node::Map(self.entries.clone());
-        let Some(wanted) = entries.get("vendor_data") else {
+        let Some(wanted) = yaml::find(&self.entries, "vendor_data") else {
             return Some(Vec::new());
         };
-        let Node::Map(_) = wanted else { return None };
-        let is_on = wanted.get("enabled").is_none_or(|enabled| match enabled {
-            Node::Scalar(scalar) => ["1", "true", "yes", "on"].contains(&&*scalar.text.to_lowercase()),
-            Node::List(_) | Node::Map(_) => false,
+        let Value::Map(_) = wanted.value else { return None };
+        let is_on = wanted.get("enabled").is_none_or(|enabled| match &enabled.value {
+            Value::Scalar(scalar) => ["1", "true", "yes", "on"].contains(&&*scalar.text.to_lowercase()),
+            Value::List(_) | Value::Map(_) | Value::Unknown(_) => false,
         });
-        let kinds = match wanted.get("disabled_handlers") {
-            Some(Node::List(kinds)) => kinds.iter().filter_map(Node::text).map(str::to_owned).collect(),
+        let kinds = match wanted.get("disabled_handlers").map(|kinds| &kinds.value) {
+            Some(Value::List(kinds)) => {
+                let kinds = kinds.iter().filter_map(|kind| kind.text());
+                kinds.map(str::to_owned).collect()
+            }
             _ => Vec::new(),
         };
         is_on.then_some(kinds)
@@ -236,14 +241,31 @@ impl Settings {
     }
 }
 
+/// Counts the values that one stands for, and finds what can not be followed among them.
+fn count(node: &Node, values: &mut usize) -> Result<(), String> {
+    *values += 1;
+    if *values > MOST {
+        return Err("it stands for more values than are followed".to_owned());
+    }
+    match &node.value {
+        Value::Scalar(_) => Ok(()),
+        Value::List(items) => items.iter().try_for_each(|item| count(item, values)),
+        Value::Map(entries) => entries.iter().try_for_each(|entry| {
+            count(&entry.key, values)?;
+            count(&entry.value, values)
+        }),
+        Value::Unknown(why) => Err(why.clone()),
+    }
+}
+
 /// Why what is in a part is not looked at, where it may hold settings.
 fn unread(kind: &str) -> Option<&'static str> {
     match kind {
         parts::COMPRESSED => Some("it is compressed"),
         parts::INCLUDE | parts::INCLUDE_ONCE => Some("the guest fetches what it names"),
-        "text/cloud-config-jsonp" => Some("it patches the settings that were there before it"),
-        "text/jinja2" => Some("the guest fills it in (jinja)"),
-        "text/part-handler" => Some("it handles parts of a kind of its own"),
+        parts::JSON_PATCH => Some("it patches the settings that were there before it"),
+        parts::JINJA => Some("the guest fills it in (jinja)"),
+        parts::PART_HANDLER => Some("it handles parts of a kind of its own"),
         _ => None,
     }
 }

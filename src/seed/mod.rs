@@ -12,6 +12,9 @@
 //! cloud-init merges vendor-data and user-data itself, and the user's value wins per top-level key. The registered keys are
 //! in the meta-data, which it does not merge with anything, so no user-data can lose them.
 //!
+//! What cloud-init makes of all that (`merge.rs`), and of a user-data before a launch (`check.rs`), is told from the same two readers as
+//! it has: `parts.rs` takes a document apart, `yaml.rs` reads a part as YAML 1.1.
+//!
 //! A guest that does not ask over HTTP is given the same by a device: the documents as a volume (`cidata.rs`), or what its
 //! own agent reads (`ignition.rs`, `credentials.rs`).
 
@@ -29,13 +32,16 @@ pub mod files;
 pub mod ignition;
 mod ipxe;
 pub mod library;
+mod meant;
 mod merge;
 mod multipart;
 pub mod openstack;
+mod parts;
 pub mod render;
 pub mod site;
 pub mod smbios;
 mod unknown;
+mod yaml;
 
 pub use check::{Findings, UserDataProblem, check_user_data, findings, is_cloud_config};
 pub use credentials::{Credential, credentials};

@@ -6,10 +6,7 @@
 
 use base64ct::{Base64, Encoding as _};
 
-use super::check::is_mime;
-
-/// How a compressed document begins (RFC 1952 section 2.3.1).
-pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
+use super::parts::{GZIP, is_mime};
 
 /// The length of a line of base64 (RFC 2045 section 6.8).
 const LINE: usize = 76;

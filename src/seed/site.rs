@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
-use super::check::{self, UserDataProblem, is_mime};
+use super::check::{self, UserDataProblem};
 use super::ignition;
+use super::parts::{ARCHIVE, is_mime, kind_by_beginning};
 use crate::model::NetworkName;
 
 /// The site's vendor-data, as it was in its files.
@@ -54,7 +55,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), SiteProblem> {
             .map(drop)
             .map_err(|_| SiteProblem::Message);
     }
-    if check::is_archive(bytes) {
+    if kind_by_beginning(bytes) == Some(ARCHIVE) {
         let parts = std::str::from_utf8(bytes).map_err(|error| SiteProblem::Archive(error.to_string()))?;
         serde_yaml::from_str::<Vec<Value>>(parts).map_err(|error| SiteProblem::Archive(error.to_string()))?;
     }

@@ -3,10 +3,8 @@
 
 use minijinja::{Template, Value};
 
+use super::meant::meant;
 use super::render::TemplateProblem;
-
-/// How alike two names have to be for one to be taken for the other (Jaro-Winkler: 1 is the same).
-const ALIKE: f64 = 0.8;
 
 /// Refuses a template that uses a name which is none of the facts.
 pub(super) fn refuse(
@@ -33,15 +31,9 @@ pub(super) fn refuse(
 }
 
 fn told(name: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|fact| (strsim::jaro_winkler(name, fact), fact))
-        .max_by(|(one, _), (other, _)| one.total_cmp(other));
-    match nearest {
-        Some((likeness, fact)) if likeness >= ALIKE => {
-            format!("`{name}` is an unknown fact; did you mean `{fact}`?")
-        }
-        _ => format!("`{name}` is an unknown fact; there are {}", known.join(", ")),
+    match meant(name, known.iter().copied()) {
+        Some(fact) => format!("`{name}` is an unknown fact; did you mean `{fact}`?"),
+        None => format!("`{name}` is an unknown fact; there are {}", known.join(", ")),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::scalar::Kind;
 use crate::model::cloud_init::Release;
+use crate::seed::yaml::Kind;
 
 /// What may stand at one place.
 #[derive(Debug, Default)]

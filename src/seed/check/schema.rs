@@ -1,12 +1,14 @@
 //! A cloud-config against the table of keys: what cloud-init does not know, or takes for something else.
 
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use super::finding::{Finding, Findings};
 use super::keys::{Rule, Table};
-use super::scalar::{Kind, is_sexagesimal};
-use super::tree::{Entry, Node, Value};
 use crate::model::cloud_init::Release;
+use crate::seed::meant::meant;
+use crate::seed::parts::Lines;
+use crate::seed::yaml::{Entry, Kind, Node, Value, is_sexagesimal};
 
 /// The most values that are looked at: by aliases, a few lines can stand for very many.
 const MOST_VALUES: usize = 100_000;
@@ -14,25 +16,6 @@ const MOST_VALUES: usize = 100_000;
 const MOST_UNKNOWN: usize = 200;
 /// Up to so many known keys are told where another was found.
 const FEW_KEYS: usize = 8;
-
-/// Where the lines of a document are in the user-data.
-#[derive(Debug, Clone)]
-pub(super) enum Lines {
-    /// The document's first line is the one after so many.
-    After(usize),
-    /// The document is encoded, or written in another way: its lines are its own.
-    Own(String),
-}
-
-impl Lines {
-    /// The place of a line of the document.
-    pub(super) fn place(&self, line: usize) -> String {
-        match self {
-            Self::After(before) => format!("line {}", before.saturating_add(line)),
-            Self::Own(part) => format!("{part}, line {line}"),
-        }
-    }
-}
 
 /// Looks at a cloud-config that `release` is to read, or any release when it is not known.
 pub(super) fn check(document: &Node, lines: &Lines, release: Option<Release>, findings: &mut Findings) {
@@ -95,7 +78,7 @@ impl Visit<'_> {
 
     fn top(&mut self, entry: &Entry) {
         let root = self.table.root();
-        self.under(&entry.key, |visit| match root.key(&entry.key) {
+        self.under(entry.name(), |visit| match root.key(entry.name()) {
             Some(rule) => visit.known(entry, rule),
             None => visit.unknown_top(entry),
         });
@@ -103,13 +86,13 @@ impl Visit<'_> {
 
     /// A key at the top that the table does not have: part handlers and modules of a site have keys of their own.
     fn unknown_top(&mut self, entry: &Entry) {
-        match self.nearest(&entry.key, self.table.root()) {
+        match self.nearest(entry.name(), self.table.root()) {
             Some(near) => self.problem(
-                entry.line,
+                entry.line(),
                 format!("cloud-init has no such key; did you mean {near}?"),
             ),
             None => self.warning(
-                entry.line,
+                entry.line(),
                 "cloud-init has no such key: nobody reads it unless a module of the image's own does"
                     .to_owned(),
             ),
@@ -120,9 +103,12 @@ impl Visit<'_> {
     fn known(&mut self, entry: &Entry, rule: &'static Rule) {
         if let Some(lost) = entry.lost {
             let lost = self.lines.place(lost);
-            self.warning(entry.line, format!("it is given twice: what {lost} says is lost"));
+            self.warning(
+                entry.line(),
+                format!("it is given twice: what {lost} says is lost"),
+            );
         }
-        self.age(entry.line, rule);
+        self.age(entry.line(), rule);
         self.value(&entry.value, rule);
     }
 
@@ -173,10 +159,10 @@ impl Visit<'_> {
         }
         let shape = self.table.shape(rule);
         match &node.value {
-            Value::Scalar { .. } => self.one_of(node, rule),
+            Value::Scalar(_) => self.one_of(node, rule),
             Value::List(items) => self.items(items, shape),
             Value::Map(entries) => self.map(node, entries, shape),
-            Value::Unknown => {}
+            Value::Unknown(_) => {}
         }
     }
 
@@ -192,7 +178,7 @@ impl Visit<'_> {
         );
     }
 
-    fn items(&mut self, items: &[std::rc::Rc<Node>], rule: &'static Rule) {
+    fn items(&mut self, items: &[Rc<Node>], rule: &'static Rule) {
         for (index, item) in items.iter().enumerate() {
             self.under(&format!("[{index}]"), |visit| match rule.elements() {
                 Some(rule) => {
@@ -206,14 +192,14 @@ impl Visit<'_> {
 
     fn map(&mut self, node: &Node, entries: &[Entry], rule: &'static Rule) {
         for entry in entries {
-            self.under(&entry.key, |visit| match rule.key(&entry.key) {
+            self.under(entry.name(), |visit| match rule.key(entry.name()) {
                 Some(rule) => visit.known(entry, rule),
                 None if rule.is_open => visit.traps(&entry.value),
                 None => visit.unknown(entry, rule),
             });
         }
         for names in &rule.required {
-            if !entries.iter().any(|entry| names.contains(&entry.key.as_str())) {
+            if !entries.iter().any(|entry| names.contains(&entry.name())) {
                 self.problem(node.line, format!("the key {} is missing", names.join(" or ")));
             }
         }
@@ -221,22 +207,19 @@ impl Visit<'_> {
 
     fn unknown(&mut self, entry: &Entry, rule: &Rule) {
         let mut what = "cloud-init has no such key".to_owned();
-        let known: Vec<_> = rule
-            .names()
-            .filter(|name| rule.key(name).is_some_and(Rule::is_current))
-            .collect();
-        if let Some(near) = self.nearest(&entry.key, rule) {
+        let known: Vec<_> = rule.current().collect();
+        if let Some(near) = self.nearest(entry.name(), rule) {
             write!(what, "; did you mean {near}?").ok();
         } else if (1..=FEW_KEYS).contains(&known.len()) {
             write!(what, "; it knows {}", known.join(", ")).ok();
         }
-        self.problem(entry.line, what);
+        self.problem(entry.line(), what);
     }
 
     fn nearest(&mut self, key: &str, rule: &Rule) -> Option<&'static str> {
         self.unknown = self.unknown.saturating_add(1);
         (self.unknown <= MOST_UNKNOWN)
-            .then(|| nearest(key, rule))
+            .then(|| meant(key, rule.current()))
             .flatten()
     }
 
@@ -265,11 +248,9 @@ impl Visit<'_> {
             return;
         }
         match &node.value {
-            Value::Scalar {
-                kind: Kind::Whole | Kind::Number,
-                text,
-                ..
-            } if text.contains(':') => {
+            Value::Scalar(scalar)
+                if scalar.text.contains(':') && matches!(scalar.kind(), Kind::Whole | Kind::Number) =>
+            {
                 let what = format!(
                     "cloud-init takes it for {}; put it in quotes if it is none",
                     found(node)
@@ -283,17 +264,20 @@ impl Visit<'_> {
             }
             Value::Map(entries) => {
                 for entry in entries {
-                    self.under(&entry.key, |visit| visit.traps(&entry.value));
+                    self.under(entry.name(), |visit| visit.traps(&entry.value));
                 }
             }
-            Value::Scalar { .. } | Value::Unknown => {}
+            Value::Scalar(_) | Value::Unknown(_) => {}
         }
     }
 }
 
 impl Rule {
-    fn is_current(&self) -> bool {
-        self.gone.is_none() && self.deprecated.is_none()
+    /// The keys that are listed and that the newest release still wants.
+    fn current(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let is_current = |rule: &Self| rule.gone.is_none() && rule.deprecated.is_none();
+        self.names()
+            .filter(move |name| self.key(name).is_some_and(is_current))
     }
 }
 
@@ -323,9 +307,10 @@ const fn word(kind: Kind) -> &'static str {
 
 /// What stands there, in words: `the number 0644 (420)`.
 fn found(node: &Node) -> String {
-    let Value::Scalar { kind, text, .. } = &node.value else {
+    let Value::Scalar(scalar) = &node.value else {
         return word(node.kind()).to_owned();
     };
+    let (kind, text) = (scalar.kind(), &*scalar.text);
     let shown = shown(text);
     match kind {
         Kind::Whole => match disguised(text) {
@@ -338,7 +323,7 @@ fn found(node: &Node) -> String {
         Kind::Number => format!("the number {shown}"),
         Kind::Bool => format!("the truth value {shown}"),
         Kind::Date => format!("the date {shown}"),
-        Kind::Text | Kind::Null | Kind::List | Kind::Map | Kind::Unknown => word(*kind).to_owned(),
+        Kind::Text | Kind::Null | Kind::List | Kind::Map | Kind::Unknown => word(kind).to_owned(),
     }
 }
 
@@ -357,24 +342,4 @@ fn disguised(text: &str) -> Option<u128> {
     }
     let octal = digits.strip_prefix('0').filter(|octal| !octal.is_empty())?;
     u128::from_str_radix(octal, 8).ok()
-}
-
-/// The known key that is so near to another that it must have been meant.
-fn nearest(key: &str, rule: &Rule) -> Option<&'static str> {
-    let normal = |key: &str| key.to_lowercase().replace('-', "_");
-    let key = normal(key);
-    let most = match key.chars().count() {
-        0..=2 => 0,
-        3..=5 => 1,
-        6..=60 => 2,
-        _ => return None,
-    };
-    let known = rule
-        .names()
-        .filter(|name| rule.key(name).is_some_and(Rule::is_current));
-    known
-        .map(|name| (strsim::osa_distance(&key, &normal(name)), name))
-        .filter(|(distance, _)| *distance <= most)
-        .min()
-        .map(|(_, name)| name)
 }

@@ -1,72 +1,74 @@
 //! Values as YAML that people read, and cloud-init as it read the documents they are from.
 
-use super::yaml::{Form, Node, Scalar};
+use std::rc::Rc;
+
 use crate::seed::render::quoted;
+use crate::seed::yaml::{Entry, Form, Node, Scalar, Value};
 
 /// A mapping's entry, over as many lines as it takes.
-pub(super) fn entry(key: &Node, value: &Node) -> String {
+pub(super) fn entry(entry: &Entry) -> String {
     let mut text = String::new();
-    add_entry(&mut text, key, value, 0);
+    add_entry(&mut text, entry, 0);
     text
 }
 
-fn add_entry(text: &mut String, key: &Node, value: &Node, indent: usize) {
-    match key {
-        Node::Scalar(scalar) => text.push_str(&in_line(scalar)),
+fn add_entry(text: &mut String, entry: &Entry, indent: usize) {
+    match &entry.key.value {
+        Value::Scalar(scalar) => text.push_str(&in_line(scalar)),
         // A list or a mapping as a key: YAML allows it, and cloud-init has none.
-        other => text.push_str(&flow(other)),
+        _ => text.push_str(&flow(&entry.key)),
     }
     text.push(':');
-    add_value(text, value, indent);
+    add_value(text, &entry.value, indent);
 }
 
 /// What follows the colon of a key or the dash of an item.
 fn add_value(text: &mut String, value: &Node, indent: usize) {
-    match value {
-        Node::List(items) if !items.is_empty() => {
+    match &value.value {
+        Value::List(items) if !items.is_empty() => {
             text.push('\n');
             add_items(text, items, indent);
         }
-        Node::Map(entries) if !entries.is_empty() => {
+        Value::Map(entries) if !entries.is_empty() => {
             text.push('\n');
             add_entries(text, entries, indent + 2);
         }
-        Node::Scalar(scalar) => {
+        Value::Scalar(scalar) => {
             text.push(' ');
             add_scalar(text, scalar, indent + 2);
         }
-        empty => {
+        _ => {
             text.push(' ');
-            text.push_str(&flow(empty));
+            text.push_str(&flow(value));
             text.push('\n');
         }
     }
 }
 
-fn add_entries(text: &mut String, entries: &[(Node, Node)], indent: usize) {
-    for (key, value) in entries {
+fn add_entries(text: &mut String, entries: &[Entry], indent: usize) {
+    for entry in entries {
         pad(text, indent);
-        add_entry(text, key, value, indent);
+        add_entry(text, entry, indent);
     }
 }
 
-fn add_items(text: &mut String, items: &[Node], indent: usize) {
+fn add_items(text: &mut String, items: &[Rc<Node>], indent: usize) {
     for item in items {
         pad(text, indent);
         text.push('-');
-        match item {
+        match &item.value {
             // The first entry stands on the line of the dash.
-            Node::Map(entries) if !entries.is_empty() => {
+            Value::Map(entries) if !entries.is_empty() => {
                 let mut inner = String::new();
                 add_entries(&mut inner, entries, indent + 2);
                 text.push(' ');
                 text.push_str(inner.trim_start_matches(' '));
             }
-            Node::List(inner) if !inner.is_empty() => {
+            Value::List(inner) if !inner.is_empty() => {
                 text.push('\n');
                 add_items(text, inner, indent + 2);
             }
-            other => add_value(text, other, indent),
+            _ => add_value(text, item, indent),
         }
     }
 }
@@ -118,30 +120,36 @@ fn in_line(scalar: &Scalar) -> String {
 
 /// On one line.
 fn flow(node: &Node) -> String {
-    match node {
-        Node::Scalar(scalar) if scalar.form == Form::Plain && scalar.is_text() => quoted(&scalar.text),
-        Node::Scalar(scalar) => in_line(scalar),
-        Node::List(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
-        Node::Map(entries) => {
+    match &node.value {
+        Value::Scalar(scalar) if scalar.form == Form::Plain && scalar.is_text() => quoted(&scalar.text),
+        Value::Scalar(scalar) => in_line(scalar),
+        Value::List(items) => {
+            let items = items.iter().map(|item| flow(item));
+            format!("[{}]", items.collect::<Vec<_>>().join(", "))
+        }
+        Value::Map(entries) => {
             let entries = entries
                 .iter()
-                .map(|(key, value)| format!("{}: {}", flow(key), flow(value)));
+                .map(|entry| format!("{}: {}", flow(&entry.key), flow(&entry.value)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
+        // Nothing with it in it is merged.
+        Value::Unknown(_) => "null".to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::yaml::read;
     use super::*;
+    use crate::seed::yaml::read;
     use proptest::prelude::*;
 
     fn again(text: &str) -> String {
-        let Some(Node::Map(entries)) = read(text).unwrap() else {
+        let document = read(text).unwrap().unwrap();
+        let Value::Map(entries) = &document.value else {
             panic!("{text}")
         };
-        entries.iter().map(|(key, value)| entry(key, value)).collect()
+        entries.iter().map(entry).collect()
     }
 
     #[test]
@@ -154,41 +162,38 @@ mod tests {
         );
     }
 
-    fn nodes() -> impl Strategy<Value = Node> {
+    fn plain(text: String) -> Rc<Node> {
+        Node::of(Value::Scalar(Scalar {
+            text,
+            form: Form::Plain,
+        }))
+    }
+
+    fn under(key: &str, value: Rc<Node>) -> Entry {
+        Entry {
+            key: plain(key.to_owned()),
+            lost: None,
+            value,
+        }
+    }
+
+    fn nodes() -> impl Strategy<Value = Rc<Node>> {
         let text = prop_oneof![
             "[ -~\n]{0,12}",
             any::<String>(),
             "[a-z]{1,5}\n[ a-z#]{0,5}\n{0,2}"
         ];
-        let text = text.prop_map(|text| {
-            Node::Scalar(Scalar {
-                text,
-                form: Form::Text,
-            })
-        });
-        let plain = "[a-z0-9][a-z0-9./]{0,6}".prop_map(|text| {
-            Node::Scalar(Scalar {
-                text,
-                form: Form::Plain,
-            })
-        });
-        prop_oneof![text, plain].prop_recursive(4, 24, 4, |inner| {
+        let scalars = prop_oneof![
+            text.prop_map(Node::of_text),
+            "[a-z0-9][a-z0-9./]{0,6}".prop_map(plain)
+        ];
+        scalars.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..4).prop_map(Node::List),
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(|items| Node::of(Value::List(items))),
                 proptest::collection::vec(inner, 0..4).prop_map(|values| {
-                    let key = |n: usize| {
-                        Node::Scalar(Scalar {
-                            text: format!("k{n}"),
-                            form: Form::Plain,
-                        })
-                    };
-                    Node::Map(
-                        values
-                            .into_iter()
-                            .enumerate()
-                            .map(|(n, value)| (key(n), value))
-                            .collect(),
-                    )
+                    let numbered = values.into_iter().enumerate();
+                    let entries = numbered.map(|(n, value)| under(&format!("k{n}"), value));
+                    Node::of(Value::Map(entries.collect()))
                 }),
             ]
         })
@@ -197,11 +202,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_shown_is_read_as_it_was(value in nodes()) {
-            let key = Node::Scalar(Scalar { text: "k".to_owned(), form: Form::Plain });
-            let text = entry(&key, &value);
+            let text = entry(&under("k", Rc::clone(&value)));
             let read = read(&text).unwrap_or_else(|error| panic!("{error}: {text}")).unwrap();
-            let Node::Map(entries) = read else { panic!("{text}") };
-            let shown = &entries[0].1;
+            let shown = read.get("k").unwrap();
             prop_assert!(*shown == value || shown.is_null() && value.is_null(), "{text}");
             // Another reader agrees that it is YAML.
             prop_assert!(serde_yaml::from_str::<serde_yaml::Value>(&text).is_ok(), "{text}");

@@ -1,7 +1,9 @@
 //! How cloud-init merges one value with another: its `mergers` package (`mergers/__init__.py`, `m_dict.py`, `m_list.py`, `m_str.py`),
 //! option by option.
 
-use super::yaml::Node;
+use std::rc::Rc;
+
+use crate::seed::yaml::{Entry, Node, Value};
 
 /// How parts of one document are merged when none says otherwise (`handlers/cloud_config.py`): the later replaces.
 pub(super) const OF_PARTS: &str = "dict(replace)+list()+str()";
@@ -52,7 +54,7 @@ impl Mergers {
     }
 
     /// Reads what a cloud-config says itself, and takes it out: `merge_how` or `merge_type`, as a text or as a list.
-    pub(super) fn taken_from(entries: &mut Vec<(Node, Node)>) -> Result<Option<Self>, String> {
+    pub(super) fn taken_from(entries: &mut Vec<Entry>) -> Result<Option<Self>, String> {
         let Some(said) = ["merge_how", "merge_type"]
             .iter()
             .find_map(|key| take(entries, key))
@@ -62,11 +64,11 @@ impl Mergers {
         if let Some(text) = said.text() {
             return Self::parse(text).map(Some);
         }
-        let Node::List(listed) = said else {
+        let Value::List(listed) = &said.value else {
             return Err("its merge_how is neither a text nor a list".to_owned());
         };
         let mut mergers = Self::default();
-        for merger in &listed {
+        for merger in listed {
             let (name, options) = settings(merger).ok_or("its merge_how can not be followed")?;
             mergers.add(name, options)?;
         }
@@ -100,157 +102,169 @@ impl Mergers {
     }
 
     /// What becomes of a value when another is merged into it. The error is where cloud-init itself fails.
-    pub(super) fn merge(&self, value: Node, with: Node) -> Result<Node, String> {
-        match (&value, &self.map, &self.list, &self.text) {
-            (Node::Map(_), Some(options), _, _) => self.merge_maps(options, value, with),
-            (Node::List(_), _, Some(options), _) => self.merge_lists(options, value, with),
-            (Node::Scalar(scalar), _, _, Some(options)) if scalar.is_text() => {
+    pub(super) fn merge(&self, value: &Rc<Node>, with: &Rc<Node>) -> Result<Rc<Node>, String> {
+        match (&value.value, &self.map, &self.list, &self.text) {
+            (Value::Map(entries), Some(options), _, _) => match &with.value {
+                Value::Map(others) => Ok(Node::of(Value::Map(self.merge_maps(options, entries, others)?))),
+                _ => Ok(Rc::clone(value)),
+            },
+            (Value::List(items), _, Some(options), _) => self.merge_lists(options, items, with),
+            (Value::Scalar(scalar), _, _, Some(options)) if scalar.is_text() => {
                 if !options.has("append") {
-                    return Ok(with);
+                    return Ok(Rc::clone(with));
                 }
                 let text = with
                     .text()
                     .ok_or("something else than a text is appended to a text")?;
-                Ok(text_node(format!("{}{text}", scalar.text)))
+                Ok(Node::of_text(format!("{}{text}", scalar.text)))
             }
-            _ => Ok(value),
+            _ => Ok(Rc::clone(value)),
         }
     }
 
-    fn merge_maps(&self, options: &Options, value: Node, with: Node) -> Result<Node, String> {
-        let (Node::Map(mut entries), Node::Map(others)) = (value.clone(), with) else {
-            return Ok(value);
-        };
-        let replace = options.has("replace");
-        for (key, new) in others {
-            let place = entries.iter().position(|(known, _)| known.is_key(&key));
-            let Some(place) = place else {
-                entries.push((key, new));
-                continue;
-            };
-            let (key, old) = entries.remove(place);
-            if new.is_null() && options.has("allow_delete") {
-                continue;
+    fn merge_maps(
+        &self,
+        options: &Options,
+        entries: &[Entry],
+        others: &[Entry],
+    ) -> Result<Vec<Entry>, String> {
+        let mut entries = entries.to_vec();
+        let (replace, delete) = (options.has("replace"), options.has("allow_delete"));
+        let kinds = (options.recurse_list(), options.has("recurse_str"), true);
+        for other in others {
+            let is_same = |known: &Entry| known.key.is_key(&other.key);
+            match entries.iter_mut().find(|known| is_same(known)) {
+                None => entries.push(other.clone()),
+                Some(_) if delete && other.value.is_null() => entries.retain(|known| !is_same(known)),
+                Some(known) if replace => known.value = Rc::clone(&other.value),
+                Some(known) => known.value = self.merge_where(&known.value, &other.value, kinds)?,
             }
-            let merged = if replace {
-                new
-            } else {
-                self.merge_where(
-                    old,
-                    new,
-                    (options.recurse_list(), options.has("recurse_str"), true),
-                )?
-            };
-            entries.insert(place, (key, merged));
         }
-        Ok(Node::Map(entries))
+        Ok(entries)
     }
 
     /// Merges values of these kinds (list, text, mapping); of others the old one stays.
     fn merge_where(
         &self,
-        old: Node,
-        new: Node,
+        old: &Rc<Node>,
+        new: &Rc<Node>,
         (list, text, map): (bool, bool, bool),
-    ) -> Result<Node, String> {
-        let is_merged = match &new {
-            Node::List(_) => list,
-            Node::Map(_) => map,
-            Node::Scalar(scalar) => text && scalar.is_text(),
+    ) -> Result<Rc<Node>, String> {
+        let is_merged = match &new.value {
+            Value::List(_) => list,
+            Value::Map(_) => map,
+            Value::Scalar(scalar) => text && scalar.is_text(),
+            Value::Unknown(_) => false,
         };
-        if is_merged { self.merge(old, new) } else { Ok(old) }
+        if is_merged {
+            self.merge(old, new)
+        } else {
+            Ok(Rc::clone(old))
+        }
     }
 
-    fn merge_lists(&self, options: &Options, value: Node, with: Node) -> Result<Node, String> {
+    fn merge_lists(
+        &self,
+        options: &Options,
+        items: &[Rc<Node>],
+        with: &Rc<Node>,
+    ) -> Result<Rc<Node>, String> {
         let method = ["append", "prepend", "replace", "no_replace"]
             .into_iter()
             .find(|method| options.has(method))
             .unwrap_or("replace");
-        let Node::List(mut items) = value else {
-            return Ok(value);
-        };
-        if method == "replace" && !matches!(with, Node::List(_)) {
-            return Ok(with);
+        if method == "replace" && !matches!(with.value, Value::List(_)) {
+            return Ok(Rc::clone(with));
         }
-        let has_entries = matches!(&with, Node::Map(entries) if !entries.is_empty());
+        let has_entries = matches!(&with.value, Value::Map(entries) if !entries.is_empty());
         if method == "no_replace" && has_entries && !items.is_empty() {
             return Err("a mapping is merged into a list, place by place".to_owned());
         }
         let new = iterated(with)?;
-        match method {
-            "append" => items.extend(new),
-            "prepend" => items = [new, items].concat(),
-            "no_replace" => {}
-            _ => {
-                for (place, new) in items.iter_mut().zip(new) {
-                    *place = self.in_place(options, place.clone(), new)?;
-                }
-            }
-        }
-        Ok(Node::List(items))
+        let merged = match method {
+            "append" => [items, &new].concat(),
+            "prepend" => [&new, items].concat(),
+            "no_replace" => items.to_vec(),
+            _ => self.in_their_places(options, items, &new)?,
+        };
+        Ok(Node::of(Value::List(merged)))
     }
 
-    fn in_place(&self, options: &Options, old: Node, new: Node) -> Result<Node, String> {
-        let is_merged = match &new {
-            Node::List(_) => options.recurse_list(),
-            Node::Map(_) => options.has("recurse_dict"),
-            Node::Scalar(scalar) => options.has("recurse_str") && scalar.is_text(),
+    /// Merges items into those of the same places; what is beyond those stays away.
+    fn in_their_places(
+        &self,
+        options: &Options,
+        items: &[Rc<Node>],
+        new: &[Rc<Node>],
+    ) -> Result<Vec<Rc<Node>>, String> {
+        let beyond = items.iter().skip(new.len()).cloned().map(Ok);
+        let places = items.iter().zip(new);
+        places
+            .map(|(old, new)| self.in_place(options, old, new))
+            .chain(beyond)
+            .collect()
+    }
+
+    fn in_place(&self, options: &Options, old: &Rc<Node>, new: &Rc<Node>) -> Result<Rc<Node>, String> {
+        let is_merged = match &new.value {
+            Value::List(_) => options.recurse_list(),
+            Value::Map(_) => options.has("recurse_dict"),
+            Value::Scalar(scalar) => options.has("recurse_str") && scalar.is_text(),
+            Value::Unknown(_) => false,
         };
-        if is_merged { self.merge(old, new) } else { Ok(new) }
+        if is_merged {
+            self.merge(old, new)
+        } else {
+            Ok(Rc::clone(new))
+        }
     }
 }
 
 /// What Python makes of a value where it takes a list: of a mapping its keys, of a text its characters.
-fn iterated(node: Node) -> Result<Vec<Node>, String> {
-    match node {
-        Node::List(items) => Ok(items),
-        Node::Map(entries) => Ok(entries.into_iter().map(|(key, _)| key).collect()),
-        Node::Scalar(scalar) if scalar.is_text() => {
+fn iterated(node: &Node) -> Result<Vec<Rc<Node>>, String> {
+    match &node.value {
+        Value::List(items) => Ok(items.clone()),
+        Value::Map(entries) => Ok(entries.iter().map(|entry| Rc::clone(&entry.key)).collect()),
+        Value::Scalar(scalar) if scalar.is_text() => {
             let characters = scalar.text.chars();
             Ok(characters
-                .map(|character| text_node(character.to_string()))
+                .map(|character| Node::of_text(character.to_string()))
                 .collect())
         }
-        Node::Scalar(_) => Err("something else than a list is merged into a list".to_owned()),
+        Value::Scalar(_) | Value::Unknown(_) => {
+            Err("something else than a list is merged into a list".to_owned())
+        }
     }
 }
 
 /// A merger of a list: `{name: dict, settings: [replace]}` or `[dict, replace]`.
 fn settings(merger: &Node) -> Option<(&str, Vec<String>)> {
-    let (name, options) = match merger {
-        Node::Map(_) => match merger.get("settings")? {
-            Node::List(options) => (merger.get("name")?, options.as_slice()),
+    let (name, options) = match &merger.value {
+        Value::Map(_) => match &merger.get("settings")?.value {
+            Value::List(options) => (merger.get("name")?, options.as_slice()),
             _ => return None,
         },
-        Node::List(words) => words.split_first()?,
-        Node::Scalar(_) => return None,
+        Value::List(words) => words.split_first()?,
+        Value::Scalar(_) | Value::Unknown(_) => return None,
     };
     let options = options.iter().map(|option| option.text().map(str::to_owned));
     Some((name.text()?.trim(), options.collect::<Option<_>>()?))
 }
 
-fn take(entries: &mut Vec<(Node, Node)>, key: &str) -> Option<Node> {
-    let place = entries.iter().position(|(known, _)| known.text() == Some(key))?;
-    let (_, value) = entries.remove(place);
+fn take(entries: &mut Vec<Entry>, key: &str) -> Option<Rc<Node>> {
+    let place = entries.iter().position(|known| known.key.text() == Some(key))?;
+    let value = entries.remove(place).value;
     (!value.is_null()).then_some(value)
-}
-
-pub(super) fn text_node(text: String) -> Node {
-    use super::yaml::{Form, Scalar};
-    Node::Scalar(Scalar {
-        text,
-        form: Form::Text,
-    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::yaml::read;
     use super::*;
+    use crate::seed::yaml::read;
 
-    fn merged(how: &str, value: &str, with: &str) -> Result<Node, String> {
+    fn merged(how: &str, value: &str, with: &str) -> Result<Rc<Node>, String> {
         let node = |text: &str| read(text).unwrap().unwrap();
-        Mergers::parse(how)?.merge(node(value), node(with))
+        Mergers::parse(how)?.merge(&node(value), &node(with))
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::mergers::text_node;
-use super::parts::SCRIPT;
 use super::{Owned, Settings, comment};
+use crate::seed::parts::{BOOTHOOK, SCRIPT};
+use crate::seed::yaml::Node;
 
 /// Adds what is run, each on a line of a comment.
 pub(super) fn add(text: &mut String, user: &[Owned], vendor: &[Owned], settings: &Settings) {
@@ -12,7 +12,7 @@ pub(super) fn add(text: &mut String, user: &[Owned], vendor: &[Owned], settings:
     for owned in user
         .iter()
         .chain(vendor)
-        .filter(|owned| owned.part.kind == "text/cloud-boothook")
+        .filter(|owned| owned.part.kind == BOOTHOOK)
     {
         lines.push(line("early in every boot", "boothook", owned));
     }
@@ -28,8 +28,8 @@ pub(super) fn add(text: &mut String, user: &[Owned], vendor: &[Owned], settings:
         scripts(&mut lines, user.iter().chain(vendor), (kind, when));
     }
     // The commands are a script of their own name among the user's (`cc_runcmd.py`).
-    let commands = text_node("runcmd".to_owned());
-    let has_commands = settings.entries.iter().any(|(key, _)| key.is_key(&commands));
+    let commands = Node::of_text("runcmd".to_owned());
+    let has_commands = settings.entries.iter().any(|entry| entry.key.is_key(&commands));
     let commands =
         has_commands.then(|| format!("late in the first boot: runcmd of {}", settings.told(&commands)));
     let mut own = Vec::new();

@@ -73,6 +73,34 @@ fn what_is_not_followed_is_told() {
 }
 
 #[test]
+fn a_cloud_config_that_can_not_be_followed_is_told_and_not_guessed() {
+    let line = |n: usize| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(","));
+    let bomb = (1..9).map(line).collect::<String>();
+    for (user, says) in [
+        ("a: [b\n", "it is no YAML"),
+        ("a: 1\n---\nb: 1\n", "it is more than one YAML document"),
+        ("a: {b: [!vault x]}\n", "it has the tag !vault"),
+        ("a: !!set {x}\n", "it has the tag"),
+        ("a: &a [*a]\n", "an alias stands for what it is in itself"),
+        (
+            "a: {<<: text}\n",
+            "a merge key names something else than mappings",
+        ),
+        (
+            &format!("a0: &a0 x\n{bomb}"),
+            "it stands for more values than are followed",
+        ),
+        (&format!("a: {}", "[".repeat(200)), ""),
+    ] {
+        let text = merged("", "", &format!("#cloud-config\n{user}"));
+        let note = format!("# Not followed: part-001 of the user-data: {says}");
+        assert!(text.contains(&note) && !text.contains("# from"), "{text}");
+    }
+    let nothing = merged("", "", "#cloud-config\n# nothing\n");
+    assert!(!nothing.contains("# Not followed"), "{nothing}");
+}
+
+#[test]
 fn a_user_switches_vendor_data_off_as_a_whole_or_by_kind() {
     let off = merged("", TEMPLATE, "#cloud-config\nvendor_data: {enabled: false}\n");
     assert!(

@@ -3,7 +3,7 @@
 
 /// The kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::seed) enum Kind {
     /// A text: quoted, a block, or nothing else.
     Text,
     /// A whole number.
@@ -20,13 +20,13 @@ pub(super) enum Kind {
     List,
     /// A mapping.
     Map,
-    /// What a tag makes of it, or a list that holds itself: not looked at.
+    /// What can not be followed.
     Unknown,
 }
 
 impl Kind {
     /// What a plain scalar is (`PyYAML`'s resolver.py).
-    pub(super) fn of_plain(text: &str) -> Self {
+    pub(in crate::seed) fn of_plain(text: &str) -> Self {
         match text {
             "" | "~" | "null" | "Null" | "NULL" => Self::Null,
             "yes" | "Yes" | "YES" | "no" | "No" | "NO" | "true" | "True" | "TRUE" | "false" | "False"
@@ -40,7 +40,7 @@ impl Kind {
     }
 
     /// What a tag of YAML's own makes of a scalar: `!!str`.
-    pub(super) fn of_tag(suffix: &str) -> Self {
+    pub(in crate::seed) fn of_tag(suffix: &str) -> Self {
         match suffix {
             "str" | "binary" => Self::Text,
             "int" => Self::Whole,
@@ -66,7 +66,7 @@ fn decimal(text: &str) -> bool {
 }
 
 /// Whether it is a number of several places to the base of sixty: what an unquoted time, and some MAC addresses, are.
-pub(super) fn is_sexagesimal(text: &str) -> bool {
+pub(in crate::seed) fn is_sexagesimal(text: &str) -> bool {
     let Some((first, rest)) = unsigned(text).split_once(':') else {
         return false;
     };

@@ -168,7 +168,7 @@ fn l09_what_is_no_file_is_refused_and_not_even_opened() {
         Run::of(Command::new(words[0]).args(&words[1..]).current_dir(path(""))).ok();
     }
     let opened = path("opened");
-    let writer = r#"echo x >"$0/pipe.qcow2"; touch "$0/opened""#;
+    let writer = r#"exec 3>"$0/pipe.qcow2"; touch "$0/opened""#;
     // Waits until someone opens the pipe to read.
     let _writer = Running::start(Command::new("sh").args(["-c", writer]).arg(path("")));
     symlink("pipe.qcow2", path("to-pipe.raw")).unwrap();

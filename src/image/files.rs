@@ -176,8 +176,17 @@ pub enum SourceError {
     File(#[from] FileError),
 }
 
-/// A regular file that a user named, opened without following a link, and its length.
+/// A regular file that a user named, opened without following a link, and its length. Nothing else is opened: that alone
+/// rewinds a tape or starts a watchdog.
 pub(in crate::image) fn open_source(path: &Path) -> Result<(File, u64), SourceError> {
+    let named = fs::symlink_metadata(path).map_err(at("opening", path))?;
+    if named.is_symlink() {
+        return Err(SourceError::Link(path.to_owned()));
+    }
+    if !named.is_file() {
+        return Err(SourceError::NotAFile(path.to_owned()));
+    }
+    // It can be another by now.
     let link = |error: &io::Error| error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
     // Without O_NONBLOCK, opening a named pipe would wait for a writer.
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
@@ -199,16 +208,25 @@ pub(in crate::image) fn open_source(path: &Path) -> Result<(File, u64), SourceEr
 
 /// The first bytes of a file, at most `count`.
 pub(in crate::image) fn head(file: &File, path: &Path, count: usize) -> Result<Vec<u8>, FileError> {
-    let mut head = vec![0; count];
+    read_at(file, 0, count).map_err(at("reading", path))
+}
+
+/// The last bytes of a file of `len` bytes, at most `count`.
+pub(in crate::image) fn tail(file: &File, path: &Path, count: usize, len: u64) -> Result<Vec<u8>, FileError> {
+    read_at(file, len.saturating_sub(count as u64), count).map_err(at("reading", path))
+}
+
+fn read_at(file: &File, start: u64, count: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
     let mut filled = 0;
-    while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, filled as u64).map_err(at("reading", path))? {
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, start + filled as u64)? {
             0 => break,
             read => filled += read,
         }
     }
-    head.truncate(filled);
-    Ok(head)
+    bytes.truncate(filled);
+    Ok(bytes)
 }
 
 /// A copy that is on disk: how it is recognised.

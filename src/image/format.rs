@@ -9,6 +9,9 @@ pub const LARGEST: Bytes = Bytes(64 << 40);
 
 const SECTOR: u64 = 512;
 
+/// How many bytes from the end of a file are looked at: two formats name themselves there only.
+pub const TAIL: usize = 512;
+
 /// Why a disk file is not taken, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -44,21 +47,27 @@ pub enum Refused {
     )]
     Broken(&'static str),
     /// Larger than any disk we serve.
-    #[error("claims a disk of {0}, more than the {LARGEST} that are supported")]
+    #[error(
+        "claims a disk of {0}, more than the {LARGEST} that are supported: compare its checksum with its publisher's, or make a smaller disk"
+    )]
     TooLarge(Bytes),
+    /// A raw file that is no whole disk.
+    #[error("{0}: it is cut short or no disk; get the image again and compare its checksum")]
+    NoDisk(&'static str),
 }
 
-/// Checks a file that is declared to be raw, and returns the size of its disk.
+/// Checks a file that is declared to be raw, and returns the size of its disk. `head` is its first bytes, `tail` its last
+/// [`TAIL`], and `len` its whole length.
 ///
 /// # Errors
 /// Also when it looks like another format: whoever says raw of such a file is mistaken, or means to have it probed later.
-pub fn raw(head: &[u8], len: u64) -> Result<Bytes, Refused> {
-    if let Some(found) = known(head) {
+pub fn raw(head: &[u8], tail: &[u8], len: u64) -> Result<Bytes, Refused> {
+    if let Some(found) = known(head).or_else(|| known_by_tail(tail)) {
         return Err(foreign(found, "raw"));
     }
     match len {
-        0 => Err(Refused::Broken("it is empty")),
-        _ if !len.is_multiple_of(SECTOR) => Err(Refused::Broken("its length is not a multiple of 512 bytes")),
+        0 => Err(Refused::NoDisk("is empty")),
+        _ if !len.is_multiple_of(SECTOR) => Err(Refused::NoDisk("is not a multiple of 512 bytes long")),
         _ if len > LARGEST.0 => Err(Refused::TooLarge(Bytes(len))),
         _ => Ok(Bytes(len)),
     }
@@ -104,7 +113,7 @@ const ARCHIVE_TAR: &str = "a tar archive (an OVA appliance is one)";
 const LUKS: &str = "an encrypted (LUKS) disk";
 
 /// The formats that name themselves: where, how, and what they are. An ISO image is not among them: it is a raw disk.
-const FORMATS: [(usize, &[u8], &str); 21] = [
+const FORMATS: [(usize, &[u8], &str); 22] = [
     (0, b"QFI\xfb\0\0\0\x01", "a qcow version 1 image"),
     (0, b"QFI\xfb", QCOW2),
     (0, b"KDMV", "a VMDK image"),
@@ -126,7 +135,21 @@ const FORMATS: [(usize, &[u8], &str); 21] = [
     (0, b"7z\xbc\xaf\x27\x1c", ARCHIVE_7Z),
     (257, b"ustar", ARCHIVE_TAR),
     (0, b"Bochs Virtual HD Image", "a Bochs image"),
+    (0, b"#!/bin/sh\n#V2.0 Format\n", "a compressed loop (cloop) image"),
 ];
+
+/// The formats whose last sector names them: how, and what they are.
+const FOOTERS: [(&[u8], &str); 2] = [
+    (b"conectix", "a VHD image"),
+    (b"koly\0\0\0\x04\0\0\x02\0", "an Apple disk image (dmg)"),
+];
+
+fn known_by_tail(tail: &[u8]) -> Option<&'static str> {
+    FOOTERS
+        .iter()
+        .find(|(magic, _)| tail.starts_with(magic))
+        .map(|(_, name)| *name)
+}
 
 fn known(head: &[u8]) -> Option<&'static str> {
     FORMATS
@@ -141,9 +164,9 @@ mod tests {
 
     #[test]
     fn a_raw_disk_is_whole_sectors_of_anything_that_names_no_other_format() {
-        assert_eq!(raw(&[0; 512], 4096), Ok(Bytes(4096)));
+        assert_eq!(raw(&[0; 512], &[0; TAIL], 4096), Ok(Bytes(4096)));
         for (len, word) in [(0, "empty"), (4095, "512"), (u64::MAX - 511, "TiB")] {
-            let text = raw(&[0; 512], len).unwrap_err().to_string();
+            let text = raw(&[0; 512], &[0; TAIL], len).unwrap_err().to_string();
             assert!(text.contains(word), "{len}: {text}");
         }
     }
@@ -152,7 +175,7 @@ mod tests {
     fn an_iso_image_is_a_raw_disk() {
         let mut head = vec![0; 0x9000];
         head[0x8001..0x8006].copy_from_slice(b"CD001");
-        assert_eq!(raw(&head, 0x9000), Ok(Bytes(0x9000)));
+        assert_eq!(raw(&head, &[0; TAIL], 0x9000), Ok(Bytes(0x9000)));
     }
 
     #[test]
@@ -160,7 +183,7 @@ mod tests {
         for (at, magic, name) in FORMATS {
             let mut head = vec![0; 1024];
             head[at..at + magic.len()].copy_from_slice(magic);
-            let Err(Refused::Format { found, remedy, .. }) = raw(&head, 1024) else {
+            let Err(Refused::Format { found, remedy, .. }) = raw(&head, &[0; TAIL], 1024) else {
                 panic!("{name} passed as raw");
             };
             assert_eq!(found, name);
@@ -169,8 +192,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_whose_last_sector_names_another_format_is_refused_by_that_name() {
+        for (magic, name) in FOOTERS {
+            let mut tail = [0; TAIL];
+            tail[..magic.len()].copy_from_slice(magic);
+            let Err(Refused::Format { found, .. }) = raw(&[0; 512], &tail, 1024) else {
+                panic!("{name} passed as raw");
+            };
+            assert_eq!(found, name);
+        }
+    }
+
+    #[test]
     fn a_qcow2_that_is_declared_raw_is_to_be_declared_qcow2() {
-        let text = raw(b"QFI\xfb\0\0\0\x03 and so on", 512).unwrap_err().to_string();
+        let text = raw(b"QFI\xfb\0\0\0\x03 and so on", &[], 512)
+            .unwrap_err()
+            .to_string();
         assert_eq!(text, "is a qcow2 image, not a raw disk: declare it qcow2");
     }
 

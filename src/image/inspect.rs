@@ -25,7 +25,19 @@ const COMPRESSION_TYPE: u64 = 1 << 3;
 const EXTENDED_L2: u64 = 1 << 4;
 const KNOWN_FEATURES: u64 = DIRTY | CORRUPT | EXTERNAL_DATA | COMPRESSION_TYPE | EXTENDED_L2;
 
+/// An autoclear bit: the external data file is a plain disk by itself.
+const EXTERNAL_DATA_RAW: u64 = 1 << 1;
+
+/// Subclusters are 32 to a cluster, and no smaller than a sector.
+const EXTENDED_L2_CLUSTER_BITS: u32 = 14;
+const SECTOR: u64 = 512;
+/// No clean image needs more than this beside its disk, not even one whose deleted snapshots left their clusters behind.
+const OVERHEAD: u64 = 64 << 20;
+const TIMES_ITS_DISK: u64 = 4;
+
 const EXTENSION_END: u32 = 0;
+const EXTENSION_ENCRYPTION: u32 = 0x0537_be77;
+const EXTENSION_BITMAPS: u32 = 0x2385_2875;
 const EXTENSION_DATA_FILE: u32 = 0x4441_5441;
 const EXTENSION_BACKING_FORMAT: u32 = 0xe279_2aca;
 
@@ -94,6 +106,7 @@ struct Header {
     refcount_table_clusters: u32,
     nb_snapshots: u32,
     incompatible_features: u64,
+    autoclear_features: u64,
     refcount_order: u32,
     length: u64,
     compression_type: u8,
@@ -124,6 +137,7 @@ impl Header {
             refcount_table_clusters: reader.u32(56)?,
             nb_snapshots: reader.u32(60)?,
             incompatible_features: if newer { reader.u64(72)? } else { 0 },
+            autoclear_features: if newer { reader.u64(88)? } else { 0 },
             refcount_order: if newer { reader.u32(96)? } else { 4 },
             length,
             compression_type,
@@ -136,7 +150,7 @@ impl Header {
             return Err(Refused::OtherFile("a backing file"));
         }
         let features = self.incompatible_features;
-        if features & EXTERNAL_DATA != 0 {
+        if features & EXTERNAL_DATA != 0 || self.autoclear_features & EXTERNAL_DATA_RAW != 0 {
             return Err(Refused::OtherFile("an external data file"));
         }
         if features & CORRUPT != 0 {
@@ -169,6 +183,12 @@ impl Header {
                 "its cluster size is not between 512 bytes and 2 MiB",
             ));
         }
+        let extended = self.incompatible_features & EXTENDED_L2 != 0;
+        if extended && self.cluster_bits < EXTENDED_L2_CLUSTER_BITS {
+            return Err(Refused::Broken(
+                "its clusters are too small for its extended L2 entries",
+            ));
+        }
         let cluster = 1 << self.cluster_bits;
         if !self.lengths(cluster).contains(&self.length) || !self.length.is_multiple_of(8) {
             return Err(Refused::Broken("its header length is impossible"));
@@ -176,13 +196,25 @@ impl Header {
         if self.refcount_order > 6 {
             return Err(Refused::Broken("its reference counts are wider than 64 bits"));
         }
+        self.check_disk(len)?;
+        self.check_tables(cluster, len)
+    }
+
+    /// The disk is one that a guest can use, and its file is no bomb: a hole of terabytes costs nothing to make.
+    const fn check_disk(&self, len: u64) -> Result<(), Refused> {
         if self.size == 0 {
             return Err(Refused::Broken("its disk has no size"));
         }
         if self.size > LARGEST.0 {
             return Err(Refused::TooLarge(Bytes(self.size)));
         }
-        self.check_tables(cluster, len)
+        if !self.size.is_multiple_of(SECTOR) {
+            return Err(Refused::Broken("its disk is not a multiple of 512 bytes"));
+        }
+        if len > self.size * TIMES_ITS_DISK + OVERHEAD {
+            return Err(Refused::NotPlain("is far longer than its disk"));
+        }
+        Ok(())
     }
 
     const fn lengths(&self, cluster: u64) -> RangeInclusive<u64> {
@@ -260,6 +292,8 @@ fn extensions(reader: Reader<'_>, header: &Header) -> Result<(), Refused> {
         let len = reader.u32(here.saturating_add(4)).ok_or(UNENDED)?;
         match kind {
             EXTENSION_DATA_FILE => return Err(Refused::OtherFile("an external data file")),
+            EXTENSION_ENCRYPTION => return Err(Refused::NotPlain("is encrypted")),
+            EXTENSION_BITMAPS => return Err(Refused::NotPlain("holds dirty bitmaps")),
             EXTENSION_BACKING_FORMAT => return Err(Refused::OtherFile("a backing file's format")),
             _ => {}
         }

@@ -3,7 +3,7 @@
 //! Everything here blocks; an async caller wraps it in `spawn_blocking`. Each call either leaves its whole result behind
 //! or, failed or killed at any point, nothing but a temporary directory that [`Store::sweep`] removes.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -94,15 +94,13 @@ impl Store {
         let place = self.places.image(&source.name);
         let subject = format!("image {}", source.name);
         let (file, len) = files::open_source(&source.file)?;
-        let head = files::head(&file, &source.file, inspect::HEAD)?;
-        measure(&source.file, source.format, &head, len)?;
+        measure(source, (&file, &source.file), len)?;
         let draft = draft(&self.places.images(), source.name.as_str(), &place, subject)?;
 
         let disk = draft.file("disk");
         let copied = files::copy((&source.file, file, len), &disk, &progress)?;
         // The file could change between the first look and the copy: what counts is what was copied.
-        let head = files::head(&copied.file, &disk, inspect::HEAD)?;
-        let virtual_size = measure(&source.file, source.format, &head, len)?;
+        let virtual_size = measure(source, (&copied.file, &disk), len)?;
         for (part, name) in [(&source.kernel, "kernel"), (&source.initrd, "initrd")] {
             if let Some(path) = part {
                 let (file, len) = files::open_source(path)?;
@@ -171,14 +169,15 @@ fn boot(source: &AddSource) -> Result<Boot, StoreError> {
     }
 }
 
-/// The size of a disk whose file is as declared.
-fn measure(path: &Path, format: DiskFormat, head: &[u8], len: u64) -> Result<Bytes, StoreError> {
-    let size = match format {
-        DiskFormat::Qcow2 => inspect::qcow2(head, len).map(|info| info.virtual_size),
-        DiskFormat::Raw => format::raw(head, len),
+/// The size of the disk in a file, the source or its copy, that is as declared.
+fn measure(source: &AddSource, (file, path): (&File, &Path), len: u64) -> Result<Bytes, StoreError> {
+    let head = files::head(file, path, inspect::HEAD)?;
+    let size = match source.format {
+        DiskFormat::Qcow2 => inspect::qcow2(&head, len).map(|info| info.virtual_size),
+        DiskFormat::Raw => format::raw(&head, &files::tail(file, path, format::TAIL, len)?, len),
     };
     size.map_err(|why| StoreError::Refused {
-        path: path.to_owned(),
+        path: source.file.clone(),
         why,
     })
 }

@@ -83,6 +83,11 @@ pub(crate) fn add_tiny(lab: &Lab, name: &str) {
 
 /// Adds the tiny guest as an image whose VMs learn by this view who they are.
 pub(crate) fn add_tiny_as(lab: &Lab, name: &str, view: &str) {
+    add_tiny_on(lab, name, view, &tiny().join("disk.qcow2"));
+}
+
+/// The same with another disk, which the tiny guest does not look at.
+pub(crate) fn add_tiny_on(lab: &Lab, name: &str, view: &str, disk: &Path) {
     let tiny = tiny();
     let file = |name: &str| tiny.join(name).to_string_lossy().into_owned();
     let cmdline = std::fs::read_to_string(tiny.join("cmdline")).unwrap();
@@ -90,7 +95,7 @@ pub(crate) fn add_tiny_as(lab: &Lab, name: &str, view: &str) {
         "image",
         "add",
         name,
-        &file("disk.qcow2"),
+        &disk.to_string_lossy(),
         "--kernel",
         &file("vmlinuz"),
         "--initrd",

@@ -55,10 +55,11 @@ fn an_old_header_ends_after_72_bytes() {
 
 #[test]
 fn an_image_that_would_make_its_reader_open_another_file_is_refused() {
-    let cases: [&[(usize, u32)]; 5] = [
+    let cases: [&[(usize, u32)]; 6] = [
         &[(12, 200), (16, 11)],        // backing file
         &[(8, 1)],                     // its offset only
         &[(76, 4)],                    // external data file
+        &[(92, 2)],                    // what it is only
         &[(104, EXTENSION_DATA_FILE)], // its name only
         &[(104, EXTENSION_BACKING_FORMAT), (108, 5)],
     ];
@@ -71,6 +72,14 @@ fn an_image_that_would_make_its_reader_open_another_file_is_refused() {
 fn an_image_with_more_than_one_plain_disk_is_refused() {
     assert_eq!(refusal(&[(32, 2)]), Refused::NotPlain("is encrypted"));
     assert_eq!(refusal(&[(60, 1)]), Refused::NotPlain("holds internal snapshots"));
+    assert_eq!(
+        refusal(&[(104, EXTENSION_ENCRYPTION), (108, 16)]),
+        Refused::NotPlain("is encrypted")
+    );
+    assert_eq!(
+        refusal(&[(104, EXTENSION_BITMAPS), (108, 24)]),
+        Refused::NotPlain("holds dirty bitmaps")
+    );
     assert_eq!(refusal(&[(76, 1)]), Refused::Unclean("dirty"));
     assert_eq!(refusal(&[(76, 2)]), Refused::Unclean("corrupt"));
     assert_eq!(refusal(&[(72, 1)]), Refused::Feature(1 << 32));
@@ -79,14 +88,16 @@ fn an_image_with_more_than_one_plain_disk_is_refused() {
 
 #[test]
 fn impossible_sizes_and_offsets_are_refused() {
-    let cases: [&[(usize, u32)]; 19] = [
+    let cases: [&[(usize, u32)]; 21] = [
         &[(4, 4)],  // version
         &[(20, 0)], // cluster bits
         &[(20, 8)],
         &[(20, 22)],
         &[(20, 63)],
         &[(28, 0)], // size
-        &[(36, 1)], // an L1 table that is too small
+        &[(28, (1 << 30) - 1)],
+        &[(76, 16), (20, 13)], // subclusters of less than a sector
+        &[(36, 1)],            // an L1 table that is too small
         &[(36, 0)],
         &[(36, u32::MAX)], // and too large
         &[(40, 1 << 28)],  // L1 offset: far outside
@@ -149,6 +160,13 @@ fn a_file_that_is_cut_short_is_refused() {
     assert!(matches!(qcow2(&good(), 3 << 16), Err(Refused::Broken(_))));
 }
 
+#[test]
+fn a_file_is_at_most_four_times_its_disk_and_some_tables() {
+    let longest = 4 * (1 << 30) + OVERHEAD;
+    assert!(qcow2(&good(), longest).is_ok_and(|info| info.virtual_size == Bytes::gib(1)));
+    assert!(matches!(qcow2(&good(), longest + 1), Err(Refused::NotPlain(_))));
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_refused_or_measured(
@@ -168,6 +186,6 @@ proptest! {
 
     #[test]
     fn any_bytes_at_all_never_panic(head in proptest::collection::vec(any::<u8>(), 0..600), len in any::<u64>()) {
-        let _ = (qcow2(&head, len), format::raw(&head, len));
+        let _ = (qcow2(&head, len), format::raw(&head, &head, len));
     }
 }

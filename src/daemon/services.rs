@@ -174,7 +174,7 @@ async fn metadata(network: &Network, kept: Option<TcpListener>) -> Result<Socket
             Ok(Some(server)) => return Ok(server),
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(%address, "the socket of the daemon before can not be used: {error}.")
+                tracing::warn!(%address, "the socket of the daemon before can not be used: {error}.");
             }
         }
         inherited::forget(address);

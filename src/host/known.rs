@@ -128,11 +128,11 @@ mod tests {
     use super::*;
     use crate::model::MacAddress;
 
-    fn entry(last: u8) -> Option<Neighbour> {
-        Some(Neighbour {
-            mac: MacAddress::new([0x52, 0x54, 0, 0, 0, last]),
+    fn entry() -> Neighbour {
+        Neighbour {
+            mac: MacAddress::new([0x52, 0x54, 0, 0, 0, 1]),
             permanent: true,
-        })
+        }
     }
 
     #[test]
@@ -140,20 +140,20 @@ mod tests {
         let (known, bridge) = (Known::default(), "br0".parse().unwrap());
         let (one, other) = (Ipv4Addr::new(10, 77, 0, 5), Ipv4Addr::new(10, 77, 0, 6));
         let before = known.of(&bridge, one).unwrap_err();
-        known.learn((&bridge, one), entry(1), before);
+        known.learn((&bridge, one), Some(entry()), before);
         assert!(known.of(&bridge, one).is_err(), "nobody tells changes");
         known.hears(true);
         for address in [one, other] {
             let before = known.of(&bridge, address).unwrap_err();
-            known.learn((&bridge, address), entry(1), before);
+            known.learn((&bridge, address), Some(entry()), before);
         }
-        assert_eq!(known.of(&bridge, one), Ok(entry(1)));
+        assert_eq!(known.of(&bridge, one), Ok(Some(entry())));
         known.forget(one);
-        assert_eq!(known.of(&bridge, other), Ok(entry(1)));
+        assert_eq!(known.of(&bridge, other), Ok(Some(entry())));
         // What changes while it is looked up is not learnt.
         let before = known.of(&bridge, one).unwrap_err();
         known.forget(other);
-        known.learn((&bridge, one), entry(1), before);
+        known.learn((&bridge, one), Some(entry()), before);
         assert!(known.of(&bridge, one).is_err() && known.of(&bridge, other).is_err());
     }
 
@@ -164,7 +164,7 @@ mod tests {
         for host in 0..20_000 {
             let address = Ipv4Addr::from_bits(0x0a00_0000 + host);
             let before = known.of(&bridge, address).unwrap_err();
-            known.learn((&bridge, address), entry(1), before);
+            known.learn((&bridge, address), Some(entry()), before);
         }
         assert!(known.table().entries.len() <= MOST);
     }

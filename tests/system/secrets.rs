@@ -58,19 +58,15 @@ fn shown(lab: &Lab) -> Value {
     all[0].clone()
 }
 
-#[test]
-fn h19_secrets_are_told_in_the_first_boot_only_and_who_comes_later_is_counted() {
-    if !root() {
-        return;
-    }
-    let mut lab = lab();
+/// A VM of someone else's that has every kind of secret that it can be given.
+fn add_confident(lab: &Lab) {
     let (user_data, db) = (
-        written(&lab, "user-data", SECRET),
-        written(&lab, "db", "hunter2-db\n"),
+        written(lab, "user-data", SECRET),
+        written(lab, "db", "hunter2-db\n"),
     );
-    let users = written(&lab, "users", &format!("- name: ann\n  hashed_passwd: {HASH}\n"));
+    let users = written(lab, "users", &format!("- name: ann\n  hashed_passwd: {HASH}\n"));
     let db = format!("db={db}");
-    let add = [
+    let machine = [
         "add",
         "web1",
         "--mac",
@@ -81,6 +77,8 @@ fn h19_secrets_are_told_in_the_first_boot_only_and_who_comes_later_is_counted() 
         KEY,
         "--template",
         "confident",
+    ];
+    let secrets = [
         "--secret",
         &db,
         "--user-data",
@@ -89,52 +87,33 @@ fn h19_secrets_are_told_in_the_first_boot_only_and_who_comes_later_is_counted() 
         "--users",
         &users,
     ];
-    lab.seedbed(&add).ok();
-    // Nobody sees them who looks at the record.
-    let rendered = lab.seedbed(&["render", "web1", "--as", "nocloud"]).ok();
+    lab.seedbed(&[&machine[..], &secrets].concat()).ok();
+}
+
+/// Nobody sees its secrets who looks at the record, and does not ask for them.
+fn are_shown_to_nobody(lab: &Lab) {
+    let render = ["render", "web1", "--as", "nocloud"];
+    let rendered = lab.seedbed(&render).ok();
     assert!(
-        !rendered.contains("hunter2-db") && rendered.contains("(secret)"),
+        !rendered.contains("hunter2") && rendered.contains("(secret)"),
         "{rendered}"
     );
+    let wanted = lab.seedbed(&[&render[..], &["--show-secrets"]].concat()).ok();
     assert!(
-        lab.seedbed(&["render", "web1", "--as", "nocloud", "--show-secrets"])
-            .ok()
-            .contains("hunter2-db")
+        wanted.contains("hunter2-db") && wanted.contains(SECRET.trim()),
+        "{wanted}"
     );
-    assert!(
-        !lab.seedbed(&["show", "web1", "--format", "yaml"])
-            .ok()
-            .contains("hunter2")
-    );
+    let merged = lab.seedbed(&["render", "web1", "--merged"]).ok();
+    assert!(!merged.contains("hunter2"), "{merged}");
+    let sheet = lab.seedbed(&["show", "web1", "--format", "yaml"]).ok();
+    assert!(!sheet.contains("hunter2"), "{sheet}");
+}
 
-    let client = on_the_bridge(&mut lab);
-    assert_eq!(get(&client, "/nocloud/user-data"), SECRET);
-    assert!(get(&client, "/nocloud/vendor-data").contains("hunter2-db"));
-    let released = || {
-        shown(&lab)["secrets"]
-            .as_str()
-            .unwrap()
-            .contains("released until")
-    };
-    assert!(
-        eventually(Duration::from_secs(10), released),
-        "{}",
-        shown(&lab)["secrets"]
-    );
-
-    client
-        .run(&[
-            "curl",
-            "-sS",
-            "--fail",
-            "-d",
-            "hostname=web1",
-            "http://10.77.0.1/phone-home",
-        ])
-        .ok();
-    let closed = || get(&client, "/nocloud/user-data").is_empty();
+/// By no way, once its first boot has succeeded: and what is no secret is there as before.
+fn are_told_no_more(client: &Client) {
+    let closed = || get(client, "/nocloud/user-data").is_empty();
     assert!(eventually(Duration::from_secs(10), closed));
-    let vendor_data = get(&client, "/nocloud/vendor-data");
+    let vendor_data = get(client, "/nocloud/vendor-data");
     assert!(
         vendor_data.starts_with("#cloud-config") && !vendor_data.contains("hunter2"),
         "{vendor_data}"
@@ -143,20 +122,44 @@ fn h19_secrets_are_told_in_the_first_boot_only_and_who_comes_later_is_counted() 
         "/openstack/latest/vendor_data.json",
         "/openstack/latest/meta_data.json",
     ] {
-        assert!(!get(&client, path).contains("hunter2"), "{path}");
+        assert!(!get(client, path).contains("hunter2"), "{path}");
     }
     let url = "http://10.77.0.1/openstack/latest/user_data";
-    assert_eq!(
-        client
-            .run(&["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url])
-            .ok(),
-        "404"
-    );
-    let told = shown(&lab)["secrets"].as_str().unwrap().to_owned();
-    assert!(
-        told.contains("withheld since its first boot succeeded") && told.contains("read without them"),
-        "{told}"
-    );
+    let status = client.run(&["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url]);
+    assert_eq!(status.ok(), "404");
+}
+
+fn told(lab: &Lab) -> String {
+    shown(lab)["secrets"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn h19_secrets_are_told_in_the_first_boot_only_and_who_comes_later_is_counted() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    add_confident(&lab);
+    are_shown_to_nobody(&lab);
+    let client = on_the_bridge(&mut lab);
+    assert_eq!(get(&client, "/nocloud/user-data"), SECRET);
+    assert!(get(&client, "/nocloud/vendor-data").contains("hunter2-db"));
+    let released = || told(&lab).contains("released until");
+    assert!(eventually(Duration::from_secs(10), released), "{}", told(&lab));
+
+    let phone = [
+        "curl",
+        "-sS",
+        "--fail",
+        "-d",
+        "hostname=web1",
+        "http://10.77.0.1/phone-home",
+    ];
+    client.run(&phone).ok();
+    are_told_no_more(&client);
+    let late = told(&lab);
+    assert!(late.contains("withheld since its first boot succeeded"), "{late}");
+    assert!(late.contains("read without them"), "{late}");
 
     // On purpose, and to another instance, they are told again.
     lab.seedbed(&["set", "web1", "--release-secrets"]).ok();
@@ -166,7 +169,6 @@ fn h19_secrets_are_told_in_the_first_boot_only_and_who_comes_later_is_counted() 
     assert!(changed.contains("cloud-init sets it up anew"), "{changed}");
     assert_ne!(shown(&lab)["uuid"], before);
     assert_eq!(get(&client, "/nocloud/user-data"), SECRET);
-    // A secret that its template wants and that is not there is found before a guest asks for it.
     let log = lab.daemon_log();
     assert!(!log.contains("hunter2"), "{log}");
 }

@@ -1,11 +1,13 @@
 //! The metadata service over a restart of the daemon: guests that ask meanwhile wait, and none is refused.
 
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::cloud_init::machine;
 use crate::lab::{Client, Lab, Run, eventually};
-use crate::root;
+use crate::{guests, root};
 
 const MANAGER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/service_manager.py");
 const SOON: Duration = Duration::from_secs(20);
@@ -85,6 +87,46 @@ fn guests_that_ask_while_the_daemon_restarts_are_answered_by_the_next_one() {
         1,
         "it is taken over, not bound anew"
     );
+}
+
+fn shown(lab: &Lab) -> serde_json::Value {
+    let json = lab.seedbed(&["show", "web1", "--format", "json"]).ok();
+    serde_json::from_str::<serde_json::Value>(&json).unwrap()[0].clone()
+}
+
+#[test]
+fn a_phone_home_that_is_sent_while_no_daemon_runs_is_kept_by_the_next_one() {
+    if !root() {
+        return;
+    }
+    let mut lab = Lab::without_daemon();
+    managed(&mut lab);
+    guests::add_tiny(&lab, "tiny");
+    Run::of(&mut guests::launch(&lab, &["web1", "--wait=120"])).ok();
+    // It has told no keys yet: it has none.
+    let before = shown(&lab);
+    assert_eq!(before["host_keys"], serde_json::json!([]));
+    signal(&lab, "-HUP");
+    assert!(
+        eventually(SOON, || said(&lab, "stopped 0") == 1),
+        "{}",
+        lab.daemon_log()
+    );
+    let key = guests::KEY.rsplit_once(' ').unwrap().0;
+    let form = format!(
+        "pub_key_ed25519={}",
+        key.replace(' ', "%20").replace('+', "%2B").replace('/', "%2F")
+    );
+    let line = format!("\nbusybox wget -q -O /dev/null --post-data '{form}' http://10.77.0.1/phone-home &\n");
+    let mut console = UnixStream::connect(before["serial"].as_str().unwrap()).unwrap();
+    console.write_all(line.as_bytes()).unwrap();
+    lab.wait_for_daemon();
+    let kept = eventually(SOON, || shown(&lab)["host_keys"] == serde_json::json!([key]));
+    drop(console);
+    let typed = lab.seedbed(&["log", "web1"]).stdout;
+    assert!(kept, "{}\n{typed}", shown(&lab));
+    lab.seedbed(&["delete", "web1", "--force"]).ok();
+    lab.stop_daemon();
 }
 
 #[test]

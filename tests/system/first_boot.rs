@@ -393,7 +393,7 @@ fn rebooted_without_a_daemon_are_the_same(guests: &mut Guests) {
     };
     let seen = [prompts(0), prompts(1)];
     // Without DHCP it waits two minutes for a network.
-    let up = eventually(Duration::from_secs(600), || {
+    let up = eventually(Duration::from_secs(900), || {
         prompts(0) > seen[0] && prompts(1) > seen[1]
     });
     assert!(up, "the guests did not come up without a daemon");

@@ -119,7 +119,7 @@ fn guests_of_debian_11_and_13_are_themselves_and_stay_so_when_nobody_answers() {
         guests.ssh(name, "sudo systemd-run --on-active=3 systemctl reboot");
     }
     guests.lab.stop_daemon();
-    let up = eventually(Duration::from_secs(600), || {
+    let up = eventually(Duration::from_secs(900), || {
         GUESTS
             .iter()
             .zip(seen)

@@ -23,7 +23,7 @@ const DATA: [(&str, &str); 10] = [
     ("CNAME", "www"),
     ("CNAME", "web2"),
     ("CNAME", "mail"),
-    ("CNAME", "deb.debian.org."),
+    ("CNAME", "pkg.sample.org."),
     ("CNAME", "far1.far."),
 ];
 

@@ -82,7 +82,7 @@ pub(super) fn rich_lab() -> Directory {
         ("mail", "AAAA", "2001:db8::25"),
         ("_ssh._tcp", "SRV", "0 5 22 web1"),
         ("docs", "CNAME", "www"),
-        ("mirror", "CNAME", "deb.debian.org."),
+        ("mirror", "CNAME", "pkg.sample.org."),
         ("far", "CNAME", "mx.dmz.lab."),
         ("gone", "CNAME", "none"),
         ("round", "CNAME", "and-round"),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::cloud_init::{MAC, SUITES, USER_DATA, code, machine};
 use crate::guests::{KEY, cache};
-use crate::lab::{Client, Lab, Run, eventually};
+use crate::lab::{Client, Lab, Run, eventually, say};
 use crate::nat::World;
 use crate::root;
 
@@ -192,10 +192,19 @@ fn afterburn_reads_openstacks_attributes_and_every_key_that_is_listed() {
     }
 }
 
-/// What the agent itself writes into its attributes file, as a provider that it knows.
-fn afterburned(client: &Client, lab: &Lab, provider: &str) -> String {
+/// The agent itself; `None`, and a word why, where it can not be built: a user's checkout is tested by a root without cargo.
+fn afterburn() -> Option<String> {
     let build = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/afterburn-program");
-    let program = Run::of(Command::new(build).arg(cache())).ok().trim().to_owned();
+    let built = Run::of(Command::new(build).arg(cache()));
+    if built.code == 3 {
+        say("skipped: afterburn, because root has no cargo to build it with");
+        return None;
+    }
+    Some(built.ok().trim().to_owned())
+}
+
+/// What it writes into its attributes file, as a provider that it knows.
+fn attributes(client: &Client, lab: &Lab, (program, provider): (&str, &str)) -> String {
     let [attributes, hostname] =
         ["attributes", "hostname"].map(|name| lab.path(name).to_string_lossy().into_owned());
     let words = [
@@ -207,7 +216,7 @@ fn afterburned(client: &Client, lab: &Lab, provider: &str) -> String {
         &hostname,
     ];
     client
-        .run(&[&["timeout", "60", &program, "multi"][..], &words].concat())
+        .run(&[&["timeout", "60", program, "multi"][..], &words].concat())
         .ok();
     assert_eq!(fs::read_to_string(&hostname).unwrap().trim(), "web1.lab");
     fs::read_to_string(&attributes).unwrap()
@@ -218,32 +227,24 @@ fn afterburn_itself_reads_openstacks_and_ec2s_trees() {
     if !root() {
         return;
     }
+    let Some(program) = afterburn() else { return };
     let mut lab = Lab::new();
     let (client, vm) = machine(&mut lab);
-    let openstack = afterburned(&client, &lab, "openstack-metadata");
-    for line in [
-        "AFTERBURN_OPENSTACK_HOSTNAME=web1.lab".to_owned(),
-        "AFTERBURN_OPENSTACK_IPV4_LOCAL=10.77.0.31".to_owned(),
-        format!("AFTERBURN_OPENSTACK_INSTANCE_ID={}", ec2_id(&vm)),
-        format!(
-            "AFTERBURN_OPENSTACK_INSTANCE_UUID={}",
-            vm["uuid"].as_str().unwrap()
-        ),
-    ] {
-        assert!(
-            openstack.lines().any(|written| written == line),
-            "{line}: {openstack}"
-        );
-    }
+    let has = |text: &str, line: &str| assert!(text.lines().any(|written| written == line), "{line}: {text}");
+    let openstack = attributes(&client, &lab, (&program, "openstack-metadata"));
+    has(&openstack, "AFTERBURN_OPENSTACK_HOSTNAME=web1.lab");
+    has(&openstack, "AFTERBURN_OPENSTACK_IPV4_LOCAL=10.77.0.31");
+    has(
+        &openstack,
+        &format!("AFTERBURN_OPENSTACK_INSTANCE_ID={}", ec2_id(&vm)),
+    );
+    let uuid = vm["uuid"].as_str().unwrap();
+    has(&openstack, &format!("AFTERBURN_OPENSTACK_INSTANCE_UUID={uuid}"));
     // It takes a token first, and shows it with each request.
-    let ec2 = afterburned(&client, &lab, "aws");
-    for line in [
-        "AFTERBURN_AWS_HOSTNAME=web1.lab".to_owned(),
-        "AFTERBURN_AWS_IPV4_LOCAL=10.77.0.31".to_owned(),
-        format!("AFTERBURN_AWS_INSTANCE_ID={}", ec2_id(&vm)),
-    ] {
-        assert!(ec2.lines().any(|written| written == line), "{line}: {ec2}");
-    }
+    let ec2 = attributes(&client, &lab, (&program, "aws"));
+    has(&ec2, "AFTERBURN_AWS_HOSTNAME=web1.lab");
+    has(&ec2, "AFTERBURN_AWS_IPV4_LOCAL=10.77.0.31");
+    has(&ec2, &format!("AFTERBURN_AWS_INSTANCE_ID={}", ec2_id(&vm)));
     assert!(ec2.contains("AFTERBURN_AWS_REGION="), "{ec2}");
 }
 

@@ -266,7 +266,7 @@ fn an_alias_leads_to_its_vm() {
 #[test]
 fn an_alias_that_leads_elsewhere_is_told_and_followed_where_that_is_wished() {
     let lab = rich_lab();
-    let debian = vec!["deb.debian.org".to_owned()];
+    let debian = vec!["pkg.sample.org".to_owned()];
     assert_eq!(
         follow(&lab, "mirror.lab", Kind::A),
         (debian.clone(), Answer::Forward)

@@ -22,8 +22,8 @@ pub(super) struct UserData {
 }
 
 impl UserData {
-    /// What the file says, for VMs of that image. What cloud-init can not read is refused, what it does not know too unless it is forced; all else that
-    /// was found is told.
+    /// What the file says, for VMs of that image. What cloud-init can not read is refused, what it does not know too unless it is
+    /// forced; all else that was found is told.
     pub(super) fn checked(
         &self,
         (context, terminal): (&Context, &mut Terminal),

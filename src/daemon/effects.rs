@@ -1,12 +1,13 @@
 //! When a change of a VM counts: at once, at its next start, or when cloud-init sets it up anew. Pure.
 
-use crate::model::{InstancePolicy, Vm};
+use crate::model::{DhcpSettings, InstancePolicy, SetUp, Vm};
 
 /// What a change means for a VM that runs, or that was set up before: a line for each moment, such as `memory: from its next
 /// start on`. Nothing for what counts at once anyway, because nobody is in the way.
 pub(super) fn of(old: &Vm, new: &Vm, is_up: bool) -> Vec<String> {
+    let differing = SetUp::differing(old, new);
     let mut lines = Vec::new();
-    let mut say = |what: Vec<&str>, when: &str| {
+    let mut say = |what: Vec<String>, when: &str| {
         if !what.is_empty() {
             lines.push(format!("{}: {when}", what.join(", ")));
         }
@@ -17,18 +18,24 @@ pub(super) fn of(old: &Vm, new: &Vm, is_up: bool) -> Vec<String> {
             by_dhcp(old, new),
             "when it asks DHCP again (it renews at half of its lease)",
         );
-        if has_other_keys(old, new) {
+        if differing.contains(&SetUp::Keys) {
             let when = "a new one may log in at once where the guest's sshd asks for keys (the template `default` sees to that); \
                         one that is taken away stays in the guest until it is set up anew";
-            say(vec!["keys"], when);
+            say(vec![SetUp::Keys.to_string()], when);
         }
         let start = format!("from its next start on (seedbed restart {})", new.name);
         say(at_start(old, new), &start);
     }
-    let anew = set_up(old, new);
+    // Keys are a matter of sshd's, but where they make another instance of it.
+    let follows = new.instance().policy == InstancePolicy::Content && old.uuid != new.uuid;
+    let anew: Vec<_> = differing
+        .into_iter()
+        .filter(|part| follows || *part != SetUp::Keys)
+        .map(|part| part.to_string())
+        .collect();
     if old.uuid != new.uuid {
         let what = if anew.is_empty() {
-            vec!["new instance-id"]
+            vec!["new instance-id".to_owned()]
         } else {
             anew
         };
@@ -57,13 +64,13 @@ pub(super) fn of(old: &Vm, new: &Vm, is_up: bool) -> Vec<String> {
 }
 
 /// What of the two differs, of these.
-fn changed<const N: usize>(all: [(&'static str, bool); N]) -> Vec<&'static str> {
+fn changed<const N: usize>(all: [(&'static str, bool); N]) -> Vec<String> {
     all.into_iter()
-        .filter_map(|(what, is)| is.then_some(what))
+        .filter_map(|(what, is)| is.then(|| what.to_owned()))
         .collect()
 }
 
-fn at_once(old: &Vm, new: &Vm) -> Vec<&'static str> {
+fn at_once(old: &Vm, new: &Vm) -> Vec<String> {
     changed([
         (
             "DNS",
@@ -73,58 +80,23 @@ fn at_once(old: &Vm, new: &Vm) -> Vec<&'static str> {
             "policy of the instance-id",
             old.instance().policy != new.instance().policy,
         ),
-        ("release of secrets", released(new) > released(old)),
+        ("release of secrets", new.released() > old.released()),
     ])
 }
 
-fn released(vm: &Vm) -> Option<crate::model::Timestamp> {
-    vm.secrets().and_then(|secrets| secrets.released)
-}
-
-fn by_dhcp(old: &Vm, new: &Vm) -> Vec<&'static str> {
-    let unset = crate::model::DhcpSettings::default();
+fn by_dhcp(old: &Vm, new: &Vm) -> Vec<String> {
+    let unset = DhcpSettings::default();
     let differs = old.dhcp().unwrap_or(&unset) != new.dhcp().unwrap_or(&unset);
     changed([("address", old.address != new.address), ("DHCP options", differs)])
 }
 
-fn has_other_keys(old: &Vm, new: &Vm) -> bool {
-    let access = |vm: &Vm| {
-        let access = vm.access();
-        let owner = access.and_then(|access| access.owner.clone());
-        (
-            owner,
-            access.map(|access| access.ring.clone()).unwrap_or_default(),
-        )
-    };
-    old.keys != new.keys || access(old) != access(new)
-}
-
-fn at_start(old: &Vm, new: &Vm) -> Vec<&'static str> {
+fn at_start(old: &Vm, new: &Vm) -> Vec<String> {
     let size = |vm: &Vm| vm.machine().map(|machine| (machine.cpus, machine.memory));
     let (before, after) = (size(old), size(new));
     changed([
         ("CPUs", before.map(|size| size.0) != after.map(|size| size.0)),
         ("memory", before.map(|size| size.1) != after.map(|size| size.1)),
         ("network boot", old.boot() != new.boot()),
-    ])
-}
-
-/// What cloud-init applies once in an instance's life.
-fn set_up(old: &Vm, new: &Vm) -> Vec<&'static str> {
-    let named = |vm: &Vm| {
-        vm.secrets()
-            .map(|secrets| secrets.named.clone())
-            .unwrap_or_default()
-    };
-    let follows = new.instance().policy == InstancePolicy::Content && old.uuid != new.uuid;
-    changed([
-        ("user-data", old.user_data != new.user_data),
-        ("template", old.template != new.template),
-        ("accounts", old.users() != new.users()),
-        ("secrets", named(old) != named(new)),
-        // cloud-init ties the guest's network to the address it finds in its first boot.
-        ("hardware address", old.mac != new.mac),
-        ("keys", follows && has_other_keys(old, new)),
     ])
 }
 

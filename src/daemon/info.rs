@@ -14,7 +14,7 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
     let directory = daemon.directory();
     let network = directory.network(&vm.network);
     let machine = vm.machine();
-    let image = machine.and_then(|machine| directory.image(&machine.image));
+    let image = directory.image_of(&vm.hosting);
     let seen = daemon.status.seen(vm);
     let places = &daemon.config.places;
     let (served, access) = (directory.served(vm), vm.access());

@@ -6,12 +6,19 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::Duration;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+use tokio::time::timeout;
 
 use crate::metadata::socket::Socket;
 use crate::model::Network;
+
+/// How long the service manager may take to close a socket.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The listening sockets that the process was started with.
 #[derive(Debug, Default)]
@@ -51,12 +58,30 @@ impl Inherited {
     }
 }
 
-/// Has the service manager close a socket that it keeps.
+/// Has the service manager close a socket that it keeps; it has when [`settled`].
 pub(super) fn forget(address: SocketAddr) {
     tell(
         &[NotifyState::FdStoreRemove, NotifyState::FdName(&name(address))],
         &[],
     );
+}
+
+/// Waits until the service manager has done what it was told before (`sd_notify_barrier(3)`): it closes what it is given for this.
+pub(super) async fn settled() {
+    let Ok((ours, theirs)) = std::io::pipe() else {
+        return;
+    };
+    tell(&[NotifyState::Custom("BARRIER=1")], &[theirs.as_fd()]);
+    drop(theirs);
+    let Ok(mut ours) = pipe::Receiver::from_owned_fd(ours.into()) else {
+        return;
+    };
+    if timeout(PATIENCE, ours.read(&mut [0])).await.is_err() {
+        tracing::warn!(
+            "the service manager has not closed a socket within {} s.",
+            PATIENCE.as_secs()
+        );
+    }
 }
 
 /// Gives the service manager a socket to keep, should this process end. One that it has already it keeps once.

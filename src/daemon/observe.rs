@@ -127,8 +127,7 @@ fn is_present_instance(daemon: &Daemon, vm: &Vm) -> bool {
 
 /// A VM that someone else runs is told its secrets from its first request on: when it started is not known here.
 async fn first_asked(daemon: &Daemon, vm: &Vm) {
-    let begun = vm.secrets().is_some_and(|secrets| secrets.released.is_some());
-    if begun || vm.succeeded().is_some() || !vm.has_secrets() {
+    if vm.released().is_some() || !vm.awaits_release() {
         return;
     }
     let name = vm.name.clone();

@@ -59,10 +59,15 @@ pub(super) async fn planned(
 
 /// The release of cloud-init that reads a VM's user-data, where that is known.
 fn release_of(directory: &Directory, hosting: &Hosting) -> Option<Release> {
-    match hosting {
-        Hosting::Managed(machine) => directory.image(&machine.image)?.cloud_init,
-        Hosting::External => None,
-    }
+    directory.image_of(hosting)?.cloud_init
+}
+
+/// The release that is the same for all; where they differ, what any release knows is right for some.
+fn release_of_all(daemon: &Daemon, vms: &[Arc<Vm>]) -> Option<Release> {
+    let directory = daemon.directory();
+    let mut releases = vms.iter().map(|vm| release_of(&directory, &vm.hosting));
+    let first = releases.next()?;
+    releases.all(|other| other == first).then_some(first).flatten()
 }
 
 /// The most problems of a roster that are told at once.
@@ -185,14 +190,6 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         &names,
         &[("--ip", request.ip.is_some()), ("--mac", request.mac.is_some())],
     )?;
-    let directory = daemon.directory();
-    let releases: Vec<_> = vms.iter().map(|vm| release_of(&directory, &vm.hosting)).collect();
-    // Where they differ, what any release knows is right for some.
-    let release = releases
-        .first()
-        .copied()
-        .flatten()
-        .filter(|first| releases.iter().all(|one| *one == Some(*first)));
     let edit = Edit {
         address: selection::address(request.ip.as_ref())?,
         mac: selection::hardware(request.mac.as_ref())?,
@@ -202,7 +199,7 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         user_data: request
             .user_data
             .as_ref()
-            .map(|text| selection::user_data(Some(text), release, request.force))
+            .map(|text| selection::user_data(Some(text), release_of_all(daemon, &vms), request.force))
             .transpose()?,
         template: request
             .template

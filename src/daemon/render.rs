@@ -144,10 +144,7 @@ fn credentials(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
 
 /// The image of a VM, where it has one that is there.
 fn image(daemon: &Daemon, vm: &Vm) -> Option<Arc<Image>> {
-    let directory = daemon.directory();
-    vm.machine()
-        .and_then(|machine| directory.image(&machine.image))
-        .cloned()
+    daemon.directory().image_of(&vm.hosting).cloned()
 }
 
 fn ipxe(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
@@ -157,7 +154,7 @@ fn ipxe(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
     })?;
     let directory = daemon.directory();
     let image = directory.boot_image(boot);
-    let key = vm.machine().and_then(|_| directory.site().seed_key(vm));
+    let key = directory.site().seed_key(vm);
     let network = daemon.network_of(vm)?;
     let script = seed::boot_script(&daemon.templates.now(), vm, (boot, key.as_ref()), &network, image)?;
     Ok(String::from_utf8_lossy(&script).into_owned())

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +29,7 @@ use crate::host::{Host, doctor, sysctl};
 use crate::image::Store;
 use crate::machine::Accel;
 use crate::metadata::serve::Server;
-use crate::metadata::socket::{BindError, Socket};
+use crate::metadata::socket::Socket;
 use crate::metadata::token::Tokens;
 use crate::model::{BridgeName, Clock, Event, Network, Revision, SiteSecret};
 use crate::registry::{Change, Registry};
@@ -140,9 +139,6 @@ pub(super) struct Services {
 #[derive(Debug)]
 pub(super) struct Metadata(Vec<Socket>);
 
-/// How long is waited, one after the other, until the service manager has closed a socket that is of no use.
-const MANAGER_CLOSES: [Duration; 5] = [Duration::from_millis(200); 5];
-
 /// Binds DHCP on every interface that requests come in by, and DNS and metadata on every bridge.
 pub(super) async fn bind(networks: &[Network], mut inherited: Inherited) -> Result<Services, Refusal> {
     let mut dhcp = Vec::new();
@@ -168,32 +164,22 @@ pub(super) async fn bind(networks: &[Network], mut inherited: Inherited) -> Resu
 /// The metadata socket of a network: that of the daemon before, or a new one.
 async fn metadata(network: &Network, kept: Option<TcpListener>) -> Result<Socket, Refusal> {
     let address = SocketAddr::from((network.subnet.gateway(), Network::METADATA_PORT));
-    let mut closing = 0;
     if let Some(listener) = kept {
         match metadata::socket::take_over(network, listener) {
-            Ok(Some(server)) => return Ok(server),
+            Ok(Some(socket)) => return Ok(socket),
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(%address, "the socket of the daemon before can not be used: {error}.");
             }
         }
         inherited::forget(address);
-        closing = MANAGER_CLOSES.len();
+        inherited::settled().await;
     }
-    let mut waits = MANAGER_CLOSES.into_iter().take(closing);
-    loop {
-        match (metadata::socket::bind(network), waits.next()) {
-            (Ok(server), _) => {
-                inherited::keep(&server);
-                return Ok(server);
-            }
-            (Err(BindError::Taken(_)), Some(wait)) => tokio::time::sleep(wait).await,
-            (Err(error), _) => {
-                let place = (&network.bridge, network.subnet.gateway());
-                return Err(taken(place, Protocol::Tcp, Network::METADATA_PORT, &error));
-            }
-        }
-    }
+    let place = (&network.bridge, network.subnet.gateway());
+    let socket = metadata::socket::bind(network)
+        .map_err(|error| taken(place, Protocol::Tcp, Network::METADATA_PORT, &error))?;
+    inherited::keep(&socket);
+    Ok(socket)
 }
 
 /// Says who holds the port, where that can be found out.

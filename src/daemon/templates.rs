@@ -233,7 +233,7 @@ fn reload(daemon: &Daemon) -> Result<String, Refusal> {
 /// The names of the VMs that a template is rendered for, in alphabetical order.
 fn users(daemon: &Daemon, name: &TemplateName) -> impl Iterator<Item = String> {
     let directory = daemon.directory();
-    let used = directory.vms().filter(|vm: &&Arc<Vm>| vm.template == *name);
+    let used = directory.each_vm().filter(|vm: &&Arc<Vm>| vm.template == *name);
     let mut names: Vec<_> = used.map(|vm| vm.name.to_string()).collect();
     names.sort_unstable();
     names.into_iter()

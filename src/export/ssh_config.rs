@@ -35,7 +35,7 @@ fn block(directory: &Directory, vm: &Vm, known_hosts: &str, out: &mut dyn Write)
         }
     }
     writeln!(out, "\n    HostName {}", vm.address)?;
-    let image = vm.machine().and_then(|machine| directory.image(&machine.image));
+    let image = directory.image_of(&vm.hosting);
     if let Some(image) = image {
         writeln!(out, "    User {}", image.default_user)?;
     }

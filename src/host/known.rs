@@ -30,7 +30,8 @@ struct Table {
     hears: bool,
     /// Counts the changes.
     changes: u64,
-    entries: HashMap<(BridgeName, Ipv4Addr), Option<Neighbour>>,
+    /// By address, which is on one bridge: subnets do not overlap.
+    entries: HashMap<Ipv4Addr, (BridgeName, Option<Neighbour>)>,
 }
 
 /// When a look-up began.
@@ -41,12 +42,19 @@ impl Known {
     /// The entry, where it is known; else what to give to [`Self::learn`] when it was looked up.
     pub(super) fn of(&self, bridge: &BridgeName, address: Ipv4Addr) -> Result<Option<Neighbour>, Before> {
         let table = self.table();
-        let found = table.entries.get(&(bridge.clone(), address));
-        found.copied().ok_or(Before(table.changes))
+        match table.entries.get(&address) {
+            Some((on, entry)) if on == bridge => Ok(*entry),
+            Some(_) | None => Err(Before(table.changes)),
+        }
     }
 
     /// Remembers what was looked up, unless something has changed since the look-up began.
-    pub(super) fn learn(&self, place: (&BridgeName, Ipv4Addr), entry: Option<Neighbour>, before: Before) {
+    pub(super) fn learn(
+        &self,
+        (bridge, address): (&BridgeName, Ipv4Addr),
+        entry: Option<Neighbour>,
+        before: Before,
+    ) {
         let mut table = self.table();
         if !table.hears || table.changes != before.0 {
             return;
@@ -54,14 +62,14 @@ impl Known {
         if table.entries.len() >= MOST {
             table.entries.clear();
         }
-        table.entries.insert((place.0.clone(), place.1), entry);
+        table.entries.insert(address, (bridge.clone(), entry));
     }
 
-    /// Forgets an address, on whatever bridge.
+    /// Forgets an address.
     pub(super) fn forget(&self, address: Ipv4Addr) {
         let mut table = self.table();
         table.changes = table.changes.wrapping_add(1);
-        table.entries.retain(|(_, known), _| *known != address);
+        table.entries.remove(&address);
     }
 
     fn forget_all(&self) {
@@ -70,6 +78,7 @@ impl Known {
         table.entries.clear();
     }
 
+    /// Changes are heard of from now on, or not any more.
     fn hears(&self, hears: bool) {
         self.forget_all();
         self.table().hears = hears;

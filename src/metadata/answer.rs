@@ -40,8 +40,7 @@ pub(super) struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// The image that the VM's disk is a clone of.
     pub(super) fn image(self) -> Option<&'a Image> {
-        let machine = self.vm.machine()?;
-        self.case.directory.image(&machine.image).map(Arc::as_ref)
+        self.case.directory.image_of(&self.vm.hosting).map(Arc::as_ref)
     }
 
     /// What is true of the VM.

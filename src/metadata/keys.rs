@@ -16,9 +16,7 @@ pub(super) fn answer(asked: Asked<'_>, account: &str) -> Response {
 fn of<'a>(vm: &'a Vm, image_user: Option<&str>, account: &str) -> impl Iterator<Item = &'a SshKey> {
     let user = vm.users().iter().find(|user| user.name.as_str() == account);
     let keys = match user {
-        // Who may enter the image's own account may enter this one, unless it has keys of its own.
-        Some(user) if !user.keys.is_empty() => Some(&user.keys),
-        Some(_) => Some(&vm.keys),
+        Some(user) => Some(vm.keys_of(user)),
         None => (image_user == Some(account)).then_some(&vm.keys),
     };
     keys.into_iter().flat_map(|keys| keys.iter())

@@ -86,7 +86,7 @@ fn script(
     (vm, network): (&Vm, &Network),
     boot: &NetBoot,
 ) -> Response {
-    let key = vm.machine().and_then(|_| directory.site().seed_key(vm));
+    let key = directory.site().seed_key(vm);
     let image = directory.boot_image(boot);
     match seed::boot_script(templates, vm, (boot, key.as_ref()), network, image) {
         Ok(script) => Response {

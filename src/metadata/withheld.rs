@@ -45,11 +45,11 @@ pub(super) fn told(case: Case<'_>, vm: &Arc<Vm>, path: &[&str]) -> (Arc<Vm>, Wit
 }
 
 fn is_the_way_of(case: Case<'_>, vm: &Vm, path: &[&str]) -> bool {
-    let Some(machine) = vm.machine() else {
+    if vm.machine().is_none() {
         // Someone else runs it, who may have built any way into its image.
         return true;
-    };
-    let image = case.directory.image(&machine.image);
+    }
+    let image = case.directory.image_of(&vm.hosting);
     let view = image.map_or(View::Auto, |image| image.view);
     match path {
         ["nocloud", key, ..] => {

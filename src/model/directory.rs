@@ -15,7 +15,7 @@ use super::record::DnsRecords;
 use super::release::Window;
 use super::site::Site;
 use super::time::Timestamp;
-use super::vm::Vm;
+use super::vm::{Hosting, Vm};
 
 /// Counts the committed changes; every answer equals some revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -197,6 +197,14 @@ impl Directory {
     /// The image of that name.
     pub fn image(&self, name: &ImageName) -> Option<&Arc<Image>> {
         self.images.get(name)
+    }
+
+    /// The image whose clone the disk of a VM is; `None` where someone else runs it.
+    pub fn image_of(&self, hosting: &Hosting) -> Option<&Arc<Image>> {
+        match hosting {
+            Hosting::Managed(machine) => self.image(&machine.image),
+            Hosting::External => None,
+        }
     }
 
     /// The image that is booted from the network; `None` when it is not there, or a URL is booted.

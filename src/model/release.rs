@@ -72,13 +72,22 @@ impl Vm {
         self.has_secret_user_data() || self.has_secret_facts()
     }
 
+    /// When its secrets were released last.
+    pub fn released(&self) -> Option<Timestamp> {
+        self.secrets()?.released
+    }
+
+    /// Whether its next boot is one that its secrets are released for.
+    pub fn awaits_release(&self) -> bool {
+        self.succeeded().is_none() && self.has_secrets()
+    }
+
     /// Whether it is told its secrets at `now`, where that is done for `limit` after a start.
     pub fn window(&self, limit: Duration, now: Timestamp) -> Window {
         if !self.has_secrets() {
             return Window::Nothing;
         }
-        let released = self.secrets().and_then(|secrets| secrets.released);
-        match (released, self.succeeded()) {
+        match (self.released(), self.succeeded()) {
             // Who releases them once more after a success means it.
             (released, Some(at)) if released.is_none_or(|released| released <= at) => Window::Succeeded(at),
             (Some(released), _) => {

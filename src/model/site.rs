@@ -21,9 +21,9 @@ pub struct Site {
 }
 
 impl Site {
-    /// The part of a VM's seed URL that only its own table has.
+    /// The part of a VM's seed URL that only its own table has; `None` where someone else runs it, and made its table.
     pub fn seed_key(&self, vm: &Vm) -> Option<SeedKey> {
-        let secret = self.secret.as_ref()?;
+        let secret = self.secret.as_ref().filter(|_| vm.machine().is_some())?;
         Some(SeedKey::derive(secret, &vm.name, vm.created))
     }
 

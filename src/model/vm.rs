@@ -147,6 +147,23 @@ impl Vm {
         self.access().map_or(&[], |access| access.users.as_slice())
     }
 
+    /// Sets something for it alone.
+    pub fn customize(&mut self, change: impl FnOnce(&mut Custom)) {
+        let mut custom = self.custom.take().map(|custom| *custom).unwrap_or_default();
+        change(&mut custom);
+        self.custom = custom.boxed();
+    }
+
+    /// The keys that may log in to an account beside the image's own: its own, or else those of the VM, because who may enter the
+    /// image's account may enter this one.
+    pub fn keys_of<'a>(&'a self, user: &'a User) -> &'a SshKeys {
+        if user.keys.is_empty() {
+            &self.keys
+        } else {
+            &user.keys
+        }
+    }
+
     /// Which of its instances it is.
     pub fn instance(&self) -> Instance {
         self.custom

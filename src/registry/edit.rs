@@ -7,7 +7,9 @@ use super::change::{Edit, Effect};
 use super::claims::Claims;
 use super::refusal::Refusal;
 use super::site;
-use crate::model::{Directory, FirstBoot, Hosting, InstancePolicy, Phase, Timestamp, Vm, VmName, identity};
+use crate::model::{
+    Directory, FirstBoot, Hosting, InstancePolicy, Phase, SetUp, Timestamp, Vm, VmName, identity,
+};
 
 pub(super) fn update(
     directory: &Directory,
@@ -82,57 +84,33 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
 /// Makes a VM another instance where that is asked for, or follows from what is changed; and has its secrets told once more
 /// where that is asked for.
 fn become_another(new: &mut Vm, old: &Vm, edit: &Edit, now: Timestamp) {
-    let follows = new.instance().policy == InstancePolicy::Content && is_told_otherwise(new, old);
-    if !(edit.new_instance || edit.release || follows) {
-        return;
-    }
+    let follows = new.instance().policy == InstancePolicy::Content && !SetUp::differing(old, new).is_empty();
     // What comes after a success is later than it, whatever the clock says.
     let succeeded = old
         .first_boot
         .as_ref()
         .map_or(Timestamp::default(), |boot| boot.at);
-    let mut custom = new.custom.take().map(|custom| *custom).unwrap_or_default();
     if edit.new_instance || follows {
         new.uuid = identity::next_instance(new.uuid, now);
-        custom.instance.renewed = Some(now.max(succeeded));
-        custom.secrets.released = None;
+        new.customize(|custom| {
+            custom.instance.renewed = Some(now.max(succeeded));
+            custom.secrets.released = None;
+        });
     }
     if edit.release {
-        custom.secrets.released = Some(now.max(Timestamp(succeeded.0.saturating_add(1))));
+        let later = now.max(Timestamp(succeeded.0.saturating_add(1)));
+        new.customize(|custom| custom.secrets.released = Some(later));
     }
-    new.custom = custom.boxed();
-}
-
-/// Whether cloud-init would set a VM up in another way than before.
-fn is_told_otherwise(new: &Vm, old: &Vm) -> bool {
-    let access = |vm: &Vm| {
-        vm.access()
-            .map(|access| (access.owner.clone(), access.ring.clone()))
-    };
-    let named = |vm: &Vm| {
-        vm.secrets()
-            .map(|secrets| secrets.named.clone())
-            .unwrap_or_default()
-    };
-    new.user_data != old.user_data
-        || new.mac != old.mac
-        || new.template != old.template
-        || new.keys != old.keys
-        || new.users() != old.users()
-        || access(new) != access(old)
-        || named(new) != named(old)
 }
 
 /// Notes that a first boot begins, of a VM that is told something in confidence then.
 pub(super) fn released(directory: &Directory, name: &VmName, now: Timestamp) -> Result<Effect, Refusal> {
     let old = registered(directory, name)?;
-    if old.succeeded().is_some() || !old.has_secrets() {
+    if !old.awaits_release() {
         return Ok(unchanged(old));
     }
     let mut vm = Vm::clone(old);
-    let mut custom = vm.custom.take().map(|custom| *custom).unwrap_or_default();
-    custom.secrets.released = Some(now);
-    vm.custom = custom.boxed();
+    vm.customize(|custom| custom.secrets.released = Some(now));
     Ok(replaced(old, vm))
 }
 
@@ -160,7 +138,7 @@ pub(super) fn keep_first_boot(
         Some(_) | None => {
             let mut vm = Vm::clone(old);
             // A success comes after what it is a success of, also where the clock was set back.
-            let begun = old.secrets().and_then(|secrets| secrets.released).into_iter();
+            let begun = old.released().into_iter();
             let renewed = old.instance().renewed.map(|at| Timestamp(at.0.saturating_add(1)));
             let at = begun.chain(renewed).fold(told.at, Timestamp::max);
             vm.first_boot = Some(FirstBoot { at, ..told });

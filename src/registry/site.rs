@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::change::{Batch, Effect, SiteBatch};
 use super::refusal::{Listed, Refusal};
 use crate::model::{
-    Access, Custom, Directory, HostKey, HostKeyPolicy, Hosting, Image, KeyName, Network, RingKey, SiteSecret,
-    Vm, VmName, identity,
+    Access, Custom, Directory, HostKey, HostKeyPolicy, Hosting, KeyName, Network, RingKey, SiteSecret, Vm,
+    VmName, identity,
 };
 
 /// The most keys under one name: an agent or a GitHub account has a handful.
@@ -94,7 +94,9 @@ pub(super) fn check(
             user: user.name.clone(),
         });
     }
-    let image = image_of(directory, hosting).filter(|image| !image.view.has_vendor_data());
+    let image = directory
+        .image_of(hosting)
+        .filter(|image| !image.view.has_vendor_data());
     let what = match (access.users.is_empty(), custom.secrets.named.is_empty()) {
         (false, _) => Some("accounts"),
         (true, false) => Some("secrets by name"),
@@ -108,13 +110,6 @@ pub(super) fn check(
             view: image.view.as_str(),
         }),
         None => Ok(()),
-    }
-}
-
-fn image_of<'a>(directory: &'a Directory, hosting: &Hosting) -> Option<&'a Image> {
-    match hosting {
-        Hosting::Managed(machine) => directory.image(&machine.image).map(AsRef::as_ref),
-        Hosting::External => None,
     }
 }
 
@@ -145,7 +140,9 @@ pub(super) fn identify(
     vm.uuid = identity::renewed_uuid(&vm.name, renewals);
     // The secret is there as soon as a network asks for it: see `Registry::open`.
     let secret = directory.site().secret.as_ref();
-    let hears = image_of(directory, &vm.hosting).is_none_or(|image| image.view.has_vendor_data());
+    let hears = directory
+        .image_of(&vm.hosting)
+        .is_none_or(|image| image.view.has_vendor_data());
     let secret = secret.filter(|_| hears && network.host_keys == HostKeyPolicy::Generated);
     access.host_key = secret.map(|secret| HostKey::derive(secret, vm.uuid));
     renew.then(|| (vm.name.clone(), renewals))

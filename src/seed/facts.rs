@@ -302,12 +302,6 @@ impl Object for Anything {
 
 impl UserFacts {
     fn of(user: &User, vm: &Vm) -> Self {
-        // Who may enter the image's own account may enter this one, unless it has keys of its own.
-        let keys = if user.keys.is_empty() {
-            &vm.keys
-        } else {
-            &user.keys
-        };
         Self {
             name: user.name.to_string(),
             sudo: user.sudo,
@@ -317,7 +311,7 @@ impl UserFacts {
                 .password
                 .as_ref()
                 .map(|hash| Secret::new(hash.expose().to_owned())),
-            keys: keys.iter().map(ToString::to_string).collect(),
+            keys: vm.keys_of(user).iter().map(ToString::to_string).collect(),
         }
     }
 

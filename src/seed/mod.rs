@@ -176,7 +176,7 @@ pub fn documents(
 }
 
 /// Makes all documents of a VM to be looked at: as it is served them, with a word in the place of every secret of the
-/// registry's. The user-data is the user's own and stays as it is.
+/// registry's. The user-data stays as it is: a VM whose user-data is not to be seen is given here with another.
 pub fn concealed_documents(
     templates: &Templates,
     vm: &Vm,

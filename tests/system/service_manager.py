@@ -69,6 +69,10 @@ def heard():
     if words.get("FDSTOREREMOVE") == "1" and name in kept:
         os.close(kept.pop(name))
         print("closed", name, flush=True)
+    if words.get("BARRIER") == "1":
+        # What was told before has been done (sd_notify_barrier(3)).
+        for sock in received:
+            os.close(sock)
     if words.get("READY") == "1":
         print("ready", flush=True)
 

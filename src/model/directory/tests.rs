@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Hosting, examples};
+use crate::model::examples;
 
 /// Step by step: who is put in, with which address, or taken out.
 #[derive(Debug, Clone)]

@@ -66,7 +66,8 @@ pub(super) fn of(old: &Vm, new: &Vm, is_up: bool) -> Vec<String> {
 /// What of the two differs, of these.
 fn changed<const N: usize>(all: [(&'static str, bool); N]) -> Vec<String> {
     all.into_iter()
-        .filter_map(|(what, is)| is.then(|| what.to_owned()))
+        .filter(|(_, is)| *is)
+        .map(|(what, _)| what.to_owned())
         .collect()
 }
 

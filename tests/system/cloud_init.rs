@@ -23,24 +23,18 @@ pub(crate) fn code(suite: &str) -> PathBuf {
     place
 }
 
+/// Registers a machine of someone else's, and what else is wanted of it.
+pub(crate) fn add(lab: &Lab, wanted: &[&str]) {
+    let machine = ["add", "web1", "--mac", MAC, "--ip", "10.77.0.31", "--key", KEY];
+    lab.seedbed(&[&machine, wanted].concat()).ok();
+}
+
 /// A machine of someone else's that is registered, with its address and the way out that DHCP would give it.
 pub(crate) fn machine(lab: &mut Lab) -> (Client, Value) {
     let user_data = lab.path("user-data");
     std::fs::write(&user_data, USER_DATA).unwrap();
     let user_data = user_data.to_string_lossy().into_owned();
-    let words = [
-        "add",
-        "web1",
-        "--mac",
-        MAC,
-        "--ip",
-        "10.77.0.31",
-        "--key",
-        KEY,
-        "--user-data",
-        &user_data,
-    ];
-    lab.seedbed(&words).ok();
+    add(lab, &["--user-data", &user_data]);
     let shown: Value =
         serde_json::from_str(&lab.seedbed(&["show", "web1", "--format", "json"]).ok()).unwrap();
     let client = lab.client(MAC);

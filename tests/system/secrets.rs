@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cloud_init::{MAC, SUITES, code};
+use crate::cloud_init::{MAC, SUITES, add, code};
 use crate::guests::KEY;
 use crate::lab::{Client, Lab, eventually};
 use crate::root;
@@ -66,19 +66,9 @@ fn add_confident(lab: &Lab) {
     );
     let users = written(lab, "users", &format!("- name: ann\n  hashed_passwd: {HASH}\n"));
     let db = format!("db={db}");
-    let machine = [
-        "add",
-        "web1",
-        "--mac",
-        MAC,
-        "--ip",
-        "10.77.0.31",
-        "--key",
-        KEY,
+    let secrets = [
         "--template",
         "confident",
-    ];
-    let secrets = [
         "--secret",
         &db,
         "--user-data",
@@ -87,7 +77,7 @@ fn add_confident(lab: &Lab) {
         "--users",
         &users,
     ];
-    lab.seedbed(&[&machine[..], &secrets].concat()).ok();
+    add(lab, &secrets);
 }
 
 /// Nobody sees its secrets who looks at the record, and does not ask for them.
@@ -179,8 +169,7 @@ fn what_cloud_inits_own_reporter_posts_is_shown_and_makes_ready() {
         return;
     }
     let mut lab = lab();
-    lab.seedbed(&["add", "web1", "--mac", MAC, "--ip", "10.77.0.31", "--key", KEY])
-        .ok();
+    add(&lab, &[]);
     let client = on_the_bridge(&mut lab);
     assert!(get(&client, "/nocloud/vendor-data").contains("endpoint: \"http://10.77.0.1/report\""));
     for suite in SUITES {
@@ -237,19 +226,7 @@ fn the_keys_of_an_account_are_told_as_they_are_now() {
         "users",
         &format!("- name: ann\n  ssh_authorized_keys: ['{KEY} ann']\n- name: ben\n"),
     );
-    lab.seedbed(&[
-        "add",
-        "web1",
-        "--mac",
-        MAC,
-        "--ip",
-        "10.77.0.31",
-        "--key",
-        KEY,
-        "--users",
-        &users,
-    ])
-    .ok();
+    add(&lab, &["--users", &users]);
     let client = on_the_bridge(&mut lab);
     assert_eq!(get(&client, "/keys/ann").trim(), format!("{KEY} ann"));
     assert_eq!(get(&client, "/keys/ben").trim(), KEY);

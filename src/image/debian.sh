@@ -153,6 +153,10 @@ put "$late/etc/cloud/cloud.cfg.d/95-seedbed.cfg" <<'EOF'
 # The boot loader is in the disk already, and grub-pc is told so at build time: do not look for it at each first boot.
 grub_dpkg: {enabled: false}
 EOF
+# cloud-init 20.4 prefers ifupdown, whose service gives up for good when no DHCP server answers for five minutes; networkd asks on.
+[ "$suite" != bullseye ] || put "$late/etc/cloud/cloud.cfg.d/96-seedbed-network.cfg" <<'EOF'
+system_info: {network: {renderers: [netplan, eni]}}
+EOF
 put "$late/etc/sudoers.d/.keep" </dev/null
 
 packages=${SEEDBED_KERNEL:-linux-image-cloud-amd64},initramfs-tools,zstd,grub-pc,systemd-sysv,udev,dbus,kmod,e2fsprogs

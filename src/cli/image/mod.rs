@@ -1,5 +1,7 @@
 //! `seedbed image`: base images.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
 
 use super::context::Context;
@@ -10,7 +12,10 @@ mod add;
 mod build;
 mod delete;
 mod list;
+mod meter;
+mod refusals;
 mod show;
+mod source;
 
 /// Manage base images
 #[derive(Debug, Subcommand)]
@@ -34,4 +39,10 @@ pub(super) fn run(verb: Verb, context: &Context, terminal: &mut Terminal) -> Res
         Verb::Show(args) => show::run(args, context, terminal),
         Verb::Delete(args) => delete::run(args, context, terminal),
     }
+}
+
+/// The path as the daemon, which runs elsewhere, can open it.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize()
+        .map_err(|error| Failure::io(format!("can not find {}", path.display()), &error))
 }

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use seedbed::control::{Answer, Request};
+use seedbed::control::{Answer, ImageRequest, Request};
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::fake::{Fake, Run, image, seedbed};
@@ -92,7 +92,7 @@ fn daemon() -> (Fake, Arc<Mutex<Vec<Vec<u8>>>>) {
     let taken = Arc::new(Mutex::new(Vec::new()));
     let copies = Arc::clone(&taken);
     let fake = Fake::new(move |request, _| {
-        if let Request::ImageAdd(add) = request {
+        if let Request::Image(ImageRequest::Add(add)) = request {
             copies.lock().unwrap().push(std::fs::read(&add.file).unwrap());
         }
         Ok(Answer::Images(vec![image("tiny")]))
@@ -159,7 +159,7 @@ fn a_packed_url_is_fetched_checked_unpacked_and_kept() {
     assert_eq!(server.asked().len(), 1);
     assert_eq!(*taken.lock().unwrap(), [disk.clone(), disk]);
     match fake.requests().last() {
-        Some(Request::ImageAdd(add)) => assert_eq!(add.format, "raw"),
+        Some(Request::Image(ImageRequest::Add(add))) => assert_eq!(add.format, "raw"),
         other => panic!("{other:?}"),
     }
 }

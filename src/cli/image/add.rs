@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::source::{Origin, Source, obtain};
 use super::{Context, Failure, Terminal, absolute};
-use crate::control::{AddImage, Request};
+use crate::control::{AddImage, ImageRequest, Request};
 use crate::model::image;
 
 /// Add a base image from a disk file or a URL
@@ -21,6 +21,7 @@ use crate::model::image;
     seedbed image add debian-12 https://example.org/debian-12.qcow2.xz --checksum-file SHA512SUMS\n  \
     seedbed image add alma-9.4 alma.qcow2 --view cidata --default-user almalinux\n  \
     seedbed image add coreos coreos.qcow2 --view ignition\n  \
+    seedbed image add debian-12 debian-12-new.qcow2 --next\n  \
     seedbed image add tiny disk.raw --kernel vmlinuz --initrd initrd.gz --cmdline 'console=ttyS0'")]
 pub(in crate::cli) struct Args {
     /// Its name
@@ -49,6 +50,8 @@ pub(in crate::cli) struct Args {
     /// The release of its cloud-init, such as 22.4: user-data is checked against what that one knows
     #[arg(long, value_name = "VERSION")]
     cloud_init: Option<String>,
+    #[command(flatten)]
+    next: super::Next,
     #[command(flatten)]
     origin: Origin,
 }
@@ -139,11 +142,12 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
     let initrd = args.initrd.as_deref().map(absolute).transpose()?;
     if compression.is_some() || matches!(source, Source::Url(_)) {
         // Nobody waits for a download that nobody could take.
-        context.images(&Request::ImageList { names: Vec::new() }, terminal)?;
+        context.images(&Request::Image(ImageRequest::List { names: Vec::new() }), terminal)?;
     }
     let disk = obtain(&source, &args.origin, &args.name, context, terminal)?;
-    let request = Request::ImageAdd(AddImage {
+    let request = Request::Image(ImageRequest::Add(AddImage {
         name: args.name,
+        origin: source.described(),
         file: disk.path.clone(),
         format: format.as_str().to_owned(),
         kernel,
@@ -154,7 +158,9 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
             .unwrap_or_else(|| usual_user(args.view).to_owned()),
         view: args.view.map(|view| image::View::from(view).as_str().to_owned()),
         cloud_init: args.cloud_init,
-    });
+        next: args.next.next,
+        no_promote: args.next.no_promote,
+    }));
     let images = context.images(&request, terminal)?;
     drop(disk);
     terminal.images(&images)

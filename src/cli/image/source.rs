@@ -97,6 +97,14 @@ impl Source {
         (inner.to_owned(), compression)
     }
 
+    /// Where it comes from, for whoever reads that of the image.
+    pub(super) fn described(&self) -> String {
+        match self {
+            Self::Url(url) => refusals::shown(url),
+            Self::File(_) => format!("the file {}", self.name()),
+        }
+    }
+
     /// By what lists of checksums and directories of the cache know it.
     fn place(&self) -> String {
         match self {

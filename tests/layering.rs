@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each top-level module and the modules of ours it may name (docs/architecture.md).
-const MAY_IMPORT: [(&str, &[&str]); 17] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("net", &[]),
     ("config", &["model"]),
@@ -25,6 +25,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("dhcp", &["model", "net"]),
     ("dns", &["model", "net"]),
     ("export", &["model"]),
+    ("fetch", &["model"]),
     ("machine", &["model", "image"]),
     ("metadata", &["model", "seed", "net"]),
     ("telemetry", &[]),
@@ -50,7 +51,15 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ),
     (
         "cli",
-        &["model", "control", "config", "telemetry", "image", "seed"],
+        &[
+            "model",
+            "control",
+            "config",
+            "telemetry",
+            "image",
+            "seed",
+            "fetch",
+        ],
     ),
 ];
 

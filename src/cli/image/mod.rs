@@ -1,5 +1,7 @@
 //! `seedbed image`: base images.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
 
 use super::context::Context;
@@ -12,8 +14,11 @@ mod commit;
 mod delete;
 mod gc;
 mod list;
+mod meter;
+mod refusals;
 mod promote;
 mod show;
+mod source;
 
 /// What a new image is to one of its name that is there.
 #[derive(Debug, clap::Args)]
@@ -55,4 +60,10 @@ pub(super) fn run(verb: Verb, context: &Context, terminal: &mut Terminal) -> Res
         Verb::Gc(args) => gc::run(args, context, terminal),
         Verb::Delete(args) => delete::run(args, context, terminal),
     }
+}
+
+/// The path as the daemon, which runs elsewhere, can open it.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize()
+        .map_err(|error| Failure::io(format!("can not find {}", path.display()), &error))
 }

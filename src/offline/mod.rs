@@ -2,4 +2,5 @@
 //!
 //! What a guest wrote is hostile: [`root::Root`] opens its files so that no link leads out of them.
 
+pub mod customize;
 pub mod root;

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::dhcp::NetBoot;
-use super::image::Image;
+use super::image::{Image, View};
 use super::index::Index;
 use super::lease::Leases;
 use super::mac::MacAddress;
@@ -205,6 +205,11 @@ impl Directory {
             Hosting::Managed(machine) => self.image(&machine.image),
             Hosting::External => None,
         }
+    }
+
+    /// How a VM learns who it is.
+    pub fn view_of(&self, vm: &Vm) -> View {
+        vm.view(self.image_of(&vm.hosting).map(Arc::as_ref))
     }
 
     /// The image that is booted from the network; `None` when it is not there, or a URL is booted.

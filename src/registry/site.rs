@@ -108,7 +108,7 @@ pub(super) fn check(
         Some((image, what)) => Err(Refusal::NoAccounts {
             vm: vm.clone(),
             what,
-            image: image.name.clone(),
+            image: (&image.id).into(),
             view: view.as_str(),
         }),
         None => Ok(()),

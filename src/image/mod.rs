@@ -14,6 +14,7 @@ mod error;
 pub(crate) mod files;
 pub mod format;
 pub mod inspect;
+pub mod media;
 pub mod store;
 
 pub use error::StoreError;

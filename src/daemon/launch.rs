@@ -68,6 +68,7 @@ fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
         disk: Bytes(0),
         swap: selection::size(request.swap.as_ref(), defaults.swap)?,
         phase: Phase::Launching,
+        workshop: None,
     };
     let image = machines::image_of(daemon, &machine)?;
     machine.disk = selection::size(request.disk.as_ref(), image.virtual_size)?;

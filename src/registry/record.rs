@@ -13,12 +13,17 @@ use uuid::Uuid;
 
 use super::common::Common;
 use crate::model::image::{Boot, DiskFormat, View};
-use crate::model::{Bytes, Custom, FirstBoot, Hosting, Image, Machine, Phase, SshKeys, Timestamp, Vm, mac};
+use crate::model::{
+    Bytes, Custom, FirstBoot, Hosting, Image, Machine, Phase, SshKeys, Timestamp, Vm, Workshop, mac,
+};
 
 mod network;
 mod site;
+mod workshop;
 
 pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};
+use workshop::WorkshopV3;
+
 pub(super) use site::{HexV3, IdentityV3, RingKeyV3, SITE_SECRET};
 
 /// The schema that these forms are; stored beside them.
@@ -72,6 +77,9 @@ pub(super) struct MachineV1<'a> {
     disk: u64,
     swap: u64,
     launched: bool,
+    /// Since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    workshop: Option<Box<WorkshopV3>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +197,10 @@ impl<'a> From<&'a Machine> for MachineV1<'a> {
             disk: machine.disk.0,
             swap: machine.swap.0,
             launched: machine.phase == Phase::Launched,
+            workshop: machine
+                .workshop
+                .as_deref()
+                .map(|workshop| Box::new(workshop.into())),
         }
     }
 }
@@ -206,6 +218,10 @@ impl MachineV1<'_> {
             } else {
                 Phase::Launching
             },
+            workshop: self
+                .workshop
+                .map(|stored| Workshop::try_from(*stored).map(Box::new))
+                .transpose()?,
         })
     }
 }

@@ -1,29 +1,16 @@
 //! The installers we know: where each has its kernel and initrd on its media, and how it is told to use a serial console, and
 //! to ask nobody.
 
-use std::fmt::Write as _;
 use std::io::{Read, Seek};
 
 use super::iso::{Extent, Iso, IsoError};
+use crate::model::workshop::Family;
 
 /// The serial console of every installer: the first port, at the speed that installed systems then have.
 const CONSOLE: &str = "console=ttyS0,115200n8";
 /// The largest kernel and initrd that are taken: RHEL's initrd of 10 has 150 MiB, Ubuntu's less.
 const LARGEST_KERNEL: u64 = 256 << 20;
 const LARGEST_INITRD: u64 = 1 << 30;
-
-/// Whose installer it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// Debian's, and of distributions that use it as it is.
-    Debian,
-    /// Ubuntu's live server.
-    Ubuntu,
-    /// Anaconda: RHEL, Alma, Rocky, CentOS Stream, Fedora Server.
-    RedHat,
-    /// Alpine's `setup-alpine`.
-    Alpine,
-}
 
 /// Why no installer can be started from a file.
 #[derive(Debug, thiserror::Error)]
@@ -120,71 +107,30 @@ fn fits(extent: Extent, largest: u64) -> bool {
     (1..=largest).contains(&extent.len)
 }
 
-impl Family {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Debian, Self::Ubuntu, Self::RedHat, Self::Alpine];
-
-    /// The word records use for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Debian => "debian",
-            Self::Ubuntu => "ubuntu",
-            Self::RedHat => "redhat",
-            Self::Alpine => "alpine",
+/// The kernel command line of a family's installer: on the serial console, and with `answers`, the URL under which our answers
+/// for it lie (with a slash at its end), without questions. `label` is that of its volume.
+pub fn command_line(family: Family, label: &str, answers: Option<&str>) -> String {
+    match (family, answers) {
+        // What is behind the dashes is for the installed system too.
+        (Family::Debian, None) => format!("{CONSOLE} TERM=linux --- {CONSOLE}"),
+        // Lines instead of screens: the log of the console can be read.
+        (Family::Debian, Some(url)) => format!(
+            "auto=true priority=critical url={url}preseed.cfg interface=auto DEBIAN_FRONTEND=text TERM=linux {CONSOLE} --- \
+             {CONSOLE}"
+        ),
+        (Family::Ubuntu, None) => format!("{CONSOLE} ---"),
+        (Family::Ubuntu, Some(url)) => format!("{CONSOLE} autoinstall ds=nocloud-net;s={url} ---"),
+        (Family::RedHat, answers) => {
+            let label = label.replace('\\', "\\x5c").replace(' ', "\\x20");
+            let told = answers.map(|url| format!(" ip=dhcp inst.ks={url}kickstart.cfg inst.cmdline"));
+            let told = told.unwrap_or_default();
+            format!("inst.stage2=hd:LABEL={label} inst.text {CONSOLE}{told}")
         }
-    }
-
-    /// The account that its installed systems' cloud-init makes.
-    pub const fn default_user(self) -> &'static str {
-        match self {
-            Self::Debian => "debian",
-            Self::Ubuntu => "ubuntu",
-            Self::RedHat => "cloud-user",
-            Self::Alpine => "alpine",
+        (Family::Alpine, answers) => {
+            let told = answers.map(|url| format!(" ip=dhcp apkovl={url}alpine.apkovl.tar.gz"));
+            let told = told.unwrap_or_default();
+            format!("modules=loop,squashfs,sd-mod,usb-storage {CONSOLE}{told}")
         }
-    }
-
-    /// The memory that its installer needs, in MiB, with some to spare.
-    pub const fn memory_mib(self) -> u64 {
-        match self {
-            Self::Debian | Self::Alpine => 1024,
-            Self::Ubuntu | Self::RedHat => 3072,
-        }
-    }
-
-    /// The kernel command line of its installer: on the serial console, and with `answers`, the URL under which our answers
-    /// for it lie (with a slash at its end), without questions.
-    pub fn command_line(self, label: &str, answers: Option<&str>) -> String {
-        let mut line = String::new();
-        // Writing to a String can not fail.
-        let _infallible = match (self, answers) {
-            // What is behind the dashes is for the installed system too.
-            (Self::Debian, None) => write!(line, "{CONSOLE} TERM=linux --- {CONSOLE}"),
-            // Lines instead of screens: the log of the console can be read.
-            (Self::Debian, Some(url)) => write!(
-                line,
-                "auto=true priority=critical url={url}preseed.cfg interface=auto DEBIAN_FRONTEND=text TERM=linux {CONSOLE} --- \
-                 {CONSOLE}"
-            ),
-            (Self::Ubuntu, None) => write!(line, "{CONSOLE} ---"),
-            (Self::Ubuntu, Some(url)) => write!(line, "{CONSOLE} autoinstall ds=nocloud-net;s={url} ---"),
-            (Self::RedHat, answers) => {
-                let label = label.replace('\\', "\\x5c").replace(' ', "\\x20");
-                let stage2 = write!(line, "inst.stage2=hd:LABEL={label} inst.text {CONSOLE}");
-                stage2.and_then(|()| match answers {
-                    Some(url) => write!(line, " ip=dhcp inst.ks={url}kickstart.cfg inst.cmdline"),
-                    None => Ok(()),
-                })
-            }
-            (Self::Alpine, answers) => {
-                let modules = write!(line, "modules=loop,squashfs,sd-mod,usb-storage {CONSOLE}");
-                modules.and_then(|()| match answers {
-                    Some(url) => write!(line, " ip=dhcp apkovl={url}alpine.apkovl.tar.gz"),
-                    None => Ok(()),
-                })
-            }
-        };
-        line
     }
 }
 

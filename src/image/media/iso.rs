@@ -10,7 +10,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use super::record::{self, Record};
 
 /// The size of a sector and, on every volume that is taken, of a logical block (§6.1.2).
-pub const SECTOR: u64 = 2048;
+pub const SECTOR: u64 = SECTOR_LEN as u64;
+const SECTOR_LEN: usize = 2048;
 
 /// Where the volume descriptors begin (§6.2.1), and how many are looked at.
 const DESCRIPTORS: u64 = 16;
@@ -181,8 +182,8 @@ impl<R: Read + Seek> Iso<R> {
         Ok(entries)
     }
 
-    fn sector(&mut self, start: u64) -> Result<[u8; SECTOR as usize], IsoError> {
-        let mut sector = [0; SECTOR as usize];
+    fn sector(&mut self, start: u64) -> Result<[u8; SECTOR_LEN], IsoError> {
+        let mut sector = [0; SECTOR_LEN];
         if start.saturating_add(SECTOR) > self.len {
             return Err(if start < (DESCRIPTORS + 1) * SECTOR {
                 IsoError::NoIso

@@ -10,5 +10,5 @@ pub mod installer;
 pub mod iso;
 mod record;
 
-pub use installer::{Family, Installer, MediaError};
+pub use installer::{Installer, MediaError, command_line};
 pub use iso::{Extent, Iso, IsoError};

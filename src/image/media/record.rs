@@ -132,7 +132,7 @@ impl<'a> Record<'a> {
     /// What other standards add behind the name, which is padded to an even length (§9.1.12, §9.1.13).
     fn system_use(self) -> &'a [u8] {
         let len = self.identifier().map_or(0, <[u8]>::len);
-        let padded = len + usize::from(len % 2 == 0);
+        let padded = len + usize::from(len.is_multiple_of(2));
         self.0.get(NAME + padded..).unwrap_or_default()
     }
 }

@@ -64,6 +64,7 @@ fn new(text: &str) -> NewVm {
 fn managed(text: &str, image: &str) -> NewVm {
     NewVm {
         hosting: Hosting::Managed(Machine {
+            workshop: None,
             image: image.parse().unwrap(),
             cpus: 1,
             memory: Bytes::mib(512),

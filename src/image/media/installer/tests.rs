@@ -81,7 +81,7 @@ fn media_without_an_installer_are_told_what_is_looked_for() {
 fn every_installer_talks_to_the_serial_console() {
     for family in Family::ALL {
         for answers in [None, Some("http://10.77.0.1/install/")] {
-            let line = family.command_line("X", answers);
+            let line = command_line(family, "X", answers);
             assert!(line.contains("console=ttyS0,115200n8"), "{line}");
             assert_eq!(
                 answers.is_some(),
@@ -95,7 +95,7 @@ fn every_installer_talks_to_the_serial_console() {
 #[test]
 fn an_unattended_installer_is_told_where_its_answers_are() {
     let url = Some("http://10.77.0.1/install/");
-    let of = |family: Family, label: &str| family.command_line(label, url);
+    let of = |family: Family, label: &str| command_line(family, label, url);
     let debian = of(Family::Debian, "");
     assert!(
         debian.starts_with("auto=true priority=critical url=http://10.77.0.1/install/preseed.cfg "),

@@ -35,7 +35,8 @@ pub(super) fn vms(vms: &[VmInfo]) -> String {
 pub(super) fn images(images: &[ImageInfo]) -> String {
     let rows = images.iter().map(|image| {
         vec![
-            image.name.clone(),
+            image.id(),
+            if image.current { "yes" } else { NONE }.to_owned(),
             image.format.clone(),
             Bytes(image.virtual_size).to_string(),
             Bytes(image.file_size).to_string(),
@@ -46,7 +47,9 @@ pub(super) fn images(images: &[ImageInfo]) -> String {
         ]
     });
     columns(
-        &["NAME", "FORMAT", "SIZE", "FILE", "BOOT", "USER", "VMS", "AGE"],
+        &[
+            "NAME", "CURRENT", "FORMAT", "SIZE", "FILE", "BOOT", "USER", "VMS", "AGE",
+        ],
         rows,
     )
 }
@@ -123,7 +126,15 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
 pub(super) fn image_sheets(images: &[ImageInfo]) -> String {
     sheets(images.iter().map(|image| {
         vec![
-            ("Name", Some(image.name.clone())),
+            ("Name", Some(image.id())),
+            (
+                "Current",
+                image.current.then(|| "yes: new clones are made of it".to_owned()),
+            ),
+            (
+                "From",
+                Some(image.origin.clone()).filter(|origin| !origin.is_empty()),
+            ),
             ("Format", Some(image.format.clone())),
             ("SHA-256", Some(image.sha256.clone())),
             ("Size", Some(Bytes(image.virtual_size).to_string())),

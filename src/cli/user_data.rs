@@ -6,7 +6,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::terminal::Terminal;
 use super::{host_cloud_init, input};
-use crate::control::{Answer, Request};
+use crate::control::{Answer, ImageRequest, Request};
 use crate::model::cloud_init::Release;
 use crate::seed;
 
@@ -61,8 +61,11 @@ impl UserData {
 /// The release of cloud-init that an image has. What is in the way of that is told when the image itself is asked for.
 fn release_of(context: &Context, image: &str) -> Option<Release> {
     let names = vec![image.to_owned()];
-    match context.ask(&Request::ImageList { names }) {
-        Ok(Answer::Images(images)) => images.first()?.cloud_init.as_ref()?.parse().ok(),
+    match context.ask(&Request::Image(ImageRequest::List { names })) {
+        Ok(Answer::Images(images)) => {
+            let meant = images.iter().find(|found| image.contains('@') || found.current);
+            meant?.cloud_init.as_ref()?.parse().ok()
+        }
         Ok(_) | Err(_) => None,
     }
 }

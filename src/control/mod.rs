@@ -5,17 +5,19 @@
 //! [`Frame::Refusal`]. Nothing in here is a stored form, and `model` types never appear on the wire.
 
 pub mod client;
+mod images;
 mod reply;
 mod request;
 pub mod serve;
 mod socket;
 
+pub use images::{AddImage, CommitVm, ImageInfo, ImageRequest};
 pub use reply::{
-    Answer, DiscoveredInfo, Fault, Frame, ImageInfo, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm,
-    ProgressLine, PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,
+    Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
+    PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,
 };
 pub use request::{
-    AddImage, AddKey, AddTemplate, AddVms, Concealed, CustomSettings, DeleteVms, ExportForm, ImportRow,
-    LaunchVms, Request, RingRequest, Rung, Select, SetVms, StopVms, TemplateRequest, View, WaitFor,
-    WrittenRecord, WrittenUser,
+    AddKey, AddTemplate, AddVms, Concealed, CustomSettings, DeleteVms, ExportForm, ImportRow, LaunchVms,
+    Request, RingRequest, Rung, Select, SetVms, StopVms, TemplateRequest, View, WaitFor, WrittenRecord,
+    WrittenUser,
 };

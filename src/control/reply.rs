@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::images::ImageInfo;
+
 /// One line of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -311,36 +313,6 @@ pub struct PlannedVm {
     pub network: String,
     /// Its other names.
     pub aliases: Vec<String>,
-}
-
-/// An image as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageInfo {
-    /// Its name.
-    pub name: String,
-    /// `qcow2` or `raw`.
-    pub format: String,
-    /// SHA-256 of its disk file.
-    pub sha256: String,
-    /// The size a guest sees, in bytes.
-    pub virtual_size: u64,
-    /// The file's size, in bytes.
-    pub file_size: u64,
-    /// `disk` or `kernel`.
-    pub boot: String,
-    /// The release of its cloud-init, where it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cloud_init: Option<String>,
-    /// The account that gets the keys.
-    pub default_user: String,
-    /// How its VMs learn who they are: `auto`, `nocloud`, `openstack`, `ec2`, `cidata`, `ignition`, `credentials` or `none`.
-    pub view: String,
-    /// The VMs that are clones of it.
-    pub used_by: Vec<String>,
-    /// When it was added, RFC 3339.
-    pub created: String,
-    /// How long ago that was, in seconds.
-    pub age_seconds: u64,
 }
 
 /// Why a request was not carried out.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::images::ImageRequest;
 use crate::model::Secret;
 
 /// What a client may ask for. Names are patterns (`web[1-20]`) wherever several make sense.
@@ -109,18 +110,8 @@ pub enum Request {
         /// Of which network; of the only one when not given, and of all where the format allows it.
         network: Option<String>,
     },
-    /// Adds a base image; answered by [`super::Answer::Images`].
-    ImageAdd(AddImage),
-    /// Shows images, all when `names` is empty; answered by [`super::Answer::Images`].
-    ImageList {
-        /// Which.
-        names: Vec<String>,
-    },
-    /// Deletes an image that no VM is a clone of; answered by [`super::Answer::Done`].
-    ImageDelete {
-        /// Which.
-        name: String,
-    },
+    /// Something about base images.
+    Image(ImageRequest),
 }
 
 /// Which VMs: patterns, or all.
@@ -499,29 +490,4 @@ pub enum ExportForm {
     SshConfig,
     /// Kea's `reservations` of a subnet.
     Kea,
-}
-
-/// A base image to add.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AddImage {
-    /// Its name.
-    pub name: String,
-    /// The disk file, absolute; copied into the store.
-    pub file: PathBuf,
-    /// `qcow2` or `raw`; never guessed.
-    pub format: String,
-    /// A kernel for direct boot, absolute.
-    pub kernel: Option<PathBuf>,
-    /// An initrd for direct boot, absolute.
-    pub initrd: Option<PathBuf>,
-    /// The kernel's command line.
-    pub cmdline: Option<String>,
-    /// The account that gets the keys.
-    pub default_user: String,
-    /// How its VMs learn who they are; whatever cloud-init finds by itself when not given.
-    #[serde(default)]
-    pub view: Option<String>,
-    /// The release of its cloud-init, such as `22.4`, where it is known.
-    #[serde(default)]
-    pub cloud_init: Option<String>,
 }

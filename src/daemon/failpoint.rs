@@ -2,9 +2,9 @@
 //!
 //! Compiled into debug builds only; a release daemon has no such switch.
 
-/// The steps of a launch and a start, in order.
+/// The steps of a launch and a start, then those of making an image, in order.
 #[cfg(debug_assertions)]
-pub(super) const STEPS: [&str; 7] = [
+pub(super) const STEPS: [&str; 11] = [
     "registered",
     "cloned",
     "tap",
@@ -12,6 +12,10 @@ pub(super) const STEPS: [&str; 7] = [
     "spawned",
     "running",
     "launched",
+    "image added",
+    "generation begun",
+    "generation written",
+    "generation published",
 ];
 
 /// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step.

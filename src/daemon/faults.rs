@@ -5,7 +5,7 @@ use tokio::task::JoinError;
 use crate::control::Refusal;
 use crate::control::serve::BindError;
 use crate::host::HostError;
-use crate::image::{FileError, StoreError};
+use crate::image::{FileError, FlattenError, StoreError};
 use crate::machine::CommandError;
 use crate::registry::{CommitError, OpenError};
 use crate::seed::{SeedError, TemplatesError};
@@ -18,6 +18,15 @@ impl From<CommitError> for Refusal {
             failed @ (CommitError::Failed { .. } | CommitError::Closed { .. }) => {
                 Self::host(failed.to_string())
             }
+        }
+    }
+}
+
+impl From<FlattenError> for Refusal {
+    fn from(error: FlattenError) -> Self {
+        match error {
+            FlattenError::Store(error) => error.into(),
+            error => Self::host(error.to_string()),
         }
     }
 }

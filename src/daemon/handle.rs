@@ -66,17 +66,7 @@ impl Handle for Door {
             Request::Export { form, network } => {
                 networks::export(daemon, form, network.as_ref()).map(Answer::Text)
             }
-            Request::ImageAdd(request) => {
-                let image = images::add(daemon, request, progress).await?;
-                Ok(Answer::Images(vec![info::image(daemon, &image)]))
-            }
-            Request::ImageList { names } => {
-                let chosen = images::images_or_all(&daemon.directory(), &names)?;
-                Ok(Answer::Images(
-                    chosen.iter().map(|image| info::image(daemon, image)).collect(),
-                ))
-            }
-            Request::ImageDelete { name } => images::delete(daemon, &name).await.map(Answer::Done),
+            Request::Image(request) => images::handle(daemon, request, progress).await,
         }
     }
 }

@@ -115,7 +115,12 @@ fn state_words(state: &VmState) -> (&'static str, Option<String>, Option<u32>) {
 pub(super) fn image(daemon: &Daemon, image: &Image) -> ImageInfo {
     let directory = daemon.directory();
     ImageInfo {
-        name: image.name.to_string(),
+        name: image.id.name().to_string(),
+        generation: image.id.generation().number(),
+        current: directory
+            .current(image.id.name())
+            .is_some_and(|current| current.id == image.id),
+        origin: image.origin.clone(),
         format: image.format.as_str().to_owned(),
         sha256: image.sha256.clone(),
         virtual_size: image.virtual_size.0,
@@ -128,7 +133,7 @@ pub(super) fn image(daemon: &Daemon, image: &Image) -> ImageInfo {
         view: image.view.as_str().to_owned(),
         cloud_init: image.cloud_init.map(|release| release.to_string()),
         used_by: directory
-            .clones_of(&image.name)
+            .clones_of(&image.id)
             .map(|vm| vm.name.to_string())
             .collect(),
         created: rfc3339(image.created),

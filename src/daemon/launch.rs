@@ -61,8 +61,9 @@ pub(super) async fn launch(
 
 fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
     let defaults = &daemon.config.defaults;
+    let image = machines::image_named(daemon, &request.image)?;
     let mut machine = Machine {
-        image: selection::parse(&request.image)?,
+        image: image.id.clone(),
         cpus: request.cpus.unwrap_or(defaults.cpus),
         memory: selection::size(request.memory.as_ref(), defaults.memory)?,
         disk: Bytes(0),
@@ -70,12 +71,11 @@ fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
         phase: Phase::Launching,
         workshop: None,
     };
-    let image = machines::image_of(daemon, &machine)?;
     machine.disk = selection::size(request.disk.as_ref(), image.virtual_size)?;
     if machine.disk < image.virtual_size {
         return Err(Refusal::request(format!(
             "a disk of {} is smaller than image {}, which has {}",
-            machine.disk, image.name, image.virtual_size
+            machine.disk, image.id, image.virtual_size
         ))
         .hint("leave --disk out to get the image's own size"));
     }

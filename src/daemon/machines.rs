@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, failpoint, rungs, seed_device};
+use super::{Daemon, failpoint, images, rungs, seed_device, selection};
 use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
-use crate::model::{Image, Machine, Network, Vm, VmName, VmState, identity};
+use crate::model::{Image, ImageRef, Machine, Network, Vm, VmName, VmState, identity};
 use crate::registry::Change;
 use crate::seed;
 
@@ -122,7 +122,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
     let machine = machine_of(vm)?;
     let network = daemon.network_of(vm)?;
     let image = image_of(daemon, machine)?;
-    daemon.store.verify(&image)?;
+    images::verified(daemon, &image).await?;
     daemon.serving.answers(&network).await?;
     let seed = told_from_now(daemon, (vm, &network), &image).await?;
 
@@ -194,10 +194,17 @@ pub(super) fn argv(
 
 /// The image of a machine, or a refusal that says what to do.
 pub(super) fn image_of(daemon: &Daemon, machine: &Machine) -> Result<Arc<Image>, Refusal> {
-    daemon.directory().image(&machine.image).cloned().ok_or_else(|| {
-        Refusal::not_found(format!("there is no image `{}`", machine.image))
-            .hint("`seedbed image list` shows the images; `seedbed image build debian-12 --suite bookworm` makes one")
-    })
+    let directory = daemon.directory();
+    let image = directory.image(&machine.image).cloned();
+    image.ok_or_else(|| images::unknown(&directory, &(&machine.image).into()))
+}
+
+/// The generation of an image that someone who names it means.
+pub(super) fn image_named(daemon: &Daemon, name: &str) -> Result<Arc<Image>, Refusal> {
+    let named: ImageRef = selection::parse(name)?;
+    let directory = daemon.directory();
+    let image = directory.image_named(&named).cloned();
+    image.ok_or_else(|| images::unknown(&directory, &named))
 }
 
 /// Follows a running QEMU to its end in a task of its own.

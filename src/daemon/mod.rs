@@ -109,6 +109,8 @@ pub struct Daemon {
     heard: Heard,
     /// Whose metadata is served.
     serving: Arc<Serving>,
+    /// Held by who has a base image hashed.
+    verifying: tokio::sync::Mutex<()>,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
 }

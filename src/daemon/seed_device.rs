@@ -23,7 +23,7 @@ pub(super) fn told(image: Option<&Image>) -> String {
     let why = match image {
         None => "someone else runs it".to_owned(),
         Some(_) if view == View::Auto => "its image names no other view".to_owned(),
-        Some(image) => format!("its image {} was added so", image.name),
+        Some(image) => format!("its image {} was added so", image.id),
     };
     format!("{}: {what} ({why})", view.as_str())
 }
@@ -39,7 +39,7 @@ pub(super) fn of(
         return Err(Refusal::request(format!(
             "{} has a user-data that it never reads: its image {} has no agent (view {})",
             vm.name,
-            image.name,
+            image.id,
             image.view.as_str()
         ))
         .hint(format!(
@@ -73,7 +73,7 @@ pub(super) fn ignition(vm: &Vm, image: &Image) -> Result<Vec<u8>, Refusal> {
     match vm.user_data.as_deref() {
         Some(other) if !seed::ignition::is_meant(other) => Err(Refusal::request(format!(
             "the user-data of {} is no Ignition config, which is all that its image {} reads",
-            vm.name, image.name
+            vm.name, image.id
         ))
         .hint(format!(
             "give one, made by `butane` for example: seedbed set {} --user-data config.ign; an empty file leaves it to us",
@@ -111,11 +111,11 @@ mod tests {
         );
         assert_eq!(
             told(Some(&image(View::NoCloud))),
-            "nocloud: cloud-init's NoCloud over HTTP (its image debian-12 was added so)"
+            "nocloud: cloud-init's NoCloud over HTTP (its image debian-12@1 was added so)"
         );
         assert_eq!(
             told(Some(&image(View::Cidata))),
-            "cidata: cloud-init's NoCloud on a read-only disk (its image debian-12 was added so)"
+            "cidata: cloud-init's NoCloud on a read-only disk (its image debian-12@1 was added so)"
         );
     }
 

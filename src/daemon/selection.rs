@@ -191,6 +191,16 @@ pub(super) fn vms(directory: &Directory, patterns: &[String]) -> Result<Vec<Arc<
     )
 }
 
+/// The VM of a request about one.
+pub(super) fn named(directory: &Directory, name: &str) -> Result<Arc<Vm>, Refusal> {
+    let [vm] = &vms(directory, &[name.to_owned()])?[..] else {
+        return Err(
+            Refusal::request(format!("`{}` stands for several VMs", name.escape_debug())).hint("name one"),
+        );
+    };
+    Ok(Arc::clone(vm))
+}
+
 /// The VMs of a list request: those named, or all.
 pub(super) fn vms_or_all(directory: &Directory, patterns: &[String]) -> Result<Vec<Arc<Vm>>, Refusal> {
     if patterns.is_empty() {

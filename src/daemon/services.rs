@@ -313,6 +313,7 @@ pub(super) fn daemon(
         heard: Heard::default(),
         phone_homes: Quiet::default(),
         serving: Arc::default(),
+        verifying: tokio::sync::Mutex::default(),
         starting: Semaphore::new(parallel),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,

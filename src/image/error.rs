@@ -6,7 +6,7 @@ use super::clone::overlay::OverlayError;
 use super::clone::swap::SwapSizeError;
 use super::files::{FileError, SourceError};
 use super::format::Refused;
-use crate::model::{Bytes, ImageName};
+use crate::model::{Bytes, ImageId};
 
 /// Why something could not be put into the store, or made from it.
 #[derive(Debug, thiserror::Error)]
@@ -33,14 +33,14 @@ pub enum StoreError {
     #[error("an initrd or a kernel command line needs a kernel: give one as well, or leave them out")]
     NoKernel,
     /// The base is not what was added.
-    #[error("image {image} is damaged: {} {what}; delete and add the image again", path.display())]
+    #[error("image {image} is damaged: {} {what}", path.display())]
     Damaged {
         /// Which image.
-        image: ImageName,
+        image: ImageId,
         /// Its file.
         path: PathBuf,
         /// What is wrong with it.
-        what: &'static str,
+        what: String,
     },
     /// A disk that its image does not fit on.
     #[error(
@@ -50,7 +50,7 @@ pub enum StoreError {
         /// The size that was asked for.
         asked: Bytes,
         /// The image.
-        image: ImageName,
+        image: ImageId,
         /// Its size.
         needed: Bytes,
     },

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::model::image::FileStamp;
+
 /// An I/O error with the file it happened to.
 #[derive(Debug, thiserror::Error)]
 #[error("{action} {}: {source}", path.display())]
@@ -269,6 +271,34 @@ pub(in crate::image) fn copy(
     target.sync_all().map_err(at("syncing", to))?;
     let sha256 = hex(&hash.finalize());
     Ok(Copied { file: target, sha256 })
+}
+
+/// What a file looks like now: see [`FileStamp`].
+pub(in crate::image) fn stamp(file: &File, path: &Path) -> Result<FileStamp, FileError> {
+    let seen = file.metadata().map_err(at("reading", path))?;
+    let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+    Ok(FileStamp {
+        inode: seen.ino(),
+        len: seen.len(),
+        modified: nanoseconds(seen.mtime(), seen.mtime_nsec()),
+        changed: nanoseconds(seen.ctime(), seen.ctime_nsec()),
+    })
+}
+
+/// The SHA-256 of a whole file, in lower-case hexadecimal.
+pub(in crate::image) fn sha256(file: &File) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut chunk = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        match file.read_at(&mut chunk, at)? {
+            0 => return Ok(hex(&hash.finalize())),
+            read => {
+                hash.update(chunk.get(..read).unwrap_or_default());
+                at += read as u64;
+            }
+        }
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

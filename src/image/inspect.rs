@@ -55,6 +55,22 @@ pub struct Qcow2Info {
 /// Checks a file that is declared to be qcow2. `head` is its first [`HEAD`] bytes (all of it where it is shorter) and
 /// `len` its whole length.
 pub fn qcow2(head: &[u8], len: u64) -> Result<Qcow2Info, Refused> {
+    look(head, len, Base::None)
+}
+
+/// Checks a clone of ours in the same way: it may name a base, which whoever opens it has to name instead.
+pub fn overlay(head: &[u8], len: u64) -> Result<Qcow2Info, Refused> {
+    look(head, len, Base::Named)
+}
+
+/// What a header may say of a base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base {
+    None,
+    Named,
+}
+
+fn look(head: &[u8], len: u64, base: Base) -> Result<Qcow2Info, Refused> {
     let reader = Reader(head);
     format::must_be_qcow2(head)?;
     let version = reader.u32(4).ok_or(SHORT)?;
@@ -62,9 +78,9 @@ pub fn qcow2(head: &[u8], len: u64) -> Result<Qcow2Info, Refused> {
         return Err(Refused::Broken("its version is neither 2 nor 3"));
     }
     let header = Header::read(reader, version).ok_or(SHORT)?;
-    header.check_plain()?;
+    header.check_plain(base)?;
     header.check_sizes(len)?;
-    extensions(reader, &header)?;
+    extensions(reader, &header, base)?;
     Ok(Qcow2Info {
         version,
         virtual_size: Bytes(header.size),
@@ -145,8 +161,9 @@ impl Header {
     }
 
     /// One whole, clean, unencrypted disk that stands for itself.
-    fn check_plain(&self) -> Result<(), Refused> {
-        if self.backing_file_offset != 0 || self.backing_file_size != 0 {
+    fn check_plain(&self, base: Base) -> Result<(), Refused> {
+        let named = self.backing_file_offset != 0 || self.backing_file_size != 0;
+        if named && base == Base::None {
             return Err(Refused::OtherFile("a backing file"));
         }
         let features = self.incompatible_features;
@@ -279,7 +296,7 @@ impl Table {
 }
 
 /// Walks the header extensions, which fill the first cluster from the end of the header to an end mark.
-fn extensions(reader: Reader<'_>, header: &Header) -> Result<(), Refused> {
+fn extensions(reader: Reader<'_>, header: &Header, base: Base) -> Result<(), Refused> {
     const UNENDED: Refused = Refused::Broken("its header extensions have no end within the first cluster");
     let first_cluster = 1_u64 << header.cluster_bits;
     let mut at = header.length;
@@ -294,7 +311,9 @@ fn extensions(reader: Reader<'_>, header: &Header) -> Result<(), Refused> {
             EXTENSION_DATA_FILE => return Err(Refused::OtherFile("an external data file")),
             EXTENSION_ENCRYPTION => return Err(Refused::NotPlain("is encrypted")),
             EXTENSION_BITMAPS => return Err(Refused::NotPlain("holds dirty bitmaps")),
-            EXTENSION_BACKING_FORMAT => return Err(Refused::OtherFile("a backing file's format")),
+            EXTENSION_BACKING_FORMAT if base == Base::None => {
+                return Err(Refused::OtherFile("a backing file's format"));
+            }
             _ => {}
         }
         // Every extension is padded to a multiple of eight bytes.

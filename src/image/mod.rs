@@ -12,13 +12,17 @@ pub mod build;
 pub mod clone;
 mod error;
 pub(crate) mod files;
+mod flatten;
 pub mod format;
+mod generation;
 pub mod inspect;
 pub mod media;
 pub mod store;
 
 pub use error::StoreError;
 pub use files::{FileError, SourceError};
+pub use flatten::FlattenError;
 pub use format::Refused;
+pub use generation::Making;
 pub use inspect::Qcow2Info;
 pub use store::{AddSource, Orphans, Store};

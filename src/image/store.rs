@@ -12,13 +12,15 @@ use super::files::{self, Draft, at};
 use super::{format, inspect};
 use crate::model::cloud_init::Release;
 use crate::model::image::{Boot, DiskFormat, View};
-use crate::model::{Bytes, Directory, Image, ImageName, Places, Timestamp, VmName};
+use crate::model::{Bytes, Directory, Generation, Image, ImageId, ImageRef, Places, Timestamp, VmName};
 
 /// A base image to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddSource {
-    /// Its name.
-    pub name: ImageName,
+    /// Which generation of which image it becomes.
+    pub id: ImageId,
+    /// Where it comes from, in a few words.
+    pub origin: String,
     /// The disk file.
     pub file: PathBuf,
     /// How the disk is stored.
@@ -40,8 +42,8 @@ pub struct AddSource {
 /// Directories that no record names: a kill or a power cut came between the files and the registry.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Orphans {
-    /// Images that are in the store but not in the registry.
-    pub images: Vec<ImageName>,
+    /// Generations that are in the store but not in the registry.
+    pub images: Vec<ImageId>,
     /// VMs whose disks are in the store, but that are not in the registry.
     pub vms: Vec<VmName>,
 }
@@ -57,6 +59,7 @@ impl Store {
     pub fn open(places: Places) -> Result<Self, StoreError> {
         files::passage(&places.images())?;
         files::passage(&places.vms())?;
+        number(&places.images())?;
         Ok(Self { places })
     }
 
@@ -73,7 +76,7 @@ impl Store {
             images: images
                 .iter()
                 .filter_map(|name| name.parse().ok())
-                .filter(|name| directory.image(name).is_none())
+                .filter(|id| directory.image(id).is_none())
                 .collect(),
             vms: vms
                 .iter()
@@ -91,29 +94,30 @@ impl Store {
         progress: impl Fn(u64, u64),
     ) -> Result<Image, StoreError> {
         let boot = boot(source)?;
-        let place = self.places.image(&source.name);
-        let subject = format!("image {}", source.name);
         let (file, len) = files::open_source(&source.file)?;
         measure(source, (&file, &source.file), len)?;
-        let draft = draft(&self.places.images(), source.name.as_str(), &place, subject)?;
+        let making = self.make(&source.id)?;
 
-        let disk = draft.file("disk");
+        let disk = making.disk();
         let copied = files::copy((&source.file, file, len), &disk, &progress)?;
         // The file could change between the first look and the copy: what counts is what was copied.
         let virtual_size = measure(source, (&copied.file, &disk), len)?;
         for (part, name) in [(&source.kernel, "kernel"), (&source.initrd, "initrd")] {
             if let Some(path) = part {
-                let (file, len) = files::open_source(path)?;
-                files::copy((path, file, len), &draft.file(name), &|_, _| {})?;
+                making.copy(path, name)?;
             }
         }
-        draft.publish(&place)?;
+        let stamp = files::stamp(&copied.file, &disk)?;
+        making.publish()?;
         Ok(Image {
-            name: source.name.clone(),
+            id: source.id.clone(),
+            promoted: 0,
+            origin: source.origin.clone(),
             format: source.format,
             sha256: copied.sha256,
             virtual_size,
             file_size: Bytes(len),
+            stamp: Some(stamp),
             default_user: source.default_user.clone(),
             view: source.view,
             cloud_init: source.cloud_init,
@@ -122,40 +126,29 @@ impl Store {
         })
     }
 
-    /// Removes an image's files. The caller has checked that no VM is a clone of it. Says whether there were any.
-    pub fn remove(&self, name: &ImageName) -> Result<bool, StoreError> {
-        Ok(files::remove(&self.places.images(), name.as_str())?)
+    /// Removes a generation's files. The caller has checked that no VM is a clone of it. Says whether there were any.
+    pub fn remove(&self, id: &ImageId) -> Result<bool, StoreError> {
+        Ok(files::remove(&self.places.images(), &id.to_string())?)
     }
+}
 
-    /// Checks cheaply that an image's files are there and as long as they were.
-    pub fn verify(&self, image: &Image) -> Result<(), StoreError> {
-        let damaged = |path: &Path, what| StoreError::Damaged {
-            image: image.name.clone(),
-            path: path.to_owned(),
-            what,
+/// Gives images that were stored before there were generations the number of the first. (Their overlays name the old place in
+/// their headers, which nobody reads: QEMU is told where a base lies.)
+fn number(images: &Path) -> Result<(), StoreError> {
+    for name in files::names(images)? {
+        let Ok(ImageRef {
+            name,
+            generation: None,
+        }) = name.parse()
+        else {
+            continue;
         };
-        let disk = self.places.image_disk(&image.name);
-        let mut parts = vec![(disk, Some(image.file_size.0))];
-        if let Boot::Kernel { initrd, .. } = &image.boot {
-            parts.push((self.places.image_kernel(&image.name), None));
-            parts.extend(initrd.then(|| (self.places.image_initrd(&image.name), None)));
-        }
-        for (path, len) in parts {
-            let metadata = match fs::symlink_metadata(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(damaged(&path, "is missing"));
-                }
-                result => result.map_err(at("reading", &path))?,
-            };
-            if !metadata.is_file() {
-                return Err(damaged(&path, "is not a regular file"));
-            }
-            if len.is_some_and(|len| len != metadata.len()) {
-                return Err(damaged(&path, "changed its length since it was added"));
-            }
-        }
-        Ok(())
+        let generation = Generation::FIRST;
+        let old = images.join(name.as_str());
+        let new = images.join(ImageId::new(name, generation).to_string());
+        fs::rename(&old, &new).map_err(at("renaming", &old))?;
     }
+    Ok(())
 }
 
 fn boot(source: &AddSource) -> Result<Boot, StoreError> {

@@ -146,7 +146,7 @@ impl Args {
     }
 
     fn disk(&mut self, vm: &Vm, image: &Image, places: &Places) -> Result<(), CommandError> {
-        let base = file("a disk's path", &places.image_disk(&image.name), true)?;
+        let base = file("a disk's path", &places.image_disk(&image.id), true)?;
         let backing = match image.format {
             // Whatever the base's header says, it is not followed any further.
             DiskFormat::Qcow2 => {
@@ -221,12 +221,12 @@ impl Args {
             Boot::Kernel { initrd, cmdline } => {
                 self.pair(
                     "-kernel",
-                    text("a kernel's path", &places.image_kernel(&image.name))?,
+                    text("a kernel's path", &places.image_kernel(&image.id))?,
                 );
                 if *initrd {
                     self.pair(
                         "-initrd",
-                        text("an initrd's path", &places.image_initrd(&image.name))?,
+                        text("an initrd's path", &places.image_initrd(&image.id))?,
                     );
                 }
                 self.pair("-append", checked("the kernel command line", cmdline)?);

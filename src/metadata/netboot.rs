@@ -5,16 +5,16 @@ use std::fmt;
 use super::answer::{Body, Response, TEXT, Verdict, read_only, sentence};
 use super::request::{Method, Request};
 use crate::model::image::Boot;
-use crate::model::{Directory, Event, EventKind, ImageName, NetBoot, Network, Vm};
+use crate::model::{Directory, Event, EventKind, ImageId, NetBoot, Network, Vm};
 use crate::seed::{self, Templates};
 
 /// A file that is sent as the body of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BootFile {
     /// The kernel of an image.
-    Kernel(ImageName),
+    Kernel(ImageId),
     /// The initrd of an image.
-    Initrd(ImageName),
+    Initrd(ImageId),
     /// A file of the operator's, such as `ipxe.efi`.
     Loader(FileName),
 }
@@ -115,9 +115,10 @@ fn part(directory: &Directory, boot: &NetBoot, name: &str) -> Result<BootFile, S
     let NetBoot::Image(image) = boot else {
         return Err(format!("it boots {boot}, and no image of ours"));
     };
-    match directory.boot_image(boot).map(|image| &image.boot) {
-        Some(Boot::Kernel { initrd: true, .. }) if name == "initrd" => Ok(BootFile::Initrd(image.clone())),
-        Some(Boot::Kernel { .. }) if name == "kernel" => Ok(BootFile::Kernel(image.clone())),
+    let found = directory.boot_image(boot);
+    match found.map(|image| (&image.boot, &image.id)) {
+        Some((Boot::Kernel { initrd: true, .. }, id)) if name == "initrd" => Ok(BootFile::Initrd(id.clone())),
+        Some((Boot::Kernel { .. }, id)) if name == "kernel" => Ok(BootFile::Kernel(id.clone())),
         _ => Err(format!("the image {image} has no {name}")),
     }
 }
@@ -238,7 +239,7 @@ mod tests {
             script.event.unwrap().kind,
             EventKind::BootFetched { part: "script" }
         );
-        let image: ImageName = "debian-12".parse().unwrap();
+        let image: ImageId = "debian-12@1".parse().unwrap();
         for (path, file, part) in [
             ("/boot/kernel", BootFile::Kernel(image.clone()), "kernel"),
             ("/boot/initrd", BootFile::Initrd(image), "initrd"),

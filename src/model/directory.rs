@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::dhcp::NetBoot;
+use super::generation::{Generation, ImageId, ImageRef};
 use super::image::Image;
 use super::index::Index;
 use super::lease::Leases;
@@ -29,7 +30,7 @@ pub struct Directory {
     revision: Revision,
     named: Revision,
     networks: Arc<BTreeMap<NetworkName, Arc<Network>>>,
-    images: Arc<BTreeMap<ImageName, Arc<Image>>>,
+    images: Arc<BTreeMap<ImageId, Arc<Image>>>,
     vms: Arc<Index>,
     leases: Arc<Leases>,
     records: Arc<DnsRecords>,
@@ -189,14 +190,42 @@ impl Directory {
         vm.window(limit, now)
     }
 
-    /// The images, by name.
+    /// All generations of all images, by name and number.
     pub fn images(&self) -> impl ExactSizeIterator<Item = &Arc<Image>> {
         self.images.values()
     }
 
-    /// The image of that name.
-    pub fn image(&self, name: &ImageName) -> Option<&Arc<Image>> {
-        self.images.get(name)
+    /// One generation of an image.
+    pub fn image(&self, id: &ImageId) -> Option<&Arc<Image>> {
+        self.images.get(id)
+    }
+
+    /// The generations of an image, by number.
+    pub fn generations(&self, name: &ImageName) -> impl Iterator<Item = &Arc<Image>> {
+        let first = ImageId::new(name.clone(), Generation::FIRST);
+        self.images
+            .range(first.clone()..)
+            .map(|(_, image)| image)
+            .take_while(move |image| image.id.name() == first.name())
+    }
+
+    /// The generation that new clones of an image are made of.
+    pub fn current(&self, name: &ImageName) -> Option<&Arc<Image>> {
+        self.generations(name).max_by_key(|image| image.promoted)
+    }
+
+    /// What a person means by the name of an image.
+    pub fn image_named(&self, named: &ImageRef) -> Option<&Arc<Image>> {
+        match named.generation {
+            None => self.current(&named.name),
+            Some(generation) => self.image(&ImageId::new(named.name.clone(), generation)),
+        }
+    }
+
+    /// The number that the next generation of an image gets.
+    pub fn next_generation(&self, name: &ImageName) -> Generation {
+        let newest = self.generations(name).last();
+        newest.map_or(Generation::FIRST, |image| image.id.generation().next())
     }
 
     /// The image whose clone the disk of a VM is; `None` where someone else runs it.
@@ -210,13 +239,13 @@ impl Directory {
     /// The image that is booted from the network; `None` when it is not there, or a URL is booted.
     pub fn boot_image(&self, boot: &NetBoot) -> Option<&Image> {
         match boot {
-            NetBoot::Image(name) => self.image(name).map(Arc::as_ref),
+            NetBoot::Image(name) => self.current(name).map(Arc::as_ref),
             NetBoot::Url(_) => None,
         }
     }
 
-    /// The VMs whose disk is a clone of that image, by name.
-    pub fn clones_of<'a>(&'a self, image: &'a ImageName) -> impl Iterator<Item = &'a Arc<Vm>> {
+    /// The VMs whose disk is a clone of that generation, by name.
+    pub fn clones_of<'a>(&'a self, image: &'a ImageId) -> impl Iterator<Item = &'a Arc<Vm>> {
         self.vms()
             .filter(move |vm| vm.machine().is_some_and(|machine| machine.image == *image))
     }
@@ -238,14 +267,14 @@ impl Directory {
         Arc::make_mut(&mut self.vms).remove(name)
     }
 
-    /// Puts an image in, in place of the one of that name.
+    /// Puts a generation of an image in, in place of the one of that number.
     pub fn put_image(&mut self, image: Arc<Image>) {
-        Arc::make_mut(&mut self.images).insert(image.name.clone(), image);
+        Arc::make_mut(&mut self.images).insert(image.id.clone(), image);
     }
 
-    /// Takes an image out.
-    pub fn remove_image(&mut self, name: &ImageName) -> Option<Arc<Image>> {
-        Arc::make_mut(&mut self.images).remove(name)
+    /// Takes a generation of an image out.
+    pub fn remove_image(&mut self, id: &ImageId) -> Option<Arc<Image>> {
+        Arc::make_mut(&mut self.images).remove(id)
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn vm(name: &str, address: &str) -> Vm {
 /// The shape of a small clone of `debian-12`.
 pub(crate) fn machine() -> Machine {
     Machine {
-        image: "debian-12".parse().unwrap(),
+        image: "debian-12@1".parse().unwrap(),
         cpus: 1,
         memory: Bytes::mib(512),
         disk: Bytes::gib(10),
@@ -81,14 +81,17 @@ pub(crate) fn machine() -> Machine {
     }
 }
 
-/// The image `debian-12`, started by its own boot loader.
+/// The first generation of the image `debian-12`, started by its own boot loader.
 pub(crate) fn image() -> Image {
     Image {
-        name: "debian-12".parse().unwrap(),
+        id: "debian-12@1".parse().unwrap(),
+        promoted: 1,
+        origin: "debian-12.qcow2".into(),
         format: DiskFormat::Qcow2,
         sha256: String::new(),
         virtual_size: Bytes::gib(2),
         file_size: Bytes::mib(400),
+        stamp: None,
         default_user: "debian".into(),
         boot: Boot::Disk,
         view: View::Auto,

@@ -2,14 +2,19 @@
 
 use super::bytes::Bytes;
 use super::cloud_init::Release;
-use super::name::ImageName;
+use super::generation::ImageId;
 use super::time::Timestamp;
 
 /// A base image in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// The name commands use.
-    pub name: ImageName,
+    /// The name commands use, and which generation it is.
+    pub id: ImageId,
+    /// When this generation was made the current one, in the order of such decisions about the image; 0 for never. The highest is
+    /// the current one.
+    pub promoted: u32,
+    /// Where it came from, in a few words.
+    pub origin: String,
     /// How the disk is stored; declared at import and never guessed from a file a guest wrote.
     pub format: DiskFormat,
     /// SHA-256 of the disk file at import, in lower-case hexadecimal.
@@ -18,6 +23,8 @@ pub struct Image {
     pub virtual_size: Bytes,
     /// The size of the file.
     pub file_size: Bytes,
+    /// How the file looked when it was hashed: while it looks so, it is not hashed again. `None` where nobody looked.
+    pub stamp: Option<FileStamp>,
     /// The account that gets the keys: the distribution's default user, `debian` for Debian's images.
     pub default_user: String,
     /// How it starts.
@@ -28,6 +35,19 @@ pub struct Image {
     pub cloud_init: Option<Release>,
     /// When it was added.
     pub created: Timestamp,
+}
+
+/// What the kernel tells of a file that is another when somebody wrote to it, or put another in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStamp {
+    /// Its inode.
+    pub inode: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// When its content changed, in nanoseconds since the epoch.
+    pub modified: i64,
+    /// When its inode changed, likewise. No system call sets this one.
+    pub changed: i64,
 }
 
 /// The format of a disk file.

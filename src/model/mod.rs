@@ -11,6 +11,7 @@ pub mod dhcp;
 pub mod directory;
 #[cfg(test)]
 pub(crate) mod examples;
+pub mod generation;
 pub mod host_key;
 pub mod identity;
 pub mod image;
@@ -38,6 +39,7 @@ pub use boot::{BootStep, Event, EventKind, Progress, VmState};
 pub use bytes::Bytes;
 pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};
+pub use generation::{Generation, ImageId, ImageRef};
 pub use host_key::{HostKey, HostKeyPolicy, SiteSecret};
 pub use identity::{Instance, InstanceId, InstancePolicy, SeedKey};
 pub use image::Image;

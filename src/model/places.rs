@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::name::{ImageName, NetworkName, VmName};
+use super::generation::ImageId;
+use super::name::{NetworkName, VmName};
 
 /// The two directories everything lies in: what must survive a host reboot, and what must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,24 +71,24 @@ impl Places {
         self.state.join("images")
     }
 
-    /// One image's directory: `disk`, and where it starts by kernel, `kernel` and `initrd`.
-    pub fn image(&self, name: &ImageName) -> PathBuf {
-        self.images().join(name.as_str())
+    /// The directory of one generation of an image: `disk`, and where it starts by kernel, `kernel` and `initrd`.
+    pub fn image(&self, id: &ImageId) -> PathBuf {
+        self.images().join(id.to_string())
     }
 
     /// An image's disk file.
-    pub fn image_disk(&self, name: &ImageName) -> PathBuf {
-        self.image(name).join("disk")
+    pub fn image_disk(&self, id: &ImageId) -> PathBuf {
+        self.image(id).join("disk")
     }
 
     /// An image's kernel.
-    pub fn image_kernel(&self, name: &ImageName) -> PathBuf {
-        self.image(name).join("kernel")
+    pub fn image_kernel(&self, id: &ImageId) -> PathBuf {
+        self.image(id).join("kernel")
     }
 
     /// An image's initrd.
-    pub fn image_initrd(&self, name: &ImageName) -> PathBuf {
-        self.image(name).join("initrd")
+    pub fn image_initrd(&self, id: &ImageId) -> PathBuf {
+        self.image(id).join("initrd")
     }
 
     /// The operator's own templates, where the configuration names no other place.

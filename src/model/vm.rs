@@ -8,10 +8,11 @@ use uuid::Uuid;
 use super::access::{Access, User};
 use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
+use super::generation::ImageId;
 use super::identity::{Instance, InstanceId};
 use super::key::{SshKey, SshKeys};
 use super::mac::MacAddress;
-use super::name::{ImageName, NetworkName, TapName, TemplateName, VmName};
+use super::name::{NetworkName, TapName, TemplateName, VmName};
 use super::release::Secrets;
 use super::time::Timestamp;
 use super::workshop::{Install, Workshop};
@@ -83,8 +84,8 @@ pub enum Hosting {
 /// The shape of a managed VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// The base image its disk is a clone of.
-    pub image: ImageName,
+    /// The generation of a base image that its disk is a clone of.
+    pub image: ImageId,
     /// Virtual CPUs.
     pub cpus: u16,
     /// Memory.

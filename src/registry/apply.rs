@@ -1,16 +1,16 @@
 //! The rules of the registry: what a change does to a directory, or why it may not.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::change::{Batch, Change, Effect, NewVm};
 use super::claims::Claims;
 use super::refusal::{Listed, Refusal};
-use super::{edit, lending, records, site};
+use super::{edit, images, lending, records, site};
 use crate::model::dhcp::DhcpMode;
 use crate::model::image::Boot;
 use crate::model::{
-    Directory, Hosting, Image, ImageName, NetBoot, Network, NetworkName, Timestamp, Vm, VmName, identity,
+    Directory, Hosting, ImageRef, NetBoot, Network, NetworkName, Timestamp, Vm, VmName, identity,
 };
 
 /// Judges a change against the directory: what to write, or why not. Nothing is changed here.
@@ -34,8 +34,9 @@ pub fn apply(directory: &Directory, change: Change, now: Timestamp) -> Result<Ef
         Change::AddKey { key, replace } => site::add_key(directory, key, replace),
         Change::RemoveKeys { names } => site::remove_keys(directory, names),
         Change::KeepSecret(secret) => Ok(site::keep_secret(directory, secret)),
-        Change::PutImage(image) => put_image(directory, image),
-        Change::RemoveImage(name) => remove_image(directory, name),
+        Change::PutImage { image, promote } => images::put(directory, image, promote),
+        Change::Promote(id) => images::promote(directory, id),
+        Change::RemoveImages(ids) => images::remove(directory, ids),
     }
 }
 
@@ -130,7 +131,7 @@ fn check_machine(directory: &Directory, vm: &VmName, hosting: &Hosting) -> Resul
     let image = directory
         .image(&machine.image)
         .ok_or_else(|| Refusal::UnknownImage {
-            image: machine.image.clone(),
+            image: (&machine.image).into(),
         })?;
     if machine.cpus == 0 {
         return Err(Refusal::NoCpus { vm: vm.clone() });
@@ -139,7 +140,7 @@ fn check_machine(directory: &Directory, vm: &VmName, hosting: &Hosting) -> Resul
         return Err(Refusal::DiskTooSmall {
             vm: vm.clone(),
             disk: machine.disk,
-            image: image.name.clone(),
+            image: (&image.id).into(),
             least: image.virtual_size,
         });
     }
@@ -180,14 +181,14 @@ pub(super) fn check_boot(
         vm,
         "boot an image of ours (give the URL of a script instead)",
     )?;
-    let found = directory
-        .image(image)
-        .ok_or_else(|| Refusal::UnknownImage { image: image.clone() })?;
+    let found = directory.current(image).ok_or_else(|| Refusal::UnknownImage {
+        image: ImageRef::current(image),
+    })?;
     match found.boot {
         Boot::Kernel { .. } => Ok(()),
         Boot::Disk => Err(Refusal::NoKernel {
             vm: vm.clone(),
-            image: image.clone(),
+            image: ImageRef::current(image),
         }),
     }
 }
@@ -200,54 +201,6 @@ fn delete(directory: &Directory, names: &[VmName]) -> Result<Effect, Refusal> {
             ..Batch::default()
         },
         vms,
-    })
-}
-
-fn put_image(directory: &Directory, image: Image) -> Result<Effect, Refusal> {
-    // A clone holds only what differs from its base: under another base it is noise.
-    let other_disk = directory
-        .image(&image.name)
-        .is_some_and(|old| old.sha256 != image.sha256 || old.boot != image.boot);
-    if other_disk {
-        refuse_if_cloned(directory, &image.name)?;
-    }
-    Ok(Effect {
-        batch: Batch {
-            put_images: vec![Arc::new(image)],
-            ..Batch::default()
-        },
-        vms: Vec::new(),
-    })
-}
-
-fn remove_image(directory: &Directory, image: ImageName) -> Result<Effect, Refusal> {
-    if directory.image(&image).is_none() {
-        return Err(Refusal::UnknownImage { image });
-    }
-    refuse_if_cloned(directory, &image)?;
-    Ok(Effect {
-        batch: Batch {
-            removed_images: vec![image],
-            ..Batch::default()
-        },
-        vms: Vec::new(),
-    })
-}
-
-fn refuse_if_cloned(directory: &Directory, image: &ImageName) -> Result<(), Refusal> {
-    let boots = |vm: &&Arc<Vm>| matches!(vm.boot(), Some(NetBoot::Image(booted)) if booted == image);
-    let clones: BTreeSet<VmName> = directory
-        .clones_of(image)
-        .chain(directory.each_vm().filter(boots))
-        .map(|vm| vm.name.clone())
-        .collect();
-    let clones = Vec::from_iter(clones);
-    if clones.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::ImageInUse {
-        image: image.clone(),
-        clones: Listed(clones),
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::model::{
     Access, Bytes, Custom, CustomOption, DhcpSettings, Directory, DnsRecord, Domain, FirstBoot, Hosting,
-    Image, ImageName, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot, NetworkName, OwnerName,
+    Image, ImageId, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot, NetworkName, OwnerName,
     RecordName, RingKey, Route, Secret, SecretName, Secrets, SiteSecret, SshKeys, TemplateName, User, Vm,
     VmName,
 };
@@ -87,10 +87,17 @@ pub enum Change {
     },
     /// Keeps what host keys and seed URLs are made from, where nothing is kept yet.
     KeepSecret(SiteSecret),
-    /// Adds an image, or replaces one that no VM is a clone of.
-    PutImage(Image),
-    /// Deletes an image that no VM is a clone of.
-    RemoveImage(ImageName),
+    /// Adds a generation of an image, or replaces one that no VM is a clone of.
+    PutImage {
+        /// The generation; the first one of an image is the current one in any case.
+        image: Image,
+        /// Whether new clones are made of it from now on.
+        promote: bool,
+    },
+    /// Makes a generation the one that new clones are made of.
+    Promote(ImageId),
+    /// Deletes generations that no VM is a clone of.
+    RemoveImages(Vec<ImageId>),
 }
 
 /// A VM to register: what the user chose. The rest is derived from the name.
@@ -256,10 +263,10 @@ pub struct Batch {
     pub put_vms: Vec<Arc<Vm>>,
     /// VMs to delete.
     pub removed_vms: Vec<VmName>,
-    /// Images to write, each in place of the one of its name.
+    /// Generations of images to write, each in place of the one of its number.
     pub put_images: Vec<Arc<Image>>,
     /// Images to delete.
-    pub removed_images: Vec<ImageName>,
+    pub removed_images: Vec<ImageId>,
     /// Leases to write, each in place of the one of its address and of its holder's.
     pub put_leases: Vec<Arc<Lease>>,
     /// Addresses whose leases are deleted.
@@ -331,8 +338,8 @@ impl Batch {
         for vm in &self.put_vms {
             next.put_vm(Arc::clone(vm));
         }
-        for name in &self.removed_images {
-            next.remove_image(name);
+        for id in &self.removed_images {
+            next.remove_image(id);
         }
         for image in &self.put_images {
             next.put_image(Arc::clone(image));

@@ -10,14 +10,15 @@ use std::str::FromStr;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::record::StoredImage;
 use super::record::{RecordError, TextV1, field, keys};
-use crate::model::{ImageName, NetworkName, SshKey, SshKeys, TemplateName};
+use crate::model::{NetworkName, SshKey, SshKeys, TemplateName};
 
 /// What the records that were read so far have in common.
 #[derive(Debug, Default)]
 pub(super) struct Common {
     pub(super) networks: Names<NetworkName>,
-    pub(super) images: Names<ImageName>,
+    pub(super) images: Names<StoredImage>,
     pub(super) templates: Names<TemplateName>,
     pub(super) keys: KeyLists,
 }

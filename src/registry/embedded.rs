@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   vms      name -> VmV1 as JSON             meta  "schema"   -> 3
-//!   images   name -> ImageV1 as JSON                "revision" -> number of commits
+//!   images   name or name@n -> ImageV1 as JSON               "revision" -> number of commits
 //!   leases   address -> LeaseV2 as JSON
 //!   records  network/owner -> RecordSetV2 as JSON
 //!   keys, identities, secrets    what the site has beside its VMs
@@ -163,13 +163,13 @@ fn write(transaction: &WriteTransaction, expected: Revision, batch: &Batch) -> R
             .map_err(storage)?;
     }
     let mut images = transaction.open_table(IMAGES).map_err(table)?;
-    for name in &batch.removed_images {
-        images.remove(name.as_str()).map_err(storage)?;
+    for id in &batch.removed_images {
+        images.remove(record::image_key(id).as_str()).map_err(storage)?;
     }
     for image in &batch.put_images {
         images
             .insert(
-                image.name.as_str(),
+                record::image_key(&image.id).as_str(),
                 document(&ImageV1::from(&**image))?.as_slice(),
             )
             .map_err(storage)?;

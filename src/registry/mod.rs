@@ -24,6 +24,7 @@ mod common;
 pub mod dump;
 mod edit;
 mod embedded;
+mod images;
 mod lending;
 mod record;
 mod records;

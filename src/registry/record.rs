@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::common::Common;
-use crate::model::image::{Boot, DiskFormat, View};
+use crate::model::generation::ImageRefError;
+use crate::model::image::{Boot, DiskFormat, FileStamp, View};
 use crate::model::{
-    Bytes, Custom, FirstBoot, Hosting, Image, Machine, Phase, SshKeys, Timestamp, Vm, Workshop, mac,
+    Bytes, Custom, FirstBoot, Generation, Hosting, Image, ImageId, ImageRef, Machine, Phase, SshKeys,
+    Timestamp, Vm, Workshop, mac,
 };
 
 mod network;
@@ -112,12 +114,40 @@ pub(super) struct ImageV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kernel: Option<KernelV1>,
     created: u64,
+    /// Since schema 3, as are the next three; 1 before.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    generation: u32,
+    /// The registry of a release without generations has one of each image: the current one.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    promoted: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    origin: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stamp: Option<StampV3>,
     /// Since schema 3; `None` for what cloud-init finds by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     view: Option<String>,
     /// Since schema 3; the release of its cloud-init.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cloud_init: Option<String>,
+}
+
+const fn first() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_first(number: &u32) -> bool {
+    *number == 1
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StampV3 {
+    inode: u64,
+    len: u64,
+    modified: i64,
+    changed: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,7 +221,7 @@ impl VmV1<'_> {
 impl<'a> From<&'a Machine> for MachineV1<'a> {
     fn from(machine: &'a Machine) -> Self {
         Self {
-            image: TextV1::of(machine.image.as_str()),
+            image: TextV1::made(image_key(&machine.image)),
             cpus: machine.cpus,
             memory: machine.memory.0,
             disk: machine.disk.0,
@@ -208,7 +238,7 @@ impl<'a> From<&'a Machine> for MachineV1<'a> {
 impl MachineV1<'_> {
     fn read(self, common: &mut Common) -> Result<Machine, RecordError> {
         Ok(Machine {
-            image: common.images.of("machine.image", &self.image)?,
+            image: common.images.of("machine.image", &self.image)?.0,
             cpus: self.cpus,
             memory: Bytes(self.memory),
             disk: Bytes(self.disk),
@@ -223,6 +253,28 @@ impl MachineV1<'_> {
                 .map(|stored| Workshop::try_from(*stored).map(Box::new))
                 .transpose()?,
         })
+    }
+}
+
+/// How a generation is named in documents and as a key: the first one as the image alone, as before there were others.
+pub(super) fn image_key(id: &ImageId) -> String {
+    if id.generation() == Generation::FIRST {
+        id.name().to_string()
+    } else {
+        id.to_string()
+    }
+}
+
+/// A generation that is named so.
+#[derive(Debug, Clone)]
+pub(super) struct StoredImage(ImageId);
+
+impl FromStr for StoredImage {
+    type Err = ImageRefError;
+
+    fn from_str(text: &str) -> Result<Self, ImageRefError> {
+        let ImageRef { name, generation } = text.parse()?;
+        Ok(Self(ImageId::new(name, generation.unwrap_or(Generation::FIRST))))
     }
 }
 
@@ -253,7 +305,11 @@ impl TryFrom<FirstBootV1<'_>> for FirstBoot {
 impl From<&Image> for ImageV1 {
     fn from(image: &Image) -> Self {
         Self {
-            name: image.name.to_string(),
+            name: image.id.name().to_string(),
+            generation: image.id.generation().number(),
+            promoted: image.promoted,
+            origin: image.origin.clone(),
+            stamp: image.stamp.map(StampV3::from),
             format: image.format.as_str().to_owned(),
             sha256: image.sha256.clone(),
             virtual_size: image.virtual_size.0,
@@ -286,7 +342,14 @@ impl TryFrom<ImageV1> for Image {
             View::named(&text).ok_or_else(|| unknown("view", &text))
         })?;
         Ok(Self {
-            name: field("name", &stored.name)?,
+            id: ImageId::new(
+                field("name", &stored.name)?,
+                Generation::numbered(stored.generation)
+                    .ok_or_else(|| error("generation", &"is counted from 1"))?,
+            ),
+            promoted: stored.promoted,
+            origin: stored.origin,
+            stamp: stored.stamp.map(FileStamp::from),
             format,
             sha256: stored.sha256,
             virtual_size: Bytes(stored.virtual_size),
@@ -303,6 +366,40 @@ impl TryFrom<ImageV1> for Image {
                 .map(|release| field("cloud_init", &release))
                 .transpose()?,
         })
+    }
+}
+
+impl From<FileStamp> for StampV3 {
+    fn from(stamp: FileStamp) -> Self {
+        let FileStamp {
+            inode,
+            len,
+            modified,
+            changed,
+        } = stamp;
+        Self {
+            inode,
+            len,
+            modified,
+            changed,
+        }
+    }
+}
+
+impl From<StampV3> for FileStamp {
+    fn from(stored: StampV3) -> Self {
+        let StampV3 {
+            inode,
+            len,
+            modified,
+            changed,
+        } = stored;
+        Self {
+            inode,
+            len,
+            modified,
+            changed,
+        }
     }
 }
 

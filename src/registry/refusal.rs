@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use crate::model::mac::{self, MacError};
 use crate::model::subnet::{AddressProblem, Pool};
-use crate::model::{AccountName, Bytes, ImageName, KeyName, MacAddress, NetworkName, RecordName, VmName};
+use crate::model::{AccountName, Bytes, ImageRef, KeyName, MacAddress, NetworkName, RecordName, VmName};
 
 /// Why a change is not made. Nothing of it was done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -138,7 +138,7 @@ pub enum Refusal {
     #[error("there is no image {image}")]
     UnknownImage {
         /// The image.
-        image: ImageName,
+        image: ImageRef,
     },
     /// A clone's disk can grow, but not shrink.
     #[error("{vm}: a disk of {disk} is smaller than image {image}, which has {least}")]
@@ -148,7 +148,7 @@ pub enum Refusal {
         /// The size asked for.
         disk: Bytes,
         /// The image.
-        image: ImageName,
+        image: ImageRef,
         /// The image's size.
         least: Bytes,
     },
@@ -172,7 +172,7 @@ pub enum Refusal {
         /// Who would boot it.
         vm: VmName,
         /// The image.
-        image: ImageName,
+        image: ImageRef,
     },
     /// The alias is a name or an alias of another VM, or has a DNS record.
     #[error("{vm} can not also be called {alias}: {holder} has that name")]
@@ -252,9 +252,17 @@ pub enum Refusal {
         /// What: accounts, or secrets by name.
         what: &'static str,
         /// The image.
-        image: ImageName,
+        image: ImageRef,
         /// How its guests are told about themselves.
         view: &'static str,
+    },
+    /// Without a current generation, nobody knows what a clone of the image would be.
+    #[error(
+        "{image} is the image's current generation, and others stay: make another one current first (`seedbed image promote`)"
+    )]
+    CurrentGeneration {
+        /// Which.
+        image: ImageRef,
     },
     /// VMs are clones of the image.
     #[error(
@@ -262,7 +270,7 @@ pub enum Refusal {
     )]
     ImageInUse {
         /// The image.
-        image: ImageName,
+        image: ImageRef,
         /// Its clones, and those that boot it from the network.
         clones: Listed<VmName>,
     },
@@ -295,6 +303,7 @@ impl Refusal {
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }
             | Self::ImageInUse { .. }
+            | Self::CurrentGeneration { .. }
             | Self::NoSuchNetwork { .. }
             | Self::Record { .. }
             | Self::UnknownRecord { .. }

@@ -106,7 +106,7 @@ pub(super) fn check(
         Some((image, what)) => Err(Refusal::NoAccounts {
             vm: vm.clone(),
             what,
-            image: image.name.clone(),
+            image: (&image.id).into(),
             view: image.view.as_str(),
         }),
         None => Ok(()),

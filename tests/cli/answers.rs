@@ -1,6 +1,6 @@
 //! What commands print: tables, sheets, sentences, JSON, YAML, and progress beside it.
 
-use seedbed::control::{Answer, DeleteVms, Request, Rung, Select, StopVms, View, WaitFor};
+use seedbed::control::{Answer, DeleteVms, ImageRequest, Request, Rung, Select, StopVms, View, WaitFor};
 
 use crate::fake::{Fake, image, vm};
 
@@ -185,7 +185,7 @@ fn an_image_is_added_by_its_real_path_and_declared_format() {
         .output()
         .unwrap();
     match fake.request() {
-        Request::ImageAdd(add) => {
+        Request::Image(ImageRequest::Add(add)) => {
             assert_eq!(
                 (add.file, add.format.as_str()),
                 (disk.canonicalize().unwrap(), "raw")
@@ -224,7 +224,7 @@ fn an_image_says_how_its_vms_learn_who_they_are_and_that_says_who_gets_the_keys(
         )
         .answer();
         match fake.request() {
-            Request::ImageAdd(add) => {
+            Request::Image(ImageRequest::Add(add)) => {
                 assert_eq!(
                     (add.view.as_deref(), add.default_user.as_str()),
                     (Some(view), user)

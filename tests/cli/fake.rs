@@ -205,6 +205,9 @@ pub(crate) fn vm(name: &str, last_octet: u8) -> VmInfo {
 pub(crate) fn image(name: &str) -> ImageInfo {
     ImageInfo {
         name: name.to_owned(),
+        generation: 1,
+        current: true,
+        origin: "the file debian.qcow2".to_owned(),
         format: "qcow2".to_owned(),
         sha256: "ab".repeat(32),
         virtual_size: 10 << 30,

@@ -17,7 +17,7 @@ fn fake() -> Fake {
 fn launched(fake: &Fake) -> LaunchVms {
     let mut requests = fake.requests();
     // A user-data is checked for the release of cloud-init that the image has.
-    requests.retain(|request| !matches!(request, Request::ImageList { .. }));
+    requests.retain(|request| !matches!(request, Request::Image(_)));
     match requests.as_slice() {
         [Request::Launch(launch)] => launch.clone(),
         others => panic!("{others:?}"),

@@ -159,7 +159,7 @@ impl Added {
             let format = info["format"].as_str().unwrap();
             assert_eq!(image["format"], format, "{info}");
             assert_eq!(image["virtual_size"], info["virtual-size"], "{info}");
-            let disk = self.lab.path(&format!("state/images/{name}/disk"));
+            let disk = self.lab.path(&format!("state/images/{name}@1/disk"));
             assert_eq!(
                 self.info(&disk, format)["virtual-size"],
                 info["virtual-size"],

@@ -310,7 +310,7 @@ fn l09_a_raw_disk_stays_raw_whatever_its_guest_writes_into_it() {
     let base = lab.path("base.raw");
     fs::File::create(&base).unwrap().set_len(64 << 20).unwrap();
     guests::add_tiny_on(&lab, "tiny", "auto", &base);
-    let disks = ["state/vms/web1/swap.raw", "state/images/tiny/disk"].map(|disk| lab.path(disk));
+    let disks = ["state/vms/web1/swap.raw", "state/images/tiny@1/disk"].map(|disk| lab.path(disk));
     Run::of(&mut guests::launch(&lab, &["web1", "--swap", "16M"])).ok();
     lab.seedbed(&["stop", "web1", "--force"]).ok();
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Context, Failure, Terminal};
-use crate::control::{AddImage, Request};
+use crate::control::{AddImage, ImageRequest, Request};
 use crate::model::image;
 
 /// Add a base image from a disk file
@@ -16,6 +16,7 @@ use crate::model::image;
     seedbed image add noble noble-server-cloudimg-amd64.img --disk-format qcow2 --default-user ubuntu\n  \
     seedbed image add alma-9.4 alma.qcow2 --view cidata --default-user almalinux\n  \
     seedbed image add coreos coreos.qcow2 --view ignition\n  \
+    seedbed image add debian-12 debian-12-new.qcow2 --next\n  \
     seedbed image add tiny disk.raw --kernel vmlinuz --initrd initrd.gz --cmdline 'console=ttyS0'")]
 pub(in crate::cli) struct Args {
     /// Its name
@@ -43,6 +44,8 @@ pub(in crate::cli) struct Args {
     /// The release of its cloud-init, such as 22.4: user-data is checked against what that one knows
     #[arg(long, value_name = "VERSION")]
     cloud_init: Option<String>,
+    #[command(flatten)]
+    next: super::Next,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -128,8 +131,9 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
             ))
             .hint("add --disk-format qcow2 or --disk-format raw; `qemu-img info` tells which")
         })?;
-    let request = Request::ImageAdd(AddImage {
+    let request = Request::Image(ImageRequest::Add(AddImage {
         name: args.name,
+        origin: format!("the file {}", name_of(&args.file)),
         file: absolute(&args.file)?,
         format: format.as_str().to_owned(),
         kernel: args.kernel.as_deref().map(absolute).transpose()?,
@@ -140,9 +144,19 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
             .unwrap_or_else(|| usual_user(args.view).to_owned()),
         view: args.view.map(|view| image::View::from(view).as_str().to_owned()),
         cloud_init: args.cloud_init,
-    });
+        next: args.next.next,
+        no_promote: args.next.no_promote,
+    }));
     let images = context.images(&request, terminal)?;
     terminal.images(&images)
+}
+
+/// What a file is called, for whoever reads where an image came from.
+fn name_of(file: &Path) -> String {
+    file.file_name()
+        .unwrap_or(file.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The path as the daemon, which runs elsewhere, can open it.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Context, Failure, Terminal};
-use crate::control::{AddImage, ProgressLine, Request};
+use crate::control::{AddImage, ImageRequest, ProgressLine, Request};
 use crate::image::build::{self, BuildError, Step, Suite};
 
 /// Build a base image from Debian packages
@@ -25,6 +25,8 @@ pub(in crate::cli) struct Args {
     /// Build it even if the cache has one
     #[arg(long)]
     fresh: bool,
+    #[command(flatten)]
+    next: super::Next,
     /// Only build it into the cache, and print the file's name; needs no daemon
     #[arg(long)]
     build_only: bool,
@@ -48,8 +50,9 @@ pub(super) fn run(args: &Args, context: &Context, terminal: &mut Terminal) -> Re
     if args.build_only {
         return terminal.answer(&file.display().to_string());
     }
-    let request = Request::ImageAdd(AddImage {
+    let request = Request::Image(ImageRequest::Add(AddImage {
         name: args.name.clone(),
+        origin: format!("built from packages of {}", suite.as_str()),
         file,
         format: "qcow2".to_owned(),
         kernel: None,
@@ -58,7 +61,9 @@ pub(super) fn run(args: &Args, context: &Context, terminal: &mut Terminal) -> Re
         default_user: suite.default_user().to_owned(),
         view: None,
         cloud_init: Some(suite.cloud_init().to_owned()),
-    });
+        next: args.next.next,
+        no_promote: args.next.no_promote,
+    }));
     let images = context.images(&request, terminal)?;
     terminal.images(&images)
 }

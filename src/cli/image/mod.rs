@@ -8,9 +8,23 @@ use super::terminal::Terminal;
 
 mod add;
 mod build;
+mod commit;
 mod delete;
+mod gc;
 mod list;
+mod promote;
 mod show;
+
+/// What a new image is to one of its name that is there.
+#[derive(Debug, clap::Args)]
+struct Next {
+    /// Make it the next generation of an image that is there
+    #[arg(long)]
+    next: bool,
+    /// Go on making new clones of the generation that is current now
+    #[arg(long, requires = "next")]
+    no_promote: bool,
+}
 
 /// Manage base images
 #[derive(Debug, Subcommand)]
@@ -18,10 +32,14 @@ mod show;
 pub(super) enum Verb {
     Add(add::Args),
     Build(build::Args),
+    Commit(commit::Args),
     #[command(visible_alias = "ls")]
     List(list::Args),
     #[command(visible_alias = "info")]
     Show(show::Args),
+    Promote(promote::Args),
+    #[command(visible_alias = "prune")]
+    Gc(gc::Args),
     #[command(visible_alias = "rm")]
     Delete(delete::Args),
 }
@@ -32,6 +50,9 @@ pub(super) fn run(verb: Verb, context: &Context, terminal: &mut Terminal) -> Res
         Verb::Build(args) => build::run(&args, context, terminal),
         Verb::List(args) => list::run(args, context, terminal),
         Verb::Show(args) => show::run(args, context, terminal),
+        Verb::Commit(args) => commit::run(args, context, terminal),
+        Verb::Promote(args) => promote::run(args, context, terminal),
+        Verb::Gc(args) => gc::run(args, context, terminal),
         Verb::Delete(args) => delete::run(args, context, terminal),
     }
 }

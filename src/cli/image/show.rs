@@ -1,7 +1,7 @@
 //! `seedbed image show`: all that is known of base images.
 
 use super::{Context, Failure, Terminal};
-use crate::control::Request;
+use crate::control::{ImageRequest, Request};
 
 /// Show all that is known of base images
 #[derive(Debug, clap::Args)]
@@ -13,6 +13,9 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
-    let images = context.images(&Request::ImageList { names: args.names }, terminal)?;
+    let images = context.images(
+        &Request::Image(ImageRequest::List { names: args.names }),
+        terminal,
+    )?;
     terminal.image_sheets(&images)
 }

@@ -16,12 +16,12 @@ impl Store {
         if machine.disk < image.virtual_size {
             return Err(StoreError::TooSmall {
                 asked: machine.disk,
-                image: image.name.clone(),
+                image: image.id.clone(),
                 needed: image.virtual_size,
             });
         }
-        self.verify(image)?;
-        let base = self.places.image_disk(&image.name);
+        self.check_present(image)?;
+        let base = self.places.image_disk(&image.id);
         let overlay = overlay::file(&base, image.format, machine.disk)?;
         let swap = (machine.swap.0 > 0)
             .then(|| swap::header(machine.swap, vm.uuid))
@@ -77,7 +77,8 @@ mod tests {
         let file = directory.path().join("source.raw");
         File::create(&file).unwrap().set_len(8 << 20).unwrap();
         let source = AddSource {
-            name: "base".parse().unwrap(),
+            id: "base@1".parse().unwrap(),
+            origin: "source.raw".into(),
             file,
             format: DiskFormat::Raw,
             kernel: None,
@@ -97,7 +98,7 @@ mod tests {
 
     fn vm() -> (Vm, Machine) {
         let machine = Machine {
-            image: "base".parse().unwrap(),
+            image: "base@1".parse().unwrap(),
             disk: Bytes::gib(4),
             swap: Bytes::mib(64),
             ..examples::machine()
@@ -168,7 +169,7 @@ mod tests {
             Err(StoreError::Swap(_))
         ));
         machine.swap = Bytes(0);
-        let disk = store.places.image_disk(&image.name);
+        let disk = store.places.image_disk(&image.id);
         fs::set_permissions(&disk, PermissionsExt::from_mode(0o644)).unwrap();
         fs::write(&disk, "shorter").unwrap();
         assert!(matches!(

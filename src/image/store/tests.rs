@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 fn source(file: PathBuf, format: DiskFormat) -> AddSource {
     AddSource {
-        name: "base".parse().unwrap(),
+        id: "base@1".parse().unwrap(),
+        origin: "source".into(),
         file,
         format,
         kernel: None,
@@ -69,7 +70,7 @@ fn an_image_is_copied_hashed_and_read_only() {
             seen.borrow_mut().push((done, all));
         })
         .unwrap();
-    let disk = world.store.places.image_disk(&image.name);
+    let disk = world.store.places.image_disk(&image.id);
     let sum = Command::new("sha256sum")
         .arg(&source.file)
         .output()
@@ -87,7 +88,7 @@ fn an_image_is_copied_hashed_and_read_only() {
         fs::metadata(&disk).unwrap().blocks() * 512 < 1 << 20,
         "holes stay holes"
     );
-    assert_eq!(world.left(), ["base"]);
+    assert_eq!(world.left(), ["base@1"]);
 }
 
 #[test]
@@ -111,11 +112,11 @@ fn a_kernel_and_initrd_are_copied_beside_the_disk() {
         }
     );
     assert_eq!(
-        fs::read_to_string(world.store.places.image_initrd(&image.name)).unwrap(),
+        fs::read_to_string(world.store.places.image_initrd(&image.id)).unwrap(),
         "an initrd"
     );
     world.store.verify(&image).unwrap();
-    fs::remove_file(world.store.places.image_kernel(&image.name)).unwrap();
+    fs::remove_file(world.store.places.image_kernel(&image.id)).unwrap();
     assert!(
         world
             .store
@@ -199,7 +200,7 @@ fn what_qemu_img_makes_is_judged_by_what_it_is() {
         match (world.add(&source(file, DiskFormat::Qcow2)), refusal) {
             (Ok(image), None) => {
                 assert_eq!(image.virtual_size, Bytes::mib(16), "{options:?}");
-                world.store.remove(&image.name).unwrap();
+                world.store.remove(&image.id).unwrap();
             }
             (Err(error), Some(word)) if error.to_string().contains(word) => {}
             (outcome, _) => panic!("{options:?}: {outcome:?}"),
@@ -213,8 +214,8 @@ fn a_name_is_taken_once_and_free_after_removal() {
     let image = world.image();
     let source = source(world.raw(), DiskFormat::Raw);
     assert!(matches!(world.add(&source), Err(StoreError::Exists(_))));
-    assert!(world.store.remove(&image.name).unwrap());
-    assert!(!world.store.remove(&image.name).unwrap());
+    assert!(world.store.remove(&image.id).unwrap());
+    assert!(!world.store.remove(&image.id).unwrap());
     world.add(&source).unwrap();
 }
 
@@ -222,12 +223,12 @@ fn a_name_is_taken_once_and_free_after_removal() {
 fn what_a_kill_left_is_swept_and_until_then_in_nobodys_way() {
     let world = World::new();
     let image = world.image();
-    for left in [".tmp-other", ".tmp-gone-base"] {
+    for left in [".tmp-other", ".tmp-gone-base@1"] {
         let left = world.store.places.images().join(left);
         fs::create_dir(&left).unwrap();
         fs::write(left.join("disk"), "half").unwrap();
     }
-    world.store.remove(&image.name).unwrap();
+    world.store.remove(&image.id).unwrap();
     assert_eq!(world.store.sweep().unwrap(), 1);
     assert_eq!(world.left(), Vec::<String>::new());
 }
@@ -245,4 +246,90 @@ fn files_that_no_record_names_are_found() {
     );
     directory.put_image(image.into());
     assert!(world.store.orphans(&directory).unwrap().images.is_empty());
+}
+
+#[test]
+fn a_disk_that_was_touched_is_the_same_and_one_that_was_changed_is_not() {
+    let world = World::new();
+    let image = world.image();
+    let disk = world.store.places.image_disk(&image.id);
+    assert_eq!(world.store.verify(&image).unwrap(), None);
+    let touched = Command::new("touch").arg(&disk).status().unwrap();
+    assert!(touched.success());
+    let stamp = world.store.verify(&image).unwrap();
+    assert!(stamp.is_some());
+    assert_eq!(
+        world
+            .store
+            .verify(&Image {
+                stamp,
+                ..image.clone()
+            })
+            .unwrap(),
+        None
+    );
+
+    fs::set_permissions(&disk, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut bytes = fs::read(&disk).unwrap();
+    bytes[1 << 20] ^= 1;
+    fs::write(&disk, &bytes).unwrap();
+    let modified = Command::new("touch")
+        .args(["-d", "@7"])
+        .arg(&disk)
+        .status()
+        .unwrap();
+    assert!(modified.success());
+    let text = world
+        .store
+        .verify(&Image {
+            stamp,
+            ..image.clone()
+        })
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("changed since it was added") && text.contains(&image.sha256),
+        "{text}"
+    );
+
+    fs::write(&disk, &bytes[1..]).unwrap();
+    let text = world.store.verify(&image).unwrap_err().to_string();
+    assert!(text.contains("changed its length"), "{text}");
+    fs::remove_file(&disk).unwrap();
+    symlink("/etc/hostname", &disk).unwrap();
+    assert!(
+        world
+            .store
+            .verify(&image)
+            .unwrap_err()
+            .to_string()
+            .contains("not a regular file")
+    );
+    fs::remove_file(&disk).unwrap();
+    assert!(
+        world
+            .store
+            .verify(&image)
+            .unwrap_err()
+            .to_string()
+            .contains("is missing")
+    );
+}
+
+#[test]
+fn images_of_a_release_without_generations_become_the_first_one() {
+    let world = World::new();
+    let image = world.image();
+    let images = world.store.places.images();
+    fs::rename(images.join("base@1"), images.join("base")).unwrap();
+    let store = Store::open(world.store.places.clone()).unwrap();
+    assert_eq!(
+        store
+            .verify(&Image {
+                stamp: None,
+                ..image.clone()
+            })
+            .unwrap(),
+        image.stamp
+    );
 }

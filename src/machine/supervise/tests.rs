@@ -46,11 +46,12 @@ impl World {
         let store = Store::open(self.places.clone()).unwrap();
         let file = self.directory.path().join("empty.raw");
         std::fs::File::create(&file).unwrap().set_len(1 << 20).unwrap();
-        let name = self.machine.image.clone();
+        let id = self.machine.image.clone();
         let (kernel, initrd, cmdline) = (None, None, None);
         let (format, default_user) = (DiskFormat::Raw, "debian".into());
         let source = AddSource {
-            name,
+            id,
+            origin: "empty".into(),
             file,
             format,
             kernel,

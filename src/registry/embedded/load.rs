@@ -39,7 +39,7 @@ pub(super) fn snapshot(database: &Database) -> Result<Snapshot, StoreError> {
         images: records(
             &mut images.iter().map_err(storage)?,
             "image",
-            |image: &Image| image.name.clone(),
+            |image: &Image| record::image_key(&image.id),
             read::<ImageV1, Image>,
         )?,
         leases: match if_there(transaction.open_table(LEASES))? {

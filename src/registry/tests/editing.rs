@@ -15,7 +15,7 @@ fn edit(text: &str, edit: Edit) -> Change {
 #[test]
 fn an_edit_changes_what_it_names_and_nothing_else() {
     let directory = after([
-        Change::PutImage(image("debian-12")),
+        put_image(image("debian-12")),
         register([managed("a", "debian-12"), new("b")]),
     ]);
     let old = directory.vm(&name("a")).unwrap();
@@ -52,7 +52,7 @@ fn an_edit_changes_what_it_names_and_nothing_else() {
 #[test]
 fn an_edit_is_judged_like_a_registration() {
     let directory = after([
-        Change::PutImage(image("debian-12")),
+        put_image(image("debian-12")),
         register([managed("a", "debian-12"), new("b")]),
     ]);
     let b = directory.vm(&name("b")).unwrap();
@@ -107,7 +107,7 @@ fn an_edit_is_judged_like_a_registration() {
 #[test]
 fn several_vms_are_edited_all_or_none() {
     let directory = after([
-        Change::PutImage(image("base")),
+        put_image(image("base")),
         register([managed("a", "base"), managed("b", "base"), new("c")]),
     ]);
     let update = |names: &[&str], edit| Change::Update {

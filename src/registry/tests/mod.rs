@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Registry;
 use super::change::{Change, NewVm};
 use crate::model::examples::{self, KEY};
-use crate::model::image::{Boot, DiskFormat, View};
+use crate::model::image::{Boot, DiskFormat, FileStamp, View};
 use crate::model::{
     Bytes, Clock, Custom, Directory, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, VmName,
 };
@@ -16,6 +16,7 @@ mod disk_full;
 mod editing;
 mod failing;
 mod history;
+mod images;
 mod instances;
 mod kill;
 mod network;
@@ -64,8 +65,8 @@ fn new(text: &str) -> NewVm {
 fn managed(text: &str, image: &str) -> NewVm {
     NewVm {
         hosting: Hosting::Managed(Machine {
+            image: format!("{image}@1").parse().unwrap(),
             workshop: None,
-            image: image.parse().unwrap(),
             cpus: 1,
             memory: Bytes::mib(512),
             disk: Bytes::gib(4),
@@ -83,9 +84,26 @@ fn at(text: &str, address: &str) -> NewVm {
     }
 }
 
+fn put_image(image: Image) -> Change {
+    Change::PutImage { image, promote: true }
+}
+
+fn remove_image(id: &str) -> Change {
+    Change::RemoveImages(vec![id.parse().unwrap()])
+}
+
+/// The first generation of an image.
 fn image(text: &str) -> Image {
     Image {
-        name: text.parse().unwrap(),
+        id: format!("{text}@1").parse().unwrap(),
+        promoted: 1,
+        origin: "a test".to_owned(),
+        stamp: Some(FileStamp {
+            inode: 7,
+            len: 9,
+            modified: -1,
+            changed: 11,
+        }),
         format: DiskFormat::Qcow2,
         sha256: "ab".repeat(32),
         virtual_size: Bytes::gib(2),

@@ -237,9 +237,7 @@ fn where_another_gives_the_addresses_or_has_the_bridge_no_vm_of_ours_runs() {
     });
     for network in [proxy, rack] {
         let empty = Directory::of([network]);
-        let with_image = effect(&empty, Change::PutImage(image("debian-12")))
-            .batch
-            .on(&empty);
+        let with_image = effect(&empty, put_image(image("debian-12"))).batch.on(&empty);
         let refused = refusal(&with_image, register([managed("web1", "debian-12")]));
         assert!(
             matches!(refused, Refusal::Proxied { .. } | Refusal::Relayed { .. }),
@@ -275,12 +273,12 @@ fn an_image_that_is_booted_from_the_network_stays() {
         },
         ..new("pxe1")
     };
-    let directory = after([Change::PutImage(kernel.clone()), register([boots])]);
-    let refused = refusal(&directory, Change::RemoveImage("netboot".parse().unwrap()));
+    let directory = after([put_image(kernel.clone()), register([boots])]);
+    let refused = refusal(&directory, remove_image("netboot@1"));
     assert!(matches!(refused, Refusal::ImageInUse { .. }), "{refused}");
     kernel.boot = Boot::Disk;
-    let refused = refusal(&directory, Change::PutImage(kernel));
-    assert!(matches!(refused, Refusal::ImageInUse { .. }), "{refused}");
+    let refused = refusal(&directory, put_image(kernel));
+    assert!(matches!(refused, Refusal::NoKernel { .. }), "{refused}");
 }
 
 #[tokio::test]
@@ -342,7 +340,7 @@ async fn leases_and_images_leave_the_names_at_their_revision() {
     for (change, names_change) in [
         (register([new("web1"), new("web2")]), true),
         (lend([lease(1, "10.77.0.15", LATER)]), false),
-        (Change::PutImage(image("base")), false),
+        (put_image(image("base")), false),
         (record("@", "TXT", "v=spf1 -all"), true),
         (renamed, true),
         (

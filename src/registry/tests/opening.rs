@@ -28,10 +28,7 @@ async fn a_new_registry_is_the_owners_alone_and_comes_back_as_it_was() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let mut binary = managed("web1", "debian-12");
     binary.user_data = Some([0x1f, 0x8b, 0, 0xff].as_slice().into());
-    registry
-        .commit(Change::PutImage(image("debian-12")))
-        .await
-        .unwrap();
+    registry.commit(put_image(image("debian-12"))).await.unwrap();
     registry.commit(register([binary, new("web2")])).await.unwrap();
     let before = registry.read();
     drop(registry);

@@ -34,7 +34,7 @@ fn run() -> Run {
             4 => Change::Delete {
                 names: vec![name(&format!("v{}-0", index - 2))],
             },
-            3 => Change::PutImage(image(&format!("base-{index}"))),
+            3 => put_image(image(&format!("base-{index}"))),
             rest => register((0..=rest * 6).map(|row| {
                 let mut vm = new(&format!("v{index}-{row}"));
                 vm.user_data = Some(vec![b'#'; 700].into());

@@ -213,7 +213,7 @@ fn deleting_frees_the_address_at_once_and_is_all_or_none() {
 fn a_managed_vm_needs_its_image_and_a_disk_that_holds_it() {
     let none = after([]);
     assert!(refusal(&none, register([managed("a", "debian-12")])).is_not_found());
-    let directory = after([Change::PutImage(image("debian-12"))]);
+    let directory = after([put_image(image("debian-12"))]);
     let mut small = managed("a", "debian-12");
     if let Hosting::Managed(machine) = &mut small.hosting {
         machine.disk = Bytes::gib(1);
@@ -221,17 +221,17 @@ fn a_managed_vm_needs_its_image_and_a_disk_that_holds_it() {
     let text = refusal(&directory, register([small])).to_string();
     assert_eq!(
         text,
-        "a: a disk of 1GiB is smaller than image debian-12, which has 2GiB"
+        "a: a disk of 1GiB is smaller than image debian-12@1, which has 2GiB"
     );
 }
 
 #[test]
 fn an_image_with_clones_can_be_neither_removed_nor_replaced() {
     let clones = (0..7).map(|index| managed(&format!("v{index}"), "base"));
-    let directory = after([Change::PutImage(image("base")), register(clones)]);
-    let text = refusal(&directory, Change::RemoveImage("base".parse().unwrap())).to_string();
+    let directory = after([put_image(image("base")), register(clones)]);
+    let text = refusal(&directory, remove_image("base@1")).to_string();
     assert!(
-        text.contains("image base is in use: v0, v1, v2, v3, v4 and 2 more"),
+        text.contains("image base@1 is in use: v0, v1, v2, v3, v4 and 2 more"),
         "{text}"
     );
     let other = Image {
@@ -239,7 +239,7 @@ fn an_image_with_clones_can_be_neither_removed_nor_replaced() {
         ..image("base")
     };
     assert!(matches!(
-        refusal(&directory, Change::PutImage(other)),
+        refusal(&directory, put_image(other)),
         Refusal::ImageInUse { .. }
     ));
     let renamed_user = Image {
@@ -247,19 +247,16 @@ fn an_image_with_clones_can_be_neither_removed_nor_replaced() {
         ..image("base")
     };
     assert_eq!(
-        effect(&directory, Change::PutImage(renamed_user))
-            .batch
-            .put_images
-            .len(),
+        effect(&directory, put_image(renamed_user)).batch.put_images.len(),
         1
     );
-    assert!(refusal(&directory, Change::RemoveImage("x".parse().unwrap())).is_not_found());
+    assert!(refusal(&directory, remove_image("x@1")).is_not_found());
 }
 
 #[test]
 fn a_launch_is_noted_once() {
     let directory = after([
-        Change::PutImage(image("base")),
+        put_image(image("base")),
         register([managed("a", "base"), new("b")]),
     ]);
     let done = effect(&directory, Change::Launched { name: name("a") });

@@ -96,7 +96,7 @@ async fn a_caller_that_stops_waiting_does_not_tear_the_change() {
 #[tokio::test]
 async fn a_dump_is_one_json_line_a_record_in_the_order_of_names() {
     let registry = on_disk(&Disk::default());
-    registry.commit(Change::PutImage(image("base"))).await.unwrap();
+    registry.commit(put_image(image("base"))).await.unwrap();
     registry
         .commit(register([new("b"), managed("a", "base")]))
         .await

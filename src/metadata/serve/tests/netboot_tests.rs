@@ -6,7 +6,7 @@ use super::*;
 fn state(len: usize) -> (tempfile::TempDir, Vec<u8>) {
     let state = tempfile::tempdir().unwrap();
     let places = Places::new(state.path(), "/nonexistent");
-    let image = examples::image().name;
+    let image = examples::image().id;
     std::fs::create_dir_all(places.image(&image)).unwrap();
     std::fs::create_dir_all(places.boot_files()).unwrap();
     let kernel: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect();

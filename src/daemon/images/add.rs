@@ -1,15 +1,14 @@
-//! Requests about base images.
+//! A disk file becomes a base image.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Daemon, selection};
+use super::super::{Daemon, failpoint, selection};
 use crate::control::serve::ProgressSink;
 use crate::control::{AddImage, Refusal};
 use crate::image::AddSource;
 use crate::model::image::{DiskFormat, View};
-use crate::model::{Bytes, Directory, Image, ImageName};
-use crate::registry::Change;
+use crate::model::{Bytes, Image, ImageId, ImageName};
 
 /// Copies a disk file into the store, hashed and read-only, and registers it.
 pub(super) async fn add(
@@ -17,16 +16,18 @@ pub(super) async fn add(
     request: AddImage,
     progress: ProgressSink,
 ) -> Result<Arc<Image>, Refusal> {
-    let source = source(&request)?;
-    if daemon.directory().image(&source.name).is_some() {
-        return Err(
-            Refusal::request(format!("there is an image `{}` already", source.name)).hint(format!(
-                "choose another name, or delete it first: seedbed image delete {}",
-                source.name
-            )),
-        );
+    let name: ImageName = selection::parse(&request.name)?;
+    let directory = daemon.directory();
+    if directory.current(&name).is_some() && !request.next {
+        return Err(Refusal::request(format!("there is an image `{name}` already")).hint(format!(
+            "add it as the next generation of that one with --next, or choose another name, or delete the image first: \
+             seedbed image delete {name}"
+        )));
     }
-    let (store, now, name) = (daemon.store.clone(), daemon.clock.now(), source.name.clone());
+    let next = directory.next_generation(&name);
+    let id = ImageId::new(name, next);
+    let source = source(&request, id)?;
+    let (store, now, name) = (daemon.store.clone(), daemon.clock.now(), source.id.name().clone());
     let told = move |done: u64, total: u64| {
         // One line for each tenth: it is copied by the mebibyte, which nobody wants to read.
         let tenth = |bytes: u64| bytes.saturating_mul(10) / total.max(1);
@@ -38,19 +39,11 @@ pub(super) async fn add(
         }
     };
     let image = tokio::task::spawn_blocking(move || store.add(&source, now, told)).await??;
-    let name = image.name.clone();
-    if let Err(error) = daemon.commit(Change::PutImage(image)).await {
-        remove_files(daemon, &name).await?;
-        return Err(error.into());
-    }
-    daemon
-        .directory()
-        .image(&name)
-        .cloned()
-        .ok_or_else(|| Refusal::not_found(format!("image `{name}` was deleted meanwhile")))
+    failpoint::reach("image added");
+    super::register(daemon, image, !request.no_promote).await
 }
 
-fn source(request: &AddImage) -> Result<AddSource, Refusal> {
+fn source(request: &AddImage, id: ImageId) -> Result<AddSource, Refusal> {
     let format = match request.format.as_str() {
         "qcow2" => DiskFormat::Qcow2,
         "raw" => DiskFormat::Raw,
@@ -78,7 +71,8 @@ fn source(request: &AddImage) -> Result<AddSource, Refusal> {
     }
     account(&request.default_user)?;
     Ok(AddSource {
-        name: selection::parse(&request.name)?,
+        id,
+        origin: request.origin.clone(),
         file: request.file.clone(),
         format,
         kernel: request.kernel.clone(),
@@ -120,37 +114,4 @@ fn absolute(path: &Path) -> Result<(), Refusal> {
         Refusal::request(format!("{} is not an absolute path", path.display()))
             .hint("the daemon runs elsewhere: give the whole path, from / on"),
     )
-}
-
-/// The images of a list request: those named, or all.
-pub(super) fn images_or_all(directory: &Directory, names: &[String]) -> Result<Vec<Arc<Image>>, Refusal> {
-    if names.is_empty() {
-        return Ok(directory.images().cloned().collect());
-    }
-    names
-        .iter()
-        .map(|name| {
-            let name: ImageName = selection::parse(name)?;
-            directory.image(&name).cloned().ok_or_else(|| {
-                Refusal::not_found(format!("there is no image `{name}`"))
-                    .hint("`seedbed image list` shows the images")
-            })
-        })
-        .collect()
-}
-
-/// Deletes an image that no VM is a clone of.
-pub(super) async fn delete(daemon: &Arc<Daemon>, name: &str) -> Result<String, Refusal> {
-    let images = images_or_all(&daemon.directory(), &[name.to_owned()])?;
-    for image in images {
-        daemon.commit(Change::RemoveImage(image.name.clone())).await?;
-        remove_files(daemon, &image.name).await?;
-    }
-    Ok(format!("image {name} is deleted"))
-}
-
-async fn remove_files(daemon: &Daemon, name: &ImageName) -> Result<(), Refusal> {
-    let (store, owned) = (daemon.store.clone(), name.clone());
-    tokio::task::spawn_blocking(move || store.remove(&owned)).await??;
-    Ok(())
 }

@@ -1,0 +1,127 @@
+//! Requests about base images, and how an image is shown.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What may be asked of base images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum ImageRequest {
+    /// Adds a base image, or its next generation; answered by [`super::Answer::Images`].
+    Add(AddImage),
+    /// Makes the next generation of an image out of a VM's disk; answered by [`super::Answer::Images`].
+    Commit(CommitVm),
+    /// Shows all generations of images, of all when `names` is empty; answered by [`super::Answer::Images`].
+    List {
+        /// Which, as `NAME` or `NAME@NUMBER`.
+        names: Vec<String>,
+    },
+    /// Makes a generation the one that new clones are made of; answered by [`super::Answer::Done`].
+    Promote {
+        /// Which, as `NAME@NUMBER`.
+        image: String,
+    },
+    /// Deletes generations that are neither current nor needed by a VM; answered by [`super::Answer::Images`] with those.
+    Collect {
+        /// Of which images; of all when empty.
+        names: Vec<String>,
+        /// How many of those of each image, the newest ones, are kept all the same.
+        keep: usize,
+        /// Whether they are only shown.
+        dry_run: bool,
+    },
+    /// Deletes an image, or one of its generations, that no VM is a clone of; answered by [`super::Answer::Done`].
+    Delete {
+        /// Which, as `NAME` for all generations or `NAME@NUMBER`.
+        name: String,
+    },
+}
+
+/// A base image to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddImage {
+    /// Its name.
+    pub name: String,
+    /// The disk file, absolute; copied into the store.
+    pub file: PathBuf,
+    /// Where it comes from, in a few words.
+    pub origin: String,
+    /// `qcow2` or `raw`; never guessed.
+    pub format: String,
+    /// A kernel for direct boot, absolute.
+    pub kernel: Option<PathBuf>,
+    /// An initrd for direct boot, absolute.
+    pub initrd: Option<PathBuf>,
+    /// The kernel's command line.
+    pub cmdline: Option<String>,
+    /// The account that gets the keys.
+    pub default_user: String,
+    /// How its VMs learn who they are; whatever cloud-init finds by itself when not given.
+    #[serde(default)]
+    pub view: Option<String>,
+    /// The release of its cloud-init, such as `22.4`, where it is known.
+    #[serde(default)]
+    pub cloud_init: Option<String>,
+    /// Whether it becomes the next generation of an image that is there.
+    #[serde(default)]
+    pub next: bool,
+    /// Whether that is not what new clones are made of.
+    #[serde(default)]
+    pub no_promote: bool,
+}
+
+/// A VM whose disk becomes a generation of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitVm {
+    /// Which VM; it has to be stopped.
+    pub vm: String,
+    /// The image's name; a new one begins with this generation.
+    pub image: String,
+    /// Whether new clones are still made of the generation they are made of now.
+    #[serde(default)]
+    pub no_promote: bool,
+}
+
+/// A generation of an image as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageInfo {
+    /// The image's name.
+    pub name: String,
+    /// The number of the generation, from 1.
+    pub generation: u32,
+    /// Whether new clones are made of it.
+    pub current: bool,
+    /// Where it came from, in a few words.
+    pub origin: String,
+    /// `qcow2` or `raw`.
+    pub format: String,
+    /// SHA-256 of its disk file.
+    pub sha256: String,
+    /// The size a guest sees, in bytes.
+    pub virtual_size: u64,
+    /// The file's size, in bytes.
+    pub file_size: u64,
+    /// `disk` or `kernel`.
+    pub boot: String,
+    /// The release of its cloud-init, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_init: Option<String>,
+    /// The account that gets the keys.
+    pub default_user: String,
+    /// How its VMs learn who they are: `auto`, `nocloud`, `openstack`, `ec2`, `cidata`, `ignition`, `credentials` or `none`.
+    pub view: String,
+    /// The VMs that are clones of it.
+    pub used_by: Vec<String>,
+    /// When it was added, RFC 3339.
+    pub created: String,
+    /// How long ago that was, in seconds.
+    pub age_seconds: u64,
+}
+
+impl ImageInfo {
+    /// How commands name this generation: `debian-12@3`.
+    pub fn id(&self) -> String {
+        format!("{}@{}", self.name, self.generation)
+    }
+}

@@ -1,0 +1,69 @@
+//! The disk of a VM becomes a generation of an image.
+
+use std::sync::Arc;
+
+use super::super::{Daemon, failpoint, machines, selection};
+use crate::control::serve::ProgressSink;
+use crate::control::{CommitVm, Refusal};
+use crate::model::{Image, ImageId, ImageName, Vm};
+
+/// Makes one whole disk of a stopped VM's clone and its base, and registers it.
+pub(super) async fn commit(
+    daemon: &Arc<Daemon>,
+    request: CommitVm,
+    progress: ProgressSink,
+) -> Result<Arc<Image>, Refusal> {
+    let name: ImageName = selection::parse(&request.image)?;
+    let vm = selection::named(&daemon.directory(), &request.vm)?;
+    let _held = daemon.lock(&vm).await;
+    let vm = daemon.still(&vm)?;
+    machines::machine_of(&vm)?;
+    if daemon.status.seen(&vm).is_up() {
+        return Err(Refusal::request(format!(
+            "{} is running: its disk changes while it is read",
+            vm.name
+        ))
+        .hint(format!("stop it first: seedbed stop {}", vm.name)));
+    }
+    let origin = format!("the disk of {}", vm.name);
+    let image = made(daemon, &vm, name, origin, &progress).await?;
+    super::register(daemon, image, !request.no_promote).await
+}
+
+/// The next generation of an image, in the store but not registered yet, out of the disk of a VM whose lock the caller holds.
+async fn made(
+    daemon: &Arc<Daemon>,
+    vm: &Arc<Vm>,
+    name: ImageName,
+    origin: String,
+    progress: &ProgressSink,
+) -> Result<Image, Refusal> {
+    let base = machines::image_of(daemon, machines::machine_of(vm)?)?;
+    let next = daemon.directory().next_generation(&name);
+    let id = ImageId::new(name, next);
+    let (store, vm, now, progress) = (
+        daemon.store.clone(),
+        Arc::clone(vm),
+        daemon.clock.now(),
+        progress.clone(),
+    );
+    let image = tokio::task::spawn_blocking(move || {
+        let making = store.make(&id)?;
+        failpoint::reach("generation begun");
+        let mut told = 0;
+        store.flatten(&vm, &base, &making.disk(), |percent| {
+            if percent / 10 != told {
+                told = percent / 10;
+                progress.line(
+                    id.name().as_str(),
+                    format!("copying the disk of {}, {} %", vm.name, told * 10),
+                );
+            }
+        })?;
+        failpoint::reach("generation written");
+        Ok::<_, Refusal>(making.finish(&store, &base, origin, now)?)
+    })
+    .await??;
+    failpoint::reach("generation published");
+    Ok(image)
+}

@@ -10,15 +10,13 @@ pub(super) fn answer(asked: Asked<'_>, name: &str) -> Response {
     let Asked {
         case, vm, network, ..
     } = asked;
-    let answer = vm
-        .install()
-        .and_then(|of| install::answer(case.templates, vm, network, of, name));
-    let Some(answer) = answer else {
+    let Some(of) = vm.install() else {
         return nothing_there();
     };
-    let (name, body) = match answer {
-        (name, Ok(body)) => (name, body),
-        (_, Err(error)) => return failed(error),
+    let (name, body) = match install::answer(case.templates, vm, network, of, name) {
+        Ok(Some(told)) => told,
+        Ok(None) => return nothing_there(),
+        Err(error) => return failed(error),
     };
     let fetched = (asked.request.method == Method::Get).then(|| Event {
         vm: vm.name.clone(),

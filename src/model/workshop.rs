@@ -82,6 +82,16 @@ impl Family {
         }
     }
 
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Debian => "Debian",
+            Self::Ubuntu => "Ubuntu",
+            Self::RedHat => "the RHEL family",
+            Self::Alpine => "Alpine",
+        }
+    }
+
     /// The account that its installed systems' cloud-init makes.
     pub const fn default_user(self) -> &'static str {
         match self {

@@ -77,48 +77,48 @@ enum Part {
     Overlay,
 }
 
-/// What an installer that runs in `vm` is told under a name, and the name; `None` where there is nothing of that name for it.
+/// What an installer that runs in `vm` is told under a name, with that name; `None` where there is nothing of that name for it.
 pub fn answer(
     templates: &Templates,
     vm: &Vm,
     network: &Network,
     install: &Install,
     name: &str,
-) -> Option<(&'static str, Result<Arc<[u8]>, SeedError>)> {
-    let answers = install.answers.as_ref()?;
-    let (_, name, part) = FILES
-        .into_iter()
-        .find(|(family, file, _)| *family == install.family && *file == name)?;
-    let facts = || Facts::of(vm, network, (install, answers));
+) -> Result<Option<(&'static str, Arc<[u8]>)>, SeedError> {
+    let is_it = |(family, file, _): &(Family, &str, Part)| *family == install.family && *file == name;
+    let (Some(answers), Some((_, name, part))) = (&install.answers, FILES.into_iter().find(is_it)) else {
+        return Ok(None);
+    };
     let rendered = || {
-        let rendered = templates.install.render(install.family, &facts());
+        let facts = Facts::of(vm, network, (install, answers));
+        let rendered = templates.install.render(install.family, &facts);
         rendered.map_err(|problem| SeedError::Template {
             vm: vm.name.clone(),
             problem,
         })
     };
     let told = match part {
-        Part::Answers => rendered().map(|text| Arc::from(text.into_bytes())),
-        Part::MetaData => Ok(Arc::from(
-            format!("instance-id: {}\n", vm.instance_id()).into_bytes(),
-        )),
-        Part::Empty => Ok(Arc::default()),
-        Part::Overlay => rendered().map(|text| Arc::from(overlay::archive(&text))),
+        Part::Answers => Arc::from(rendered()?.into_bytes()),
+        Part::MetaData => Arc::from(format!("instance-id: {}\n", vm.instance_id()).into_bytes()),
+        Part::Empty => Arc::default(),
+        Part::Overlay => Arc::from(overlay::archive(&rendered()?)),
     };
-    Some((name, told))
+    Ok(Some((name, told)))
 }
 
-/// The answers as they are looked at: the rendered template.
+/// The answers as they are looked at: the rendered template; `None` for an installer that asks at the console.
 pub fn shown(
     templates: &Templates,
     vm: &Vm,
     network: &Network,
     install: &Install,
-) -> Option<Result<Arc<[u8]>, SeedError>> {
+) -> Result<Option<Arc<[u8]>>, SeedError> {
     let is_it =
         |(family, _, part): &&(Family, &str, Part)| *family == install.family && *part == Part::Answers;
-    let (_, name, _) = FILES.iter().find(is_it)?;
-    Some(answer(templates, vm, network, install, name)?.1)
+    let Some((_, name, _)) = FILES.iter().find(is_it) else {
+        return Ok(None);
+    };
+    Ok(answer(templates, vm, network, install, name)?.map(|(_, told)| told))
 }
 
 /// What is true of an installation, as the templates see it.

@@ -160,7 +160,7 @@ fn name_of(file: &Path) -> String {
 }
 
 /// The path as the daemon, which runs elsewhere, can open it.
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     path.canonicalize()
         .map_err(|error| Failure::io(format!("can not find {}", path.display()), &error))
 }

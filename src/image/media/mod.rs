@@ -9,6 +9,8 @@
 pub mod installer;
 pub mod iso;
 mod record;
+mod store;
 
 pub use installer::{Installer, MediaError, command_line};
 pub use iso::{Extent, Iso, IsoError};
+pub use store::Media;

@@ -19,7 +19,7 @@ fn told(install: &Install, name: &str) -> Option<String> {
         examples::network("lab", "10.77.0.1/24"),
     );
     let templates = Templates::load(None).unwrap();
-    let bytes = answer(&templates, &vm, &network, install, name)?.1.unwrap();
+    let (_, bytes) = answer(&templates, &vm, &network, install, name).unwrap()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -37,7 +37,7 @@ impl Context {
     }
 
     /// Asks for something that takes a while, and shows how far it is with each of `subjects`.
-    fn watch(
+    pub(super) fn watch(
         &self,
         request: &Request,
         subjects: &[String],

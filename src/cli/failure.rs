@@ -19,6 +19,8 @@ pub enum Exit {
     NotFound = 3,
     /// A deadline passed.
     Timeout = 4,
+    /// `image lint` found something.
+    Findings = 5,
     /// A bug of ours (`EX_SOFTWARE`).
     Internal = 70,
     /// The daemon is not running (`EX_TEMPFAIL`).
@@ -33,6 +35,7 @@ pub const EXIT_CODES: &str = "  0   done
   2   usage: the command line makes no sense
   3   not found: something asked for by name does not exist
   4   timeout: a deadline passed
+  5   findings: `image lint` found something
   70  internal: a bug in seedbed
   75  the daemon is not running
   77  permission: only root may do this";
@@ -89,6 +92,11 @@ impl Failure {
     /// Only root may do this.
     pub fn permission(message: impl Into<String>) -> Self {
         Self::new(Exit::Permission, message)
+    }
+
+    /// Something was found, and has been printed.
+    pub fn findings() -> Self {
+        Self::new(Exit::Findings, "")
     }
 
     /// Whoever read our output went away: nothing is left to say, and nobody to say it to.
@@ -170,6 +178,7 @@ mod tests {
             Exit::Usage,
             Exit::NotFound,
             Exit::Timeout,
+            Exit::Findings,
             Exit::Internal,
             Exit::NotRunning,
             Exit::Permission,

@@ -9,6 +9,7 @@ use crate::control::{ImageInfo, VmInfo};
 use crate::model::Bytes;
 use crate::model::time::short;
 
+pub(super) mod lint;
 pub(super) mod networks;
 pub(super) mod ring;
 pub(super) mod templates;

@@ -9,7 +9,8 @@ use super::failure::Failure;
 use super::progress::Progress;
 use super::table;
 use crate::control::{
-    DiscoveredInfo, ImageInfo, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, RecordInfo, TemplateInfo, VmInfo,
+    DiscoveredInfo, ImageInfo, KeyInfo, LeaseInfo, LintInfo, NetworkInfo, PlannedVm, RecordInfo,
+    TemplateInfo, VmInfo,
 };
 
 /// The form of an answer.
@@ -76,6 +77,16 @@ impl Terminal {
     /// Prints all that is known of images.
     pub fn image_sheets(&mut self, images: &[ImageInfo]) -> Result<(), Failure> {
         self.formatted(images, table::image_sheets)
+    }
+
+    /// Prints what was found in images.
+    pub fn lints(&mut self, lints: &[LintInfo]) -> Result<(), Failure> {
+        self.formatted(lints, table::lint::lints)
+    }
+
+    /// Prints what was done about what was found in images.
+    pub fn seals(&mut self, lints: &[LintInfo]) -> Result<(), Failure> {
+        self.formatted(lints, table::lint::seals)
     }
 
     /// Prints networks as a list.

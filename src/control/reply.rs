@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::images::ImageInfo;
+use super::images::{ImageInfo, LintInfo};
 
 /// One line of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub enum Answer {
     Vms(Vec<VmInfo>),
     /// Images as they are now.
     Images(Vec<ImageInfo>),
+    /// What was found in images, in the order of the request.
+    Lints(Vec<LintInfo>),
     /// Dynamic leases, by address.
     Leases(Vec<LeaseInfo>),
     /// DNS records, by network and name.

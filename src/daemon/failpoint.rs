@@ -2,9 +2,9 @@
 //!
 //! Compiled into debug builds only; a release daemon has no such switch.
 
-/// The steps of a launch and a start, then those of making an image, in order.
+/// The steps of a launch and a start, then those of making an image, and of a workshop besides, in order.
 #[cfg(debug_assertions)]
-pub(super) const STEPS: [&str; 12] = [
+pub(super) const STEPS: [&str; 16] = [
     "registered",
     "cloned",
     "tap",
@@ -17,6 +17,10 @@ pub(super) const STEPS: [&str; 12] = [
     "generation begun",
     "generation written",
     "generation published",
+    "seal copied",
+    "seal done",
+    "workshop ended",
+    "workshop registered",
 ];
 
 /// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step.

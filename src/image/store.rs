@@ -95,13 +95,13 @@ impl Store {
     ) -> Result<Image, StoreError> {
         let boot = boot(source)?;
         let (file, len) = files::open_source(&source.file)?;
-        measure(source, (&file, &source.file), len)?;
+        measure(source.format, (&file, &source.file), &source.file, len)?;
         let making = self.make(&source.id)?;
 
         let disk = making.disk();
         let copied = files::copy((&source.file, file, len), &disk, &progress)?;
         // The file could change between the first look and the copy: what counts is what was copied.
-        let virtual_size = measure(source, (&copied.file, &disk), len)?;
+        let virtual_size = measure(source.format, (&copied.file, &disk), &source.file, len)?;
         for (part, name) in [(&source.kernel, "kernel"), (&source.initrd, "initrd")] {
             if let Some(path) = part {
                 making.copy(path, name)?;
@@ -162,15 +162,20 @@ fn boot(source: &AddSource) -> Result<Boot, StoreError> {
     }
 }
 
-/// The size of the disk in a file, the source or its copy, that is as declared.
-fn measure(source: &AddSource, (file, path): (&File, &Path), len: u64) -> Result<Bytes, StoreError> {
+/// The size of the disk in a file of `len` bytes that is as declared; a refusal names the file `told`, which it is a copy of.
+pub(super) fn measure(
+    declared: DiskFormat,
+    (file, path): (&File, &Path),
+    told: &Path,
+    len: u64,
+) -> Result<Bytes, StoreError> {
     let head = files::head(file, path, inspect::HEAD)?;
-    let size = match source.format {
+    let size = match declared {
         DiskFormat::Qcow2 => inspect::qcow2(&head, len).map(|info| info.virtual_size),
         DiskFormat::Raw => format::raw(&head, &files::tail(file, path, format::TAIL, len)?, len),
     };
     size.map_err(|why| StoreError::Refused {
-        path: source.file.clone(),
+        path: told.to_owned(),
         why,
     })
 }

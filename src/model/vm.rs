@@ -10,11 +10,13 @@ use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
 use super::generation::ImageId;
 use super::identity::{Instance, InstanceId};
+use super::image::{Image, View};
 use super::key::{SshKey, SshKeys};
 use super::mac::MacAddress;
 use super::name::{NetworkName, TapName, TemplateName, VmName};
 use super::release::Secrets;
 use super::time::Timestamp;
+use super::workshop::{Install, Workshop};
 
 /// A registered virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub struct Custom {
     pub secrets: Secrets,
     /// Which of its instances it is.
     pub instance: Instance,
+    /// Whether it is told who it is by being written to, whatever view its image has.
+    pub offline: bool,
 }
 
 impl Custom {
@@ -95,6 +99,8 @@ pub struct Machine {
     pub swap: Bytes,
     /// How far its making has come.
     pub phase: Phase,
+    /// What becomes of its disk when it powers off; nothing for all but workshops.
+    pub workshop: Option<Box<Workshop>>,
 }
 
 /// How far the making of a managed VM has come: a launch that is cut short is undone by the next start of the daemon.
@@ -165,6 +171,15 @@ impl Vm {
         }
     }
 
+    /// How it learns who it is: as its image does, but where it was launched otherwise. Of a VM that someone else runs nothing is
+    /// known, and all that can be asked for is served.
+    pub fn view(&self, image: Option<&Image>) -> View {
+        if self.custom.as_ref().is_some_and(|custom| custom.offline) {
+            return View::Offline;
+        }
+        image.map_or(View::Auto, |image| image.view)
+    }
+
     /// Which of its instances it is.
     pub fn instance(&self) -> Instance {
         self.custom
@@ -194,6 +209,16 @@ impl Vm {
                 .map_or(&[] as &[_], |boot| &boot.host_keys)
         };
         made.map_or_else(told, |key| key.public())
+    }
+
+    /// What becomes of its disk when it powers off, where that is something.
+    pub fn workshop(&self) -> Option<&Workshop> {
+        self.machine()?.workshop.as_deref()
+    }
+
+    /// How a system is installed in it, where one is.
+    pub fn install(&self) -> Option<&Install> {
+        self.workshop()?.install()
     }
 
     /// Its machine, when Seedbed runs it.

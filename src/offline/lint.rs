@@ -163,6 +163,11 @@ impl<'a> Look<'a> {
     }
 }
 
+/// Whether a file's name ends in a dot and this: its readers tell case apart.
+fn is_named(path: &str, end: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, last)| last == end)
+}
+
 /// A text without the lines that a predicate is true of.
 fn without(text: &str, doomed: impl Fn(&str) -> bool) -> String {
     let kept = text.lines().filter(|line| !doomed(line.trim()));

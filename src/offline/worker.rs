@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags};
@@ -45,14 +45,12 @@ fn outcome_file(scratch: &Path) -> PathBuf {
 }
 
 fn supervise(job: &Job, line: &str) -> Result<Outcome, String> {
-    let deadline = Instant::now() + Duration::from_secs(job.seconds);
     mount::Mount::tmpfs(&job.scratch).map_err(|error| error.to_string())?;
     reach("door mounted");
     let export = export::Export::start(job)?;
     reach("door exported");
-    let mut inner =
-        inner(job, line).map_err(|error| format!("the inner worker could not be run: {error}"))?;
-    await_end(&inner, deadline, job.seconds)?;
+    let mut inner = inner(line).map_err(|error| format!("the inner worker could not be run: {error}"))?;
+    await_end(&inner, job.seconds)?;
     let status = inner.wait().map_err(|error| error.to_string())?;
     // Only what is on the disk counts.
     export.stop(CLOSING)?;
@@ -63,7 +61,7 @@ fn supervise(job: &Job, line: &str) -> Result<Outcome, String> {
 }
 
 /// The half that mounts the file system, in a mount namespace of its own.
-fn inner(job: &Job, line: &str) -> io::Result<Child> {
+fn inner(line: &str) -> io::Result<Child> {
     let program = std::env::args_os().next().unwrap_or_default();
     let mut inner = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "--"])
@@ -79,21 +77,18 @@ fn inner(job: &Job, line: &str) -> io::Result<Child> {
 }
 
 /// Waits until the inner half has ended. Fails, and so ends it, when the daemon is gone or the time is over.
-fn await_end(inner: &Child, deadline: Instant, seconds: u64) -> Result<(), String> {
+fn await_end(inner: &Child, seconds: u64) -> Result<(), String> {
     let pid = Pid::from_child(inner);
     let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|error| error.to_string())?;
     let stdin = io::stdin();
+    let most = Timespec::try_from(Duration::from_secs(seconds)).map_err(|error| error.to_string())?;
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(format!("it took more than {seconds} seconds and was ended"));
-        }
         let mut watched = [
             PollFd::new(&ended, PollFlags::IN),
             PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN | PollFlags::HUP),
         ];
-        let left = Timespec::try_from(left).map_err(|error| error.to_string())?;
-        match rustix::event::poll(&mut watched, Some(&left)) {
+        match rustix::event::poll(&mut watched, Some(&most)) {
+            Ok(0) => return Err(format!("it took more than {seconds} seconds and was ended")),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.to_string()),
         }

@@ -2,13 +2,15 @@
 
 use crate::fake::{Run, seedbed};
 
-const VERBS: [&str; 47] = [
+const VERBS: [&str; 49] = [
     "serve",
     "init",
     "image",
     "image add",
     "image build",
+    "image lint",
     "image list",
+    "image seal",
     "image show",
     "image delete",
     "launch",

@@ -26,44 +26,54 @@ pub(super) async fn commit(
         .hint(format!("stop it first: seedbed stop {}", vm.name)));
     }
     let origin = format!("the disk of {}", vm.name);
-    let image = made(daemon, &vm, name, origin, &progress).await?;
+    let image = made(daemon, &vm, name, (origin, Seal::No), &progress).await?;
     super::register(daemon, image, !request.no_promote).await
 }
 
+/// Whether a disk is sealed before it becomes a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::daemon) enum Seal {
+    /// It is.
+    Yes,
+    /// It stays as its VM left it.
+    No,
+}
+
 /// The next generation of an image, in the store but not registered yet, out of the disk of a VM whose lock the caller holds.
-async fn made(
+pub(in crate::daemon) async fn made(
     daemon: &Arc<Daemon>,
     vm: &Arc<Vm>,
     name: ImageName,
-    origin: String,
+    (origin, seal): (String, Seal),
     progress: &ProgressSink,
 ) -> Result<Image, Refusal> {
     let base = machines::image_of(daemon, machines::machine_of(vm)?)?;
     let next = daemon.directory().next_generation(&name);
     let id = ImageId::new(name, next);
-    let (store, vm, now, progress) = (
-        daemon.store.clone(),
-        Arc::clone(vm),
-        daemon.clock.now(),
-        progress.clone(),
-    );
-    let image = tokio::task::spawn_blocking(move || {
+    let (store, vm, now) = (daemon.store.clone(), Arc::clone(vm), daemon.clock.now());
+    let (told_by, like) = (progress.clone(), Arc::clone(&base));
+    let making = tokio::task::spawn_blocking(move || {
         let making = store.make(&id)?;
         failpoint::reach("generation begun");
         let mut told = 0;
-        store.flatten(&vm, &base, &making.disk(), |percent| {
+        store.flatten(&vm, &like, &making.disk(), |percent| {
             if percent / 10 != told {
                 told = percent / 10;
-                progress.line(
+                told_by.line(
                     id.name().as_str(),
                     format!("copying the disk of {}, {} %", vm.name, told * 10),
                 );
             }
         })?;
         failpoint::reach("generation written");
-        Ok::<_, Refusal>(making.finish(&store, &base, origin, now)?)
+        Ok::<_, Refusal>(making)
     })
     .await??;
+    if seal == Seal::Yes {
+        super::offline::seal_or_tell(daemon, &making, progress).await;
+    }
+    let store = daemon.store.clone();
+    let image = tokio::task::spawn_blocking(move || making.finish(&store, &base, origin, now)).await??;
     failpoint::reach("generation published");
     Ok(image)
 }

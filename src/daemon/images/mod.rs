@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, info, selection};
+use super::{Daemon, info, selection, workshop};
 use crate::control::serve::ProgressSink;
 use crate::control::{Answer, ImageRequest, Refusal};
 use crate::model::{Directory, Image, ImageId, ImageRef};
 use crate::registry::Change;
 
 mod add;
-mod commit;
+pub(super) mod commit;
 mod generations;
+pub(in crate::daemon) mod offline;
 mod verified;
 
+pub(super) use add::{absolute, account};
 pub(super) use verified::verified;
 
 /// Does what is asked.
@@ -30,17 +32,31 @@ pub(super) async fn handle(
             let image = commit::commit(daemon, request, progress).await?;
             Ok(shown(daemon, &[image]))
         }
+        ImageRequest::Install(request) => {
+            let vm = workshop::install(daemon, request, progress).await?;
+            Ok(Answer::Vms(vec![info::vm(daemon, &vm)]))
+        }
+        ImageRequest::Edit(request) => {
+            let vm = workshop::edit(daemon, request, progress).await?;
+            Ok(Answer::Vms(vec![info::vm(daemon, &vm)]))
+        }
+        ImageRequest::Await { vm } => workshop::outcome(daemon, &vm, &progress).await,
         ImageRequest::List { names } => Ok(shown(daemon, &named_or_all(&daemon.directory(), &names)?)),
         ImageRequest::Promote { image } => generations::promote(daemon, &image).await.map(Answer::Done),
         ImageRequest::Collect { names, keep, dry_run } => {
             let gone = generations::collect(daemon, &names, keep, dry_run).await?;
             Ok(shown(daemon, &gone))
         }
+        ImageRequest::Lint { names } => offline::lint(daemon, &names).await.map(Answer::Lints),
+        ImageRequest::Seal { image, no_promote } => {
+            let sealed = offline::seal(daemon, &image, !no_promote, &progress).await?;
+            Ok(Answer::Lints(vec![sealed]))
+        }
         ImageRequest::Delete { name } => generations::delete(daemon, &name).await.map(Answer::Done),
     }
 }
 
-fn shown(daemon: &Daemon, images: &[Arc<Image>]) -> Answer {
+pub(super) fn shown(daemon: &Daemon, images: &[Arc<Image>]) -> Answer {
     Answer::Images(images.iter().map(|image| info::image(daemon, image)).collect())
 }
 
@@ -81,7 +97,11 @@ pub(super) fn unknown(directory: &Directory, named: &ImageRef) -> Refusal {
 }
 
 /// Registers a generation whose files are in the store; they go again where that is refused.
-async fn register(daemon: &Arc<Daemon>, image: Image, promote: bool) -> Result<Arc<Image>, Refusal> {
+pub(super) async fn register(
+    daemon: &Arc<Daemon>,
+    image: Image,
+    promote: bool,
+) -> Result<Arc<Image>, Refusal> {
     let id = image.id.clone();
     if let Err(error) = daemon.commit(Change::PutImage { image, promote }).await {
         remove_files(daemon, std::slice::from_ref(&id)).await?;

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::image::error::StoreError;
 use crate::image::files::{self, Draft, at};
-use crate::image::inspect;
-use crate::image::store::{Store, draft};
+use crate::image::store::{Store, draft, measure};
 use crate::model::image::{Boot, DiskFormat, FileStamp};
 use crate::model::{Bytes, Image, ImageId, Timestamp};
 
@@ -18,6 +17,7 @@ pub struct Making {
     id: ImageId,
     draft: Draft,
     place: PathBuf,
+    format: DiskFormat,
 }
 
 impl Store {
@@ -34,6 +34,7 @@ impl Store {
             id: id.clone(),
             draft,
             place,
+            format: DiskFormat::Qcow2,
         })
     }
 
@@ -100,6 +101,18 @@ impl Making {
         self.draft.file("disk")
     }
 
+    /// How its disk is stored.
+    pub const fn format(&self) -> DiskFormat {
+        self.format
+    }
+
+    /// Begins it as a copy of an image's disk, which only root can change.
+    pub fn copy_disk(&mut self, store: &Store, image: &Image) -> Result<(), StoreError> {
+        self.copy(&store.places.image_disk(&image.id), "disk")?;
+        self.format = image.format;
+        Ok(())
+    }
+
     /// Copies a file into it.
     pub(in crate::image) fn copy(&self, from: &Path, name: &str) -> Result<(), StoreError> {
         let (file, len) = files::open_source(from)?;
@@ -112,7 +125,7 @@ impl Making {
         Ok(self.draft.publish(&self.place)?)
     }
 
-    /// Makes the qcow2 disk that somebody wrote into it a generation that is otherwise like `like`: looked at, hashed, root's and
+    /// Makes the disk that somebody wrote into it a generation that is otherwise like `like`: looked at, hashed, root's and
     /// read-only. It is the caller's to register it.
     pub fn finish(
         self,
@@ -124,11 +137,7 @@ impl Making {
         let disk = self.disk();
         let file = own(&disk)?;
         let len = file.metadata().map_err(at("reading", &disk))?.len();
-        let head = files::head(&file, &disk, inspect::HEAD)?;
-        let info = inspect::qcow2(&head, len).map_err(|why| StoreError::Refused {
-            path: disk.clone(),
-            why,
-        })?;
+        let virtual_size = measure(self.format, (&file, &disk), &disk, len)?;
         if let Boot::Kernel { initrd, .. } = like.boot {
             self.copy(&store.places.image_kernel(&like.id), "kernel")?;
             if initrd {
@@ -139,9 +148,9 @@ impl Making {
             id: self.id.clone(),
             promoted: 0,
             origin,
-            format: DiskFormat::Qcow2,
+            format: self.format,
             sha256: files::sha256(&file).map_err(at("reading", &disk))?,
-            virtual_size: info.virtual_size,
+            virtual_size,
             file_size: Bytes(len),
             stamp: Some(files::stamp(&file, &disk)?),
             created: now,

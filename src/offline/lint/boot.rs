@@ -1,6 +1,6 @@
 //! Whether a clone boots, and whether its serial console shows it.
 
-use super::{Cure, Facts, Finding, Look};
+use super::{Cure, Facts, Finding, Look, is_named};
 
 const GRUB: [&str; 2] = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
 const OTHERS: [(&str, &str); 5] = [
@@ -28,7 +28,7 @@ fn entries(look: &Look<'_>) -> Vec<String> {
         "/efi/loader/entries",
     ];
     let paths = folders.iter().flat_map(|folder| look.within(folder));
-    paths.filter(|path| path.ends_with(".conf")).collect()
+    paths.filter(|path| is_named(path, "conf")).collect()
 }
 
 pub(super) fn findings(look: &Look<'_>, facts: &Facts) -> Vec<Finding> {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Cure, Facts, Finding, Look};
+use super::{Cure, Facts, Finding, Look, is_named};
 use crate::offline::root::Kind;
 
 const FOLDER: &str = "/etc/cloud/cloud.cfg.d";
@@ -28,7 +28,7 @@ pub(super) fn findings(look: &Look<'_>, facts: &Facts) -> Vec<Finding> {
 }
 
 fn no_agent(facts: &Facts) -> Option<Finding> {
-    if facts.views.iter().any(|view| view != "none") {
+    if facts.views.iter().any(|view| view != "offline") {
         return None;
     }
     Some(
@@ -38,7 +38,7 @@ fn no_agent(facts: &Facts) -> Option<Finding> {
             vec!["/".to_owned()],
             "a clone comes up under the name, the accounts and the keys that are in the image",
         )
-        .left("launch its clones with --offline, which writes all that into each before its first boot"),
+        .left("say `--view offline` when the image is added, or launch its clones with --offline: all that is written into each then"),
     )
 }
 
@@ -59,7 +59,7 @@ fn settings(look: &Look<'_>) -> Vec<(String, Settings)> {
     let folder = look
         .within(FOLDER)
         .into_iter()
-        .filter(|path| path.ends_with(".cfg"));
+        .filter(|path| is_named(path, "cfg"));
     let paths = std::iter::once("/etc/cloud/cloud.cfg".to_owned()).chain(folder);
     paths
         .filter_map(|path| {

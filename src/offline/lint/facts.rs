@@ -220,7 +220,7 @@ fn views(look: &Look<'_>, cloud_init: Option<&str>, systemd: Option<&str>) -> Ve
         version.get(..digits)?.parse::<u32>().ok()
     });
     if number.is_some_and(|number| number >= 252) {
-        return named(&[View::Credentials, View::None]);
+        return named(&[View::Credentials, View::Offline]);
     }
-    named(&[View::None])
+    named(&[View::Offline])
 }

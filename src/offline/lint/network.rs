@@ -1,6 +1,6 @@
 //! Interface configuration that is bound to another machine's hardware address, or that does not ask DHCP.
 
-use super::{Cure, Facts, Finding, Look, without};
+use super::{Cure, Facts, Finding, Look, is_named, without};
 
 /// What a clone of ours can always be configured with: every Ethernet interface asks DHCP.
 const NETPLAN: &str =
@@ -49,9 +49,9 @@ impl Files {
         let mut ifupdown = texts(&["/etc/network/interfaces.d"], |_| true);
         ifupdown.extend(look.text(IFUPDOWN).map(|text| (IFUPDOWN.to_owned(), text)));
         Self {
-            netplan: texts(&["/etc/netplan"], |name| name.ends_with(".yaml")),
+            netplan: texts(&["/etc/netplan"], |name| is_named(name, "yaml")),
             networkd: texts(&["/etc/systemd/network"], |name| {
-                name.ends_with(".network") || name.ends_with(".link")
+                is_named(name, "network") || is_named(name, "link")
             }),
             manager: texts(&["/etc/NetworkManager/system-connections"], |_| true),
             ifcfg: texts(
@@ -168,7 +168,7 @@ fn networkd((path, text): &Text) -> Option<Finding> {
     if !text.lines().any(|line| binds(line.trim())) {
         return None;
     }
-    if path.ends_with(".link") {
+    if is_named(path, "link") {
         return Some(
             bound("an interface name for a hardware address", path).cured("removes it", Cure::Remove),
         );

@@ -5,14 +5,13 @@
 //!                                                                                            vms/<name>/swap.raw
 //! ```
 //!
-//! No QEMU tool takes part: our own reader decides what a file is before any QEMU sees it, and the few clusters of a
-//! clone are written directly, so a clone costs one write and one `fsync`.
+//! Our own reader decides what a file is before any QEMU tool sees it, and the few clusters of a clone are written directly, so a
+//! clone costs one write and one `fsync`. `qemu-img` takes part only where a clone's disk becomes a generation.
 
 pub mod build;
 pub mod clone;
 mod error;
 pub(crate) mod files;
-mod flatten;
 pub mod format;
 mod generation;
 pub mod inspect;
@@ -21,8 +20,7 @@ pub mod store;
 
 pub use error::StoreError;
 pub use files::{FileError, SourceError};
-pub use flatten::FlattenError;
 pub use format::Refused;
-pub use generation::Making;
+pub use generation::{FlattenError, Making};
 pub use inspect::Qcow2Info;
 pub use store::{AddSource, Orphans, Store};

@@ -29,6 +29,7 @@ impl Generation {
     }
 
     /// The one after this.
+    #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
@@ -174,7 +175,7 @@ mod tests {
         ] {
             assert!(wrong.parse::<ImageRef>().is_err(), "{wrong}");
         }
-        assert!("debian-12".parse::<ImageId>().is_err());
+        "debian-12".parse::<ImageId>().unwrap_err();
     }
 
     #[test]

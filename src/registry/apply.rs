@@ -36,7 +36,7 @@ pub fn apply(directory: &Directory, change: Change, now: Timestamp) -> Result<Ef
         Change::RemoveKeys { names } => site::remove_keys(directory, names),
         Change::KeepSecret(secret) => Ok(site::keep_secret(directory, secret)),
         Change::PutImage { image, promote } => images::put(directory, image, promote),
-        Change::Promote(id) => images::promote(directory, id),
+        Change::Promote(id) => images::promote(directory, &id),
         Change::RemoveImages(ids) => images::remove(directory, ids),
     }
 }

@@ -25,13 +25,13 @@ pub(super) fn put(directory: &Directory, mut image: Image, promote: bool) -> Res
 }
 
 /// Makes a generation the one that new clones are made of.
-pub(super) fn promote(directory: &Directory, id: ImageId) -> Result<Effect, Refusal> {
-    let Some(image) = directory.image(&id) else {
-        return Err(Refusal::UnknownImage { image: (&id).into() });
+pub(super) fn promote(directory: &Directory, id: &ImageId) -> Result<Effect, Refusal> {
+    let Some(image) = directory.image(id) else {
+        return Err(Refusal::UnknownImage { image: id.into() });
     };
     if directory
         .current(id.name())
-        .is_some_and(|current| current.id == id)
+        .is_some_and(|current| current.id == *id)
     {
         return Ok(Effect {
             batch: Batch::default(),
@@ -53,7 +53,7 @@ pub(super) fn remove(directory: &Directory, ids: Vec<ImageId>) -> Result<Effect,
         }
         refuse_if_cloned(directory, id)?;
     }
-    for name in ids.iter().map(|id| id.name()).collect::<BTreeSet<_>>() {
+    for name in ids.iter().map(ImageId::name).collect::<BTreeSet<_>>() {
         let goes = |id: &ImageId| ids.contains(id);
         let stays = directory.generations(name).any(|image| !goes(&image.id));
         match directory.current(name).filter(|current| goes(&current.id)) {

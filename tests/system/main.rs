@@ -18,6 +18,7 @@ mod dhcp;
 mod dns;
 mod first_boot;
 mod foreign_clients;
+mod generations;
 mod guests;
 mod honest_images;
 mod hostile_http;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::Daemon;
 use crate::control::Refusal;
 use crate::image::StoreError;
-use crate::model::{Directory, Image, ImageId};
+use crate::model::{Directory, Image, ImageId, VmState};
 use crate::registry::Change;
 
 /// The image as it is registered, when its disk is what was added; a refusal that names its clones and the repair when not.
@@ -42,7 +42,11 @@ fn refusal(daemon: &Daemon, image: &Image, damaged: &StoreError) -> Refusal {
     let (mut clones, mut running) = (Vec::new(), Vec::new());
     for vm in directory.clones_of(&image.id) {
         clones.push(vm.name.to_string());
-        if daemon.status.seen(vm).is_up() {
+        // Whoever is being started, and is refused here, does not run.
+        if matches!(
+            daemon.status.seen(vm).state,
+            VmState::Running { .. } | VmState::Stopping { .. }
+        ) {
             running.push(vm.name.to_string());
         }
     }
@@ -58,7 +62,7 @@ fn refusal(daemon: &Daemon, image: &Image, damaged: &StoreError) -> Refusal {
 }
 
 fn repair(directory: &Directory, id: &ImageId, sha256: &str, clones: &str) -> String {
-    let others = directory.generations(&id.name()).filter(|other| other.id != *id);
+    let others = directory.generations(id.name()).filter(|other| other.id != *id);
     let other = others.max_by_key(|other| other.promoted);
     let give_up = match other {
         Some(other) => format!("seedbed rebase {clones} --to {}", other.id),

@@ -249,7 +249,7 @@ fn files_that_no_record_names_are_found() {
 }
 
 #[test]
-fn a_disk_that_was_touched_is_the_same_and_one_that_was_changed_is_not() {
+fn a_disk_that_was_touched_is_the_same() {
     let world = World::new();
     let image = world.image();
     let disk = world.store.places.image_disk(&image.id);
@@ -268,7 +268,13 @@ fn a_disk_that_was_touched_is_the_same_and_one_that_was_changed_is_not() {
             .unwrap(),
         None
     );
+}
 
+#[test]
+fn a_disk_that_was_changed_is_not_what_was_added_whatever_its_time_says() {
+    let world = World::new();
+    let image = world.image();
+    let disk = world.store.places.image_disk(&image.id);
     fs::set_permissions(&disk, fs::Permissions::from_mode(0o644)).unwrap();
     let mut bytes = fs::read(&disk).unwrap();
     bytes[1 << 20] ^= 1;
@@ -279,14 +285,7 @@ fn a_disk_that_was_touched_is_the_same_and_one_that_was_changed_is_not() {
         .status()
         .unwrap();
     assert!(modified.success());
-    let text = world
-        .store
-        .verify(&Image {
-            stamp,
-            ..image.clone()
-        })
-        .unwrap_err()
-        .to_string();
+    let text = world.store.verify(&image).unwrap_err().to_string();
     assert!(
         text.contains("changed since it was added") && text.contains(&image.sha256),
         "{text}"
@@ -323,13 +322,6 @@ fn images_of_a_release_without_generations_become_the_first_one() {
     let images = world.store.places.images();
     fs::rename(images.join("base@1"), images.join("base")).unwrap();
     let store = Store::open(world.store.places.clone()).unwrap();
-    assert_eq!(
-        store
-            .verify(&Image {
-                stamp: None,
-                ..image.clone()
-            })
-            .unwrap(),
-        image.stamp
-    );
+    let unseen = Image { stamp: None, ..image };
+    assert!(store.verify(&unseen).unwrap().is_some());
 }

@@ -10,11 +10,11 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::error::StoreError;
-use super::files::{self, FileError, at};
-use super::format::Refused;
-use super::inspect;
-use super::store::Store;
+use crate::image::error::StoreError;
+use crate::image::files::{self, FileError, at};
+use crate::image::format::Refused;
+use crate::image::inspect;
+use crate::image::store::Store;
 use crate::model::image::DiskFormat;
 use crate::model::{Image, Vm, identity};
 

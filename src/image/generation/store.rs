@@ -1,14 +1,14 @@
-//! Generations of an image in the store: how one is made, and how it is known to be what it was.
+//! Making a generation, and knowing it again.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::error::StoreError;
-use super::files::{self, Draft, at};
-use super::inspect;
-use super::store::{Store, draft};
+use crate::image::error::StoreError;
+use crate::image::files::{self, Draft, at};
+use crate::image::inspect;
+use crate::image::store::{Store, draft};
 use crate::model::image::{Boot, DiskFormat, FileStamp};
 use crate::model::{Bytes, Image, ImageId, Timestamp};
 
@@ -63,7 +63,7 @@ impl Store {
     }
 
     /// Checks that an image is what was added. A disk that looks as it did is taken for that; one that does not is hashed, which
-    /// takes a second for each gigabyte or so, and its new look is returned if its content is the same.
+    /// takes a second for each gigabyte or so. If its content is the same it is made root's and read-only again, and its new look is returned.
     pub fn verify(&self, image: &Image) -> Result<Option<FileStamp>, StoreError> {
         self.check_present(image)?;
         let path = self.places.image_disk(&image.id);
@@ -80,7 +80,9 @@ impl Store {
             );
             return Err(damaged(image, &path, &what));
         }
-        Ok(Some(stamp))
+        // Whoever put it back may have put it back as a file of his own.
+        let file = own(&path)?;
+        Ok(Some(files::stamp(&file, &path)?))
     }
 }
 
@@ -99,14 +101,14 @@ impl Making {
     }
 
     /// Copies a file into it.
-    pub(super) fn copy(&self, from: &Path, name: &str) -> Result<(), StoreError> {
+    pub(in crate::image) fn copy(&self, from: &Path, name: &str) -> Result<(), StoreError> {
         let (file, len) = files::open_source(from)?;
         files::copy((from, file, len), &self.draft.file(name), &|_, _| {})?;
         Ok(())
     }
 
     /// Gives it its final name.
-    pub(super) fn publish(self) -> Result<(), StoreError> {
+    pub(in crate::image) fn publish(self) -> Result<(), StoreError> {
         Ok(self.draft.publish(&self.place)?)
     }
 
@@ -150,13 +152,17 @@ impl Making {
     }
 }
 
-/// Takes a finished disk from whoever wrote it.
+/// Takes a finished disk from whoever wrote it: it is ours, and nobody writes to it any more.
 fn own(disk: &Path) -> Result<File, StoreError> {
     let (file, _) = files::open_source(disk)?;
-    rustix::fs::fchown(&file, Some(rustix::fs::Uid::ROOT), Some(rustix::fs::Gid::ROOT))
-        .map_err(io::Error::from)
-        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o444)))
-        .and_then(|()| file.sync_all())
-        .map_err(at("taking over", disk))?;
+    rustix::fs::fchown(
+        &file,
+        Some(rustix::process::geteuid()),
+        Some(rustix::process::getegid()),
+    )
+    .map_err(io::Error::from)
+    .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o444)))
+    .and_then(|()| file.sync_all())
+    .map_err(at("taking over", disk))?;
     Ok(file)
 }

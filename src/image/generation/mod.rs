@@ -1,0 +1,8 @@
+//! Generations of an image in the store: how one is made, how a clone and its base become one, and how one is known to be what
+//! it was.
+
+mod process;
+mod store;
+
+pub use process::FlattenError;
+pub use store::Making;

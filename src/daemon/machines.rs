@@ -201,10 +201,9 @@ pub(super) fn argv(
 ) -> Result<Vec<String>, Refusal> {
     let key = daemon.directory().site().seed_key(vm);
     // An installer is led to its answers by its command line alone.
-    let view = if vm.install().is_some() {
-        View::None
-    } else {
-        image.view
+    let view = match vm.install() {
+        Some(_) => View::None,
+        None => vm.view(Some(image)),
     };
     let smbios = seed::smbios(view, network, key.as_ref());
     let settings = Settings {

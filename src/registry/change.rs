@@ -175,6 +175,8 @@ pub struct CustomEdit {
     pub secrets: SecretsEdit,
     /// What becomes of its instance-id when what it is told is changed.
     pub instance_policy: Option<InstancePolicy>,
+    /// Whether it is told who it is by being written to.
+    pub offline: Option<bool>,
 }
 
 /// What to change of what a VM is told in confidence; what is not named stays.
@@ -220,6 +222,7 @@ impl CustomEdit {
             access,
             secrets,
             instance,
+            offline,
         } = old;
         Custom {
             aliases: self.aliases.unwrap_or(aliases),
@@ -243,6 +246,7 @@ impl CustomEdit {
                 policy: self.instance_policy.unwrap_or(instance.policy),
                 ..instance
             },
+            offline: self.offline.unwrap_or(offline),
         }
     }
 }

@@ -48,7 +48,7 @@ pub(in crate::cli) struct Args {
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
     let media = match (&args.iso, &args.netboot) {
-        (Some(iso), _) => InstallMedia::Iso(super::add::absolute(iso)?),
+        (Some(iso), _) => InstallMedia::Iso(super::absolute(iso)?),
         (None, Some(release)) => netboot::installer(release, &args.cache, terminal)?,
         (None, None) => return Err(Failure::usage("say what to install from: --iso or --netboot")),
     };

@@ -1,5 +1,7 @@
 //! `seedbed image`: base images.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
 
 use super::context::Context;
@@ -14,9 +16,12 @@ mod edit;
 mod gc;
 mod install;
 mod list;
+mod meter;
 mod netboot;
 mod promote;
+mod refusals;
 mod show;
+mod source;
 mod workshop;
 
 /// What a new image is to one of its name that is there.
@@ -63,4 +68,10 @@ pub(super) fn run(verb: Verb, context: &Context, terminal: &mut Terminal) -> Res
         Verb::Gc(args) => gc::run(args, context, terminal),
         Verb::Delete(args) => delete::run(args, context, terminal),
     }
+}
+
+/// The path as the daemon, which runs elsewhere, can open it.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize()
+        .map_err(|error| Failure::io(format!("can not find {}", path.display()), &error))
 }

@@ -70,21 +70,7 @@ async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
     if vm.machine().is_some() && !daemon.status.seen(&vm).is_up() {
         return None;
     }
-    match &event.kind {
-        EventKind::BootFetched { part } => {
-            tracing::info!(vm = %vm.name, part, "{} fetches the {part} of its network boot.", vm.name);
-        }
-        EventKind::AnswersFetched { name } => {
-            tracing::info!(vm = %vm.name, name, "the installer in {} fetches its answers ({name}).", vm.name);
-        }
-        EventKind::BootRefused { why } if daemon.boot_refusals.is_news(&vm.name, daemon.clock.now()) => {
-            tracing::warn!(vm = %vm.name, "{} asked for a network boot: {why}.", vm.name);
-        }
-        _ => {}
-    }
-    if matches!(event.kind, EventKind::Declined) {
-        tracing::warn!(vm = %vm.name, ip = %vm.address, "{} declined {}: another host on the bridge answers for it.", vm.name, vm.address);
-    }
+    log(daemon, &vm, &event.kind);
     hear(daemon, &vm, &event.kind).await;
     // The host keys are kept before `ready` is shown: whoever waited for it may log in with strict checking at once.
     match &event.kind {
@@ -97,6 +83,25 @@ async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
     let step = daemon.status.observe(&event, known, daemon.clock.now())?.step;
     rungs::keep(daemon, &vm, step);
     Some((vm, step))
+}
+
+/// What the log is told of beside rungs.
+fn log(daemon: &Daemon, vm: &Vm, kind: &EventKind) {
+    match kind {
+        EventKind::BootFetched { part } => {
+            tracing::info!(vm = %vm.name, part, "{} fetches the {part} of its network boot.", vm.name);
+        }
+        EventKind::AnswersFetched { name } => {
+            tracing::info!(vm = %vm.name, name, "the installer in {} fetches its answers ({name}).", vm.name);
+        }
+        EventKind::BootRefused { why } if daemon.boot_refusals.is_news(&vm.name, daemon.clock.now()) => {
+            tracing::warn!(vm = %vm.name, "{} asked for a network boot: {why}.", vm.name);
+        }
+        EventKind::Declined => {
+            tracing::warn!(vm = %vm.name, ip = %vm.address, "{} declined {}: another host on the bridge answers for it.", vm.name, vm.address);
+        }
+        _ => {}
+    }
 }
 
 /// Takes in what an agent said, and what it was told.

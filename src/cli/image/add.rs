@@ -142,7 +142,10 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
     let initrd = args.initrd.as_deref().map(absolute).transpose()?;
     if compression.is_some() || matches!(source, Source::Url(_)) {
         // Nobody waits for a download that nobody could take.
-        context.images(&Request::Image(ImageRequest::List { names: Vec::new() }), terminal)?;
+        context.images(
+            &Request::Image(ImageRequest::List { names: Vec::new() }),
+            terminal,
+        )?;
     }
     let disk = obtain(&source, &args.origin, &args.name, context, terminal)?;
     let request = Request::Image(ImageRequest::Add(AddImage {

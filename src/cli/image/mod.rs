@@ -15,8 +15,8 @@ mod delete;
 mod gc;
 mod list;
 mod meter;
-mod refusals;
 mod promote;
+mod refusals;
 mod show;
 mod source;
 

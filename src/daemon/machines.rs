@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, failpoint, images, rungs, seed_device, selection};
+use super::{Daemon, failpoint, images, replace, rungs, seed_device, selection};
 use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
-use crate::model::{Image, ImageRef, Machine, Network, Vm, VmName, VmState, identity};
+use crate::model::{Image, ImageRef, Machine, Network, Phase, Vm, VmName, VmState, identity};
 use crate::registry::Change;
 use crate::seed;
 
@@ -57,7 +57,9 @@ pub(super) fn machine_of(vm: &Vm) -> Result<&Machine, Refusal> {
 
 /// [`start`], by someone who holds the VM's lock.
 pub(super) async fn start_locked(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<(), Refusal> {
-    machine_of(vm)?;
+    if machine_of(vm)?.phase == Phase::Replacing {
+        replace::put(daemon, vm).await?;
+    }
     if runs_on(daemon, vm).await? {
         return Ok(());
     }

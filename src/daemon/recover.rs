@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, rungs};
+use super::{Daemon, launch, machines, replace, rungs};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
@@ -28,15 +28,27 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     adopt(daemon, running).await?;
     resume(daemon);
     for vm in daemon.directory().each_vm() {
-        if vm
-            .machine()
-            .is_some_and(|machine| machine.phase == Phase::Launching)
-        {
-            tracing::warn!(vm = %vm.name, "the launch of {} was cut short: undoing it.", vm.name);
-            launch::undo(daemon, vm).await;
+        match vm.machine().map(|machine| machine.phase) {
+            Some(Phase::Launching) => {
+                tracing::warn!(vm = %vm.name, "the launch of {} was cut short: undoing it.", vm.name);
+                launch::undo(daemon, vm).await;
+            }
+            Some(Phase::Replacing) => replaced(daemon, vm).await,
+            Some(Phase::Launched) => replace::discard(daemon, vm).await?,
+            None => {}
         }
     }
     sweep(daemon).await
+}
+
+/// Goes on with an exchange of disks that was cut short. Where that fails, the VM's next start tries again.
+async fn replaced(daemon: &Arc<Daemon>, vm: &Arc<Vm>) {
+    match replace::put(daemon, vm).await {
+        Ok(()) => tracing::warn!(vm = %vm.name, "put the new disks of {} in place.", vm.name),
+        Err(refusal) => {
+            tracing::error!(vm = %vm.name, "could not put the new disks of {} in place: {refusal}.", vm.name);
+        }
+    }
 }
 
 /// Ends QEMU processes on our sockets whose VM is not registered any more.

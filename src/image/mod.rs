@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Our own reader decides what a file is before any QEMU tool sees it, and the few clusters of a clone are written directly, so a
-//! clone costs one write and one `fsync`. `qemu-img` takes part only where a clone's disk becomes a generation.
+//! clone costs one write and one `fsync`. `qemu-img` takes part only where another disk is made of what is on a clone.
 
 pub mod build;
 pub mod clone;
@@ -15,6 +15,7 @@ pub(crate) mod files;
 pub mod format;
 mod generation;
 pub mod inspect;
+mod process;
 pub mod store;
 
 pub use error::StoreError;
@@ -22,4 +23,5 @@ pub use files::{FileError, SourceError};
 pub use format::Refused;
 pub use generation::{FlattenError, Making};
 pub use inspect::Qcow2Info;
+pub use process::ToolError;
 pub use store::{AddSource, Orphans, Store};

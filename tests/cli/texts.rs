@@ -2,7 +2,7 @@
 
 use crate::fake::{Run, seedbed};
 
-const VERBS: [&str; 47] = [
+const VERBS: [&str; 49] = [
     "serve",
     "init",
     "image",
@@ -20,6 +20,8 @@ const VERBS: [&str; 47] = [
     "start",
     "stop",
     "restart",
+    "reset",
+    "rebase",
     "delete",
     "console",
     "log",

@@ -14,6 +14,7 @@
 //! | [`export`] | the directory as files: hosts, `known_hosts` |
 //! | [`ladder`] | events in, boot rungs out |
 //! | [`image`] | base images: inspected, hashed, cloned, built |
+//! | [`offline`] | a disk that no guest runs on: looked into and changed without being booted |
 //! | [`machine`] | one QEMU: its command line, its monitor, its life |
 //! | [`host`] | this machine: bridges, taps, firewall tables, neighbours |
 //! | [`control`] | the admin API: the vocabulary that command line and daemon share |
@@ -62,6 +63,7 @@ pub mod machine;
 pub mod metadata;
 pub mod model;
 pub mod net;
+pub mod offline;
 pub mod registry;
 pub mod seed;
 pub mod telemetry;

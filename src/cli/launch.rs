@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// Size of the swap disk; 0 for none
     #[arg(long, value_name = "SIZE")]
     swap: Option<String>,
+    /// For an image without cloud-init: write what it is to be into its disk before it starts
+    #[arg(long)]
+    offline: bool,
     #[command(flatten)]
     registration: Registration,
     /// Wait until they are ready, for 10 minutes when no SPAN is given
@@ -63,6 +66,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
     let image = Some(args.image.as_str());
     let mut register = args.registration.of(names.clone(), (context, terminal), image)?;
     register.keys.extend(own);
+    register.custom.offline = args.offline.then_some(true);
     let request = Request::Launch(LaunchVms {
         register,
         image: args.image,

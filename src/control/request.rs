@@ -210,6 +210,9 @@ pub struct CustomSettings {
     /// What becomes of its instance-id when what it is told is changed: `keep` or `content`.
     #[serde(default)]
     pub instance_id: Option<String>,
+    /// Whether it is told who it is by being written to before it starts, whatever view its image has.
+    #[serde(default)]
+    pub offline: Option<bool>,
 }
 
 /// An account, with the words of cloud-init's `users`.

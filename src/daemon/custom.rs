@@ -22,6 +22,7 @@ pub(super) fn edit(written: &CustomSettings) -> Result<CustomEdit, Refusal> {
         secrets,
         secret_user_data,
         instance_id,
+        offline,
     } = written;
     let named = secrets.iter().map(|(name, value)| secret(name, value.as_ref()));
     Ok(CustomEdit {
@@ -30,6 +31,7 @@ pub(super) fn edit(written: &CustomSettings) -> Result<CustomEdit, Refusal> {
             user_data: *secret_user_data,
         },
         instance_policy: instance_id.as_deref().map(parse).transpose()?,
+        offline: *offline,
         aliases: each(aliases.as_deref(), parse)?,
         dns: each(dns.as_deref(), parse)?,
         ntp: each(ntp.as_deref(), parse)?,

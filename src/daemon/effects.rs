@@ -1,10 +1,13 @@
 //! When a change of a VM counts: at once, at its next start, or when cloud-init sets it up anew. Pure.
 
+use crate::model::image::View;
 use crate::model::{DhcpSettings, InstancePolicy, SetUp, Vm};
 
 /// What a change means for a VM that runs, or that was set up before: a line for each moment, such as `memory: from its next
 /// start on`. Nothing for what counts at once anyway, because nobody is in the way.
-pub(super) fn of(old: &Vm, new: &Vm, is_up: bool) -> Vec<String> {
+///
+/// `view` is how the VM is told who it is.
+pub(super) fn of(old: &Vm, new: &Vm, view: View, is_up: bool) -> Vec<String> {
     let differing = SetUp::differing(old, new);
     let mut lines = Vec::new();
     let mut say = |what: Vec<String>, when: &str| {
@@ -18,7 +21,7 @@ pub(super) fn of(old: &Vm, new: &Vm, is_up: bool) -> Vec<String> {
             by_dhcp(old, new),
             "when it asks DHCP again (it renews at half of its lease)",
         );
-        if differing.contains(&SetUp::Keys) {
+        if differing.contains(&SetUp::Keys) && view != View::Offline {
             let when = "a new one may log in at once where the guest's sshd asks for keys (the template `default` sees to that); \
                         one that is taken away stays in the guest until it is set up anew";
             say(vec![SetUp::Keys.to_string()], when);
@@ -26,41 +29,63 @@ pub(super) fn of(old: &Vm, new: &Vm, is_up: bool) -> Vec<String> {
         let start = format!("from its next start on (seedbed restart {})", new.name);
         say(at_start(old, new), &start);
     }
+    let is_another = old.uuid != new.uuid;
+    if view == View::Offline {
+        say(written(&differing, is_another), &written_when(new, is_up));
+        return lines;
+    }
     // Keys are a matter of sshd's, but where they make another instance of it.
-    let follows = new.instance().policy == InstancePolicy::Content && old.uuid != new.uuid;
+    let follows = new.instance().policy == InstancePolicy::Content && is_another;
     let anew: Vec<_> = differing
-        .into_iter()
-        .filter(|part| follows || *part != SetUp::Keys)
-        .map(|part| part.to_string())
+        .iter()
+        .filter(|part| follows || **part != SetUp::Keys)
+        .map(SetUp::to_string)
         .collect();
-    if old.uuid != new.uuid {
-        let what = if anew.is_empty() {
+    if let Some(when) = set_up_when(new, is_another, is_up) {
+        let is_all = anew.is_empty() && is_another;
+        let what = if is_all {
             vec!["new instance-id".to_owned()]
         } else {
             anew
         };
-        let when = if is_up {
-            format!(
-                "cloud-init sets it up anew at its next start (seedbed restart {})",
-                new.name
-            )
-        } else {
-            "cloud-init sets it up anew at its next start".to_owned()
-        };
         say(what, &when);
-    } else if new.succeeded().is_some() {
-        let when = format!(
-            "not before it is set up anew (seedbed set {} --new-instance, and a restart): its instance-id stays",
-            new.name
-        );
-        say(anew, &when);
-    } else if is_up {
-        say(
-            anew,
-            "where its first boot has not read them yet; to be sure, restart it",
-        );
     }
     lines
+}
+
+/// When cloud-init does anew what it does once; `None` where it has not begun yet.
+fn set_up_when(vm: &Vm, is_another: bool, is_up: bool) -> Option<String> {
+    let name = &vm.name;
+    if is_another && is_up {
+        let command = format!("seedbed restart {name}");
+        Some(format!(
+            "cloud-init sets it up anew at its next start ({command})"
+        ))
+    } else if is_another {
+        Some("cloud-init sets it up anew at its next start".to_owned())
+    } else if vm.succeeded().is_some() {
+        Some(format!(
+            "not before it is set up anew (seedbed set {name} --new-instance, and a restart): its instance-id stays"
+        ))
+    } else {
+        is_up.then(|| "where its first boot has not read them yet; to be sure, restart it".to_owned())
+    }
+}
+
+/// What of a change is written into the disk of a VM without an agent.
+fn written(differing: &[SetUp], is_another: bool) -> Vec<String> {
+    let is_written = |part: &&SetUp| matches!(part, SetUp::Accounts | SetUp::Mac | SetUp::Keys);
+    let parts = differing.iter().filter(is_written).map(SetUp::to_string);
+    parts.chain(is_another.then(|| "machine id".to_owned())).collect()
+}
+
+fn written_when(vm: &Vm, is_up: bool) -> String {
+    let command = if is_up {
+        format!("seedbed restart {}", vm.name)
+    } else {
+        format!("or at once, with seedbed image customize {}", vm.name)
+    };
+    format!("written into its disk before its next start ({command})")
 }
 
 /// What of the two differs, of these.
@@ -108,6 +133,10 @@ mod tests {
     use super::*;
     use crate::model::{Custom, FirstBoot, Hosting, Machine, Timestamp, examples};
 
+    fn of(old: &Vm, new: &Vm, is_up: bool) -> Vec<String> {
+        super::of(old, new, View::Auto, is_up)
+    }
+
     fn vm() -> Vm {
         Vm {
             hosting: Hosting::Managed(examples::machine()),
@@ -148,6 +177,25 @@ mod tests {
         );
         assert_eq!(of(&vm(), &new, false), [] as [&str; 0]);
         assert_eq!(of(&vm(), &vm(), true), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn what_is_written_into_a_disk_needs_a_start_and_no_new_instance() {
+        let new = Vm {
+            keys: vec![examples::OTHER_KEY.parse().unwrap()].into(),
+            template: "minimal".parse().unwrap(),
+            ..set_up_vm()
+        };
+        assert_eq!(
+            super::of(&set_up_vm(), &new, View::Offline, true),
+            ["keys: written into its disk before its next start (seedbed restart web1)"]
+        );
+        assert_eq!(
+            super::of(&set_up_vm(), &new, View::Offline, false),
+            [
+                "keys: written into its disk before its next start (or at once, with seedbed image customize web1)"
+            ]
+        );
     }
 
     #[test]

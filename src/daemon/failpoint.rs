@@ -4,7 +4,7 @@
 
 /// The steps of a launch and a start, then those of making an image and of replacing disks, in order.
 #[cfg(debug_assertions)]
-pub(super) const STEPS: [&str; 14] = [
+pub(super) const STEPS: [&str; 15] = [
     "registered",
     "cloned",
     "tap",
@@ -12,6 +12,7 @@ pub(super) const STEPS: [&str; 14] = [
     "spawned",
     "running",
     "launched",
+    "image copying",
     "image added",
     "generation begun",
     "generation written",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::heard::Told;
 use super::{Daemon, custom, seed_device};
 use crate::control::{ImageInfo, VmInfo};
-use crate::model::image::Boot;
+use crate::model::image::{Boot, View};
 use crate::model::{BootStep, Directory, Image, SshKey, Timestamp, Vm, VmState, Window, mac};
 use crate::seed;
 
@@ -52,7 +52,7 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         netboot: vm.boot().map(ToString::to_string),
         dhcp: custom::lines(vm),
         template: vm.template.to_string(),
-        view: seed_device::told(image.map(|image| &**image)),
+        view: seed_device::told(vm, image.map(|image| &**image)),
         seed_url: network.map_or_else(String::new, |network| seed::url(network)),
         secrets: secrets(&directory, vm, &told, daemon.clock.now()),
         instance_id_policy: vm.instance().policy.as_str().to_owned(),
@@ -78,6 +78,7 @@ fn secrets(directory: &Directory, vm: &Vm, told: &Told, now: Timestamp) -> Optio
     });
     let window = match directory.window(vm, now) {
         Window::Nothing => return None,
+        _ if directory.view_of(vm) == View::Offline => "written into its disk before it starts".to_owned(),
         Window::Waiting => "released at its next start".to_owned(),
         Window::Open { until: None } => "released at its first boot".to_owned(),
         Window::Open { until: Some(until) } => {

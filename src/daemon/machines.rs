@@ -182,7 +182,7 @@ pub(super) fn argv(
     network: &Network,
 ) -> Result<Vec<String>, Refusal> {
     let key = daemon.directory().site().seed_key(vm);
-    let smbios = seed::smbios(image.view, network, key.as_ref());
+    let smbios = seed::smbios(vm.view(Some(image)), network, key.as_ref());
     let settings = Settings {
         qemu: &daemon.config.qemu,
         accel: daemon.accel,

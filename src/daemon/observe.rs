@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::crowd::Crowd;
 use super::{Daemon, rungs};
+use crate::model::image::View;
 use crate::model::{BootStep, Event, EventKind, FirstBoot, SshKey, Vm, VmState};
 use crate::registry::Change;
 
@@ -83,10 +84,13 @@ async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
     }
     hear(daemon, &vm, &event.kind).await;
     // The host keys are kept before `ready` is shown: whoever waited for it may log in with strict checking at once.
-    if let EventKind::PhonedHome { host_keys } = &event.kind {
-        remember_first_boot(daemon, &vm, host_keys).await;
+    match &event.kind {
+        EventKind::PhonedHome { host_keys } => remember_first_boot(daemon, &vm, host_keys).await,
+        // Nobody phones home of a guest without an agent, and its host key is known.
+        EventKind::SshAnswered if vm.succeeded().is_none() => remember_first_boot(daemon, &vm, &[]).await,
+        _ => {}
     }
-    let known = vm.succeeded().is_some();
+    let known = is_set_up(daemon, &vm);
     let step = daemon.status.observe(&event, known, daemon.clock.now())?.step;
     rungs::keep(daemon, &vm, step);
     Some((vm, step))
@@ -213,8 +217,14 @@ async fn knock_once(daemon: &Arc<Daemon>) {
     while tries.join_next().await.is_some() {}
 }
 
+/// Whether all that a VM needs is in place before its SSH server starts: since an earlier boot, or because it was written into
+/// its disk.
+fn is_set_up(daemon: &Daemon, vm: &Vm) -> bool {
+    vm.succeeded().is_some() || daemon.directory().view_of(vm) == View::Offline
+}
+
 fn waits_for_ssh(daemon: &Daemon, vm: &Vm) -> bool {
-    if vm.succeeded().is_none() {
+    if !is_set_up(daemon, vm) {
         return false;
     }
     let seen = daemon.status.seen(vm);

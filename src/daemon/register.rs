@@ -227,7 +227,7 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
     let committed = daemon.commit(Change::Update { names, edit }).await?;
     daemon.exported(committed.revision).await;
     let told = before.iter().zip(&committed.vms).map(|(old, new)| VmInfo {
-        effects: effects::of(old, new, is_in_use(daemon, new)),
+        effects: effects::of(old, new, daemon.directory().view_of(new), is_in_use(daemon, new)),
         ..info::vm(daemon, new)
     });
     Ok(told.collect())

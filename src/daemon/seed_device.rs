@@ -8,8 +8,8 @@ use crate::model::{Image, Network, Vm};
 use crate::seed::{self, Credential, Seed};
 
 /// How a VM of an image learns who it is, and why so, for people.
-pub(super) fn told(image: Option<&Image>) -> String {
-    let view = image.map_or(View::Auto, |image| image.view);
+pub(super) fn told(vm: &Vm, image: Option<&Image>) -> String {
+    let view = vm.view(image);
     let what = match view {
         View::Auto => "OpenStack's metadata over HTTP before the network is up, else cloud-init's NoCloud",
         View::NoCloud => "cloud-init's NoCloud over HTTP",
@@ -18,10 +18,12 @@ pub(super) fn told(image: Option<&Image>) -> String {
         View::Cidata => "cloud-init's NoCloud on a read-only disk",
         View::Ignition => "Ignition's config in QEMU's firmware configuration",
         View::Credentials => "systemd's credentials in the SMBIOS table",
+        View::Offline => "written into its disk before it starts",
         View::None => "DHCP and DNS only",
     };
     let why = match image {
         None => "someone else runs it".to_owned(),
+        Some(image) if view != image.view => "it was launched so".to_owned(),
         Some(_) if view == View::Auto => "its image names no other view".to_owned(),
         Some(image) => format!("its image {} was added so", image.id),
     };
@@ -35,26 +37,29 @@ pub(super) fn of(
     image: &Image,
     network: &Network,
 ) -> Result<Option<SeedDevice>, Refusal> {
-    if matches!(image.view, View::Credentials | View::None) && vm.user_data.is_some() {
+    let view = vm.view(Some(image));
+    if !view.has_user_data() && vm.user_data.is_some() {
         return Err(Refusal::request(format!(
             "{} has a user-data that it never reads: its image {} has no agent (view {})",
             vm.name,
             image.id,
-            image.view.as_str()
+            view.as_str()
         ))
         .hint(format!(
             "take it away with an empty file: seedbed set {} --user-data /dev/null",
             vm.name
         )));
     }
-    Ok(Some(match image.view {
+    Ok(Some(match view {
         View::Cidata => {
             let seed = seed::documents(&daemon.templates.now(), vm, network, Some(image))?;
             SeedDevice::Disk(volume(vm, &seed)?)
         }
         View::Ignition => SeedDevice::Ignition(ignition(vm, image)?),
         View::Credentials => SeedDevice::Strings(strings(vm, network)),
-        View::Auto | View::NoCloud | View::OpenStack | View::Ec2 | View::None => return Ok(None),
+        View::Auto | View::NoCloud | View::OpenStack | View::Ec2 | View::Offline | View::None => {
+            return Ok(None);
+        }
     }))
 }
 
@@ -105,17 +110,23 @@ mod tests {
 
     #[test]
     fn how_a_vm_is_told_and_why_is_one_sentence() {
+        let mut vm = examples::vm("web1", "10.77.0.11");
         assert_eq!(
-            told(None),
+            told(&vm, None),
             "auto: OpenStack's metadata over HTTP before the network is up, else cloud-init's NoCloud (someone else runs it)"
         );
         assert_eq!(
-            told(Some(&image(View::NoCloud))),
+            told(&vm, Some(&image(View::NoCloud))),
             "nocloud: cloud-init's NoCloud over HTTP (its image debian-12@1 was added so)"
         );
         assert_eq!(
-            told(Some(&image(View::Cidata))),
+            told(&vm, Some(&image(View::Cidata))),
             "cidata: cloud-init's NoCloud on a read-only disk (its image debian-12@1 was added so)"
+        );
+        vm.customize(|custom| custom.offline = true);
+        assert_eq!(
+            told(&vm, Some(&image(View::Auto))),
+            "offline: written into its disk before it starts (it was launched so)"
         );
     }
 

@@ -7,6 +7,7 @@ use super::Daemon;
 use super::status::Seen;
 use crate::control::serve::ProgressSink;
 use crate::control::{Refusal, Rung};
+use crate::model::image::View;
 use crate::model::{BootStep, Phase, Vm, VmState};
 
 /// Waits for all of these VMs, at most `timeout`, telling each rung on the way.
@@ -82,9 +83,9 @@ fn late(daemon: &Daemon, vms: &[Arc<Vm>], rung: Rung, timeout: Duration) -> Refu
         .filter(|(vm, seen)| !arrived(vm, seen, rung).unwrap_or(false))
         .collect();
     let sentences: Vec<_> = behind.iter().map(|(vm, seen)| how_far(vm, seen, rung)).collect();
-    let hint = behind
-        .first()
-        .map_or_else(String::new, |(vm, seen)| missing_step(vm, seen, rung));
+    let hint = behind.first().map_or_else(String::new, |(vm, seen)| {
+        missing_step((vm, daemon.directory().view_of(vm)), seen, rung)
+    });
     let rung = match rung {
         Rung::Started => "started",
         Rung::Dhcp => "dhcp",
@@ -109,7 +110,7 @@ fn how_far(vm: &Vm, seen: &Seen, rung: Rung) -> String {
 }
 
 /// What should have come next, and where to look when it does not.
-fn missing_step(vm: &Vm, seen: &Seen, rung: Rung) -> String {
+fn missing_step((vm, view): (&Vm, View), seen: &Seen, rung: Rung) -> String {
     let name = &vm.name;
     if rung == Rung::Stopped {
         return format!("power it off: seedbed stop {name}, or at once with --force");
@@ -118,6 +119,9 @@ fn missing_step(vm: &Vm, seen: &Seen, rung: Rung) -> String {
         None => format!("check that its NIC has the MAC shown by `seedbed show {name}`"),
         Some(BootStep::Started) => format!(
             "no DHCP request was answered yet: look for the boot loader or a kernel panic in `seedbed log {name}`"
+        ),
+        Some(BootStep::Dhcp) if view == View::Offline => format!(
+            "it has its address, and its SSH server does not answer: does the image have one? see `seedbed log {name}`"
         ),
         Some(BootStep::Dhcp) => format!(
             "it has its address but has not asked for its metadata: does the image have cloud-init? see `seedbed log {name}`"

@@ -14,13 +14,14 @@ const SCRIPT: &str = include_str!("debian.sh");
 /// How the script marks what it says to us, beside what its tools print.
 const MARK: &str = "seedbed-build: ";
 /// The script's variables that make another image of the same suite.
-const INGREDIENTS: [&str; 8] = [
+const INGREDIENTS: [&str; 9] = [
     "SEEDBED_MIRROR",
     "SEEDBED_SECURITY_MIRROR",
     "SEEDBED_KEYRING",
     "SEEDBED_IMAGE_SIZE",
     "SEEDBED_EXTRA_PACKAGES",
     "SEEDBED_KERNEL",
+    "SEEDBED_CLOUD_INIT",
     "SEEDBED_COMPRESS",
     "SOURCE_DATE_EPOCH",
 ];

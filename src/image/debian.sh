@@ -13,6 +13,7 @@
 #   SEEDBED_IMAGE_SIZE        virtual size in MiB, default 2048
 #   SEEDBED_EXTRA_PACKAGES    comma separated
 #   SEEDBED_KERNEL            kernel package, default linux-image-cloud-amd64
+#   SEEDBED_CLOUD_INIT        "none": without cloud-init, with ifupdown, as `launch --offline` is for
 #   SEEDBED_COMPRESS          not empty: compress the image (smaller and slower)
 #   SEEDBED_BUILD_DIR         where to work (needs 2 GB; default: next to OUT)
 #   SOURCE_DATE_EPOCH         fixes time stamps and the ids of the file system and disk
@@ -36,6 +37,11 @@ done
 keyring=${SEEDBED_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 [ -r "$keyring" ] || die "$keyring not found: install debian-archive-keyring"
 size_mib=${SEEDBED_IMAGE_SIZE:-2048}
+case ${SEEDBED_CLOUD_INIT:-} in
+    none) agent=none ;;
+    '') agent=cloud-init ;;
+    *) die "SEEDBED_CLOUD_INIT must be none or empty" ;;
+esac
 [ "$size_mib" -ge 1024 ] || die "SEEDBED_IMAGE_SIZE must be at least 1024"
 
 # All work is in one directory; it is removed whatever happens. OUT appears by rename, complete or not at all.
@@ -149,25 +155,28 @@ GRUB_TERMINAL="console serial"
 GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
 GRUB_DISABLE_OS_PROBER=true
 EOF
-put "$late/etc/cloud/cloud.cfg.d/95-seedbed.cfg" <<'EOF'
+[ "$agent" = none ] || put "$late/etc/cloud/cloud.cfg.d/95-seedbed.cfg" <<'EOF'
 # The boot loader is in the disk already, and grub-pc is told so at build time: do not look for it at each first boot.
 grub_dpkg: {enabled: false}
 EOF
 # cloud-init 20.4 prefers ifupdown, whose service gives up for good when no DHCP server answers for five minutes; networkd asks on.
-[ "$suite" != bullseye ] || put "$late/etc/cloud/cloud.cfg.d/96-seedbed-network.cfg" <<'EOF'
+[ "$agent$suite" != cloud-initbullseye ] || put "$late/etc/cloud/cloud.cfg.d/96-seedbed-network.cfg" <<'EOF'
 system_info: {network: {renderers: [netplan, eni]}}
 EOF
 put "$late/etc/sudoers.d/.keep" </dev/null
 
 packages=${SEEDBED_KERNEL:-linux-image-cloud-amd64},initramfs-tools,zstd,grub-pc,systemd-sysv,udev,dbus,kmod,e2fsprogs
-packages=$packages,cloud-init,cloud-guest-utils,fdisk,openssh-server,sudo,ca-certificates,iproute2,iputils-ping,netbase,procps
+packages=$packages,fdisk,openssh-server,sudo,ca-certificates,iproute2,iputils-ping,netbase,procps
 packages=$packages,util-linux,login,passwd,debian-archive-keyring
 # cloud-init asks for a DHCP client of its own (used by its local data sources only); take the smallest one of the suite.
 # (linux-sysctl-defaults: what lets ordinary users ping since trixie.)
 # (netplan.io: cloud-init writes systemd-networkd's files by itself since 21.2; systemd-resolved is in systemd before bookworm.)
-case $suite in
-    bullseye) packages=$packages,isc-dhcp-client,netplan.io ;;
-    bookworm) packages=$packages,isc-dhcp-client,systemd-resolved ;;
+[ "$agent" = none ] || packages=$packages,cloud-init,cloud-guest-utils
+case $agent-$suite in
+    none-trixie) packages=$packages,ifupdown,dhcpcd-base,linux-sysctl-defaults ;;
+    none-*) packages=$packages,ifupdown,isc-dhcp-client ;;
+    *-bullseye) packages=$packages,isc-dhcp-client,netplan.io ;;
+    *-bookworm) packages=$packages,isc-dhcp-client,systemd-resolved ;;
     *) packages=$packages,dhcpcd-base,linux-sysctl-defaults,systemd-resolved ;;
 esac
 packages=$packages${SEEDBED_EXTRA_PACKAGES:+,$SEEDBED_EXTRA_PACKAGES}
@@ -208,10 +217,17 @@ rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/systemd/random-seed" "$root/etc/
 find "$root/var/lib/dhcp" "$root/var/lib/dhcpcd" -type f -delete 2>/dev/null || true
 echo localhost >"$root/etc/hostname"
 printf '127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\nff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n' >"$root/etc/hosts"
-ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+if [ "$agent" = none ]; then                                    # the DHCP client writes it, and systemd starts ifupdown
+    rm -f "$root/etc/resolv.conf"
+    : >"$root/etc/resolv.conf"
+    services=
+else
+    ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+    services='systemd-networkd systemd-resolved'
+fi
 echo LANG=C.UTF-8 >"$root/etc/default/locale"
 chroot "$root" passwd -q -l root
-chroot "$root" systemctl -q enable systemd-networkd systemd-resolved ssh serial-getty@ttyS0.service >>"$work/log" 2>&1
+chroot "$root" systemctl -q enable $services ssh serial-getty@ttyS0.service >>"$work/log" 2>&1
 # Periodic jobs that would run minutes after the first boot of every clone. (Enable them again inside a guest that wants them.)
 for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer man-db.timer \
             dpkg-db-backup.timer; do

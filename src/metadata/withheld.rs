@@ -49,8 +49,7 @@ fn is_the_way_of(case: Case<'_>, vm: &Vm, path: &[&str]) -> bool {
         // Someone else runs it, who may have built any way into its image.
         return true;
     }
-    let image = case.directory.image_of(&vm.hosting);
-    let view = image.map_or(View::Auto, |image| image.view);
+    let view = case.directory.view_of(vm);
     match path {
         ["nocloud", key, ..] => {
             let own = case.directory.site().seed_key(vm);

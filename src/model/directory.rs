@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::dhcp::NetBoot;
 use super::generation::{Generation, ImageId, ImageRef};
-use super::image::Image;
+use super::image::{Image, View};
 use super::index::Index;
 use super::lease::Leases;
 use super::mac::MacAddress;
@@ -234,6 +234,11 @@ impl Directory {
             Hosting::Managed(machine) => self.image(&machine.image),
             Hosting::External => None,
         }
+    }
+
+    /// How a VM learns who it is.
+    pub fn view_of(&self, vm: &Vm) -> View {
+        vm.view(self.image_of(&vm.hosting).map(Arc::as_ref))
     }
 
     /// The image that is booted from the network; `None` when it is not there, or a URL is booted.

@@ -87,13 +87,15 @@ pub enum View {
     Ignition,
     /// systemd's system credentials, by the SMBIOS table.
     Credentials,
+    /// Nothing in the guest asks: it is written into its disk before it starts.
+    Offline,
     /// Nothing but DHCP.
     None,
 }
 
 impl View {
     /// All views, in the order they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Auto,
         Self::NoCloud,
         Self::OpenStack,
@@ -101,6 +103,7 @@ impl View {
         Self::Cidata,
         Self::Ignition,
         Self::Credentials,
+        Self::Offline,
         Self::None,
     ];
 
@@ -114,16 +117,27 @@ impl View {
             Self::Cidata => "cidata",
             Self::Ignition => "ignition",
             Self::Credentials => "credentials",
+            Self::Offline => "offline",
             Self::None => "none",
         }
     }
 
-    /// Whether it carries vendor-data: accounts and host keys that are made here reach a guest by that alone.
+    /// Whether it carries vendor-data, and so what a template says.
     pub const fn has_vendor_data(self) -> bool {
         match self {
             Self::Auto | Self::NoCloud | Self::OpenStack | Self::Cidata => true,
-            Self::Ec2 | Self::Ignition | Self::Credentials | Self::None => false,
+            Self::Ec2 | Self::Ignition | Self::Credentials | Self::Offline | Self::None => false,
         }
+    }
+
+    /// Whether accounts and host keys that are made here reach a guest: by vendor-data, or written into its disk.
+    pub const fn has_accounts(self) -> bool {
+        self.has_vendor_data() || matches!(self, Self::Offline)
+    }
+
+    /// Whether somebody in the guest reads a user-data.
+    pub const fn has_user_data(self) -> bool {
+        !matches!(self, Self::Credentials | Self::Offline | Self::None)
     }
 
     /// The view of that name.

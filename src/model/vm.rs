@@ -10,6 +10,7 @@ use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
 use super::generation::ImageId;
 use super::identity::{Instance, InstanceId};
+use super::image::{Image, View};
 use super::key::{SshKey, SshKeys};
 use super::mac::MacAddress;
 use super::name::{NetworkName, TapName, TemplateName, VmName};
@@ -62,6 +63,8 @@ pub struct Custom {
     pub secrets: Secrets,
     /// Which of its instances it is.
     pub instance: Instance,
+    /// Whether it is told who it is by being written to, whatever view its image has.
+    pub offline: bool,
 }
 
 impl Custom {
@@ -166,6 +169,15 @@ impl Vm {
         } else {
             &user.keys
         }
+    }
+
+    /// How it learns who it is: as its image does, but where it was launched otherwise. Of a VM that someone else runs nothing is
+    /// known, and all that can be asked for is served.
+    pub fn view(&self, image: Option<&Image>) -> View {
+        if self.custom.as_ref().is_some_and(|custom| custom.offline) {
+            return View::Offline;
+        }
+        image.map_or(View::Auto, |image| image.view)
     }
 
     /// Which of its instances it is.

@@ -74,13 +74,7 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
     for (mut new, network) in vms.into_iter().zip(networks) {
         let (renew, mut custom) = (new.new_identity, std::mem::take(&mut new.custom));
         let mut vm = complete(&mut claims, new, network, now)?;
-        renewals.extend(site::identify(
-            directory,
-            network,
-            &mut vm,
-            &mut custom.access,
-            renew,
-        ));
+        renewals.extend(site::identify(directory, network, &mut vm, &mut custom, renew));
         vm.custom = custom.boxed();
         registered.push(Arc::new(vm));
     }

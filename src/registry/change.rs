@@ -186,6 +186,8 @@ pub struct CustomEdit {
     pub secrets: SecretsEdit,
     /// What becomes of its instance-id when what it is told is changed.
     pub instance_policy: Option<InstancePolicy>,
+    /// Whether it is told who it is by being written to.
+    pub offline: Option<bool>,
 }
 
 /// What to change of what a VM is told in confidence; what is not named stays.
@@ -231,6 +233,7 @@ impl CustomEdit {
             access,
             secrets,
             instance,
+            offline,
         } = old;
         Custom {
             aliases: self.aliases.unwrap_or(aliases),
@@ -254,6 +257,7 @@ impl CustomEdit {
                 policy: self.instance_policy.unwrap_or(instance.policy),
                 ..instance
             },
+            offline: self.offline.unwrap_or(offline),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::change::{Edit, Effect};
 use super::claims::Claims;
 use super::refusal::Refusal;
 use super::site;
+use crate::model::image::View;
 use crate::model::{
     Bytes, Directory, FirstBoot, Hosting, ImageId, InstancePolicy, Phase, SetUp, Timestamp, Vm, VmName,
     identity,
@@ -135,14 +136,21 @@ pub(super) fn replace(
     Ok(replaced(old, vm))
 }
 
-/// Notes that a first boot begins, of a VM that is told something in confidence then.
+/// Notes that a first boot begins, of a VM that is told something in confidence then. One that can not report the host key it
+/// would make is given one, where it came to such an image after it was registered.
 pub(super) fn released(directory: &Directory, name: &VmName, now: Timestamp) -> Result<Effect, Refusal> {
     let old = registered(directory, name)?;
-    if !old.awaits_release() {
+    let mut vm = Vm::clone(old);
+    if !vm.has_made_host_key() && directory.view_of(&vm) == View::Offline {
+        let key = site::host_key(directory, &vm);
+        vm.customize(|custom| custom.access.host_key = key);
+    }
+    if vm.awaits_release() {
+        vm.customize(|custom| custom.secrets.released = Some(now));
+    }
+    if vm == **old {
         return Ok(unchanged(old));
     }
-    let mut vm = Vm::clone(old);
-    vm.customize(|custom| custom.secrets.released = Some(now));
     Ok(replaced(old, vm))
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::change::{Batch, Effect, SiteBatch};
 use super::refusal::{Listed, Refusal};
+use crate::model::image::View;
 use crate::model::{
-    Access, Custom, Directory, HostKey, HostKeyPolicy, Hosting, KeyName, Network, RingKey, SiteSecret, Vm,
-    VmName, identity,
+    Custom, Directory, HostKey, HostKeyPolicy, Hosting, KeyName, Network, RingKey, SiteSecret, Vm, VmName,
+    identity,
 };
 
 /// The most keys under one name: an agent or a GitHub account has a handful.
@@ -94,22 +95,32 @@ pub(super) fn check(
             user: user.name.clone(),
         });
     }
-    let image = directory
-        .image_of(hosting)
-        .filter(|image| !image.view.has_vendor_data());
-    let what = match (access.users.is_empty(), custom.secrets.named.is_empty()) {
-        (false, _) => Some("accounts"),
-        (true, false) => Some("secrets by name"),
-        (true, true) => None,
+    let image = directory.image_of(hosting);
+    let view = view_of(directory, hosting, custom);
+    let what = if !access.users.is_empty() && !view.has_accounts() {
+        Some("accounts")
+    } else if !custom.secrets.named.is_empty() && !view.has_vendor_data() {
+        Some("secrets by name")
+    } else {
+        None
     };
     match image.zip(what) {
         Some((image, what)) => Err(Refusal::NoAccounts {
             vm: vm.clone(),
             what,
             image: (&image.id).into(),
-            view: image.view.as_str(),
+            view: view.as_str(),
         }),
         None => Ok(()),
+    }
+}
+
+/// How a VM that has this set for it learns who it is.
+fn view_of(directory: &Directory, hosting: &Hosting, custom: &Custom) -> View {
+    match directory.image_of(hosting) {
+        _ if custom.offline => View::Offline,
+        Some(image) => image.view,
+        None => View::Auto,
     }
 }
 
@@ -133,19 +144,26 @@ pub(super) fn identify(
     directory: &Directory,
     network: &Network,
     vm: &mut Vm,
-    access: &mut Access,
+    custom: &mut Custom,
     renew: bool,
 ) -> Option<(VmName, u32)> {
     let renewals = directory.site().renewals_of(&vm.name) + u32::from(renew);
     vm.uuid = identity::renewed_uuid(&vm.name, renewals);
-    // The secret is there as soon as a network asks for it: see `Registry::open`.
-    let secret = directory.site().secret.as_ref();
-    let hears = directory
-        .image_of(&vm.hosting)
-        .is_none_or(|image| image.view.has_vendor_data());
-    let secret = secret.filter(|_| hears && network.host_keys == HostKeyPolicy::Generated);
-    access.host_key = secret.map(|secret| HostKey::derive(secret, vm.uuid));
+    let view = view_of(directory, &vm.hosting, custom);
+    // Who is written to before it boots can not report a key that it makes.
+    let is_made = match view {
+        View::Offline => true,
+        _ => view.has_accounts() && network.host_keys == HostKeyPolicy::Generated,
+    };
+    custom.access.host_key = is_made.then(|| host_key(directory, vm)).flatten();
     renew.then(|| (vm.name.clone(), renewals))
+}
+
+/// The host key of a VM; `None` where the site has no secret, which is there as soon as a network asks for it: see
+/// `Registry::open`.
+pub(super) fn host_key(directory: &Directory, vm: &Vm) -> Option<HostKey> {
+    let secret = directory.site().secret.as_ref()?;
+    Some(HostKey::derive(secret, vm.uuid))
 }
 
 impl SiteBatch {

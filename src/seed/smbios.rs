@@ -47,7 +47,7 @@ pub fn smbios(view: View, network: &Network, key: Option<&SeedKey>) -> Smbios {
         // The gentlest of the names that every release takes for EC2 (guest-contract §3.1).
         View::Ec2 => ("seedbed.brightbox.com".to_owned(), ""),
         // One that led cloud-init to us would make it go on asking over HTTP after it has read its volume.
-        View::Cidata | View::Ignition | View::Credentials | View::None => (String::new(), ""),
+        View::Cidata | View::Ignition | View::Credentials | View::Offline | View::None => (String::new(), ""),
     };
     Smbios { serial, product }
 }

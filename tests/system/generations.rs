@@ -163,7 +163,7 @@ fn l07_a_base_that_changed_under_its_clones_starts_none_of_them_and_names_them()
         .ok();
 }
 
-/// The steps of `src/daemon/failpoint.rs`, and whether there is a new generation after a kill behind it.
+/// The steps of `src/daemon/failpoint.rs` between a VM's disk and a generation.
 const STEPS: [&str; 3] = ["generation begun", "generation written", "generation published"];
 
 #[test]
@@ -188,7 +188,7 @@ fn a_daemon_killed_while_it_makes_a_generation_leaves_none() {
     for (step, words) in STEPS
         .map(|step| (step, &commit[..]))
         .into_iter()
-        .chain([("image added", &add[..])])
+        .chain(["image copying", "image added"].map(|step| (step, &add[..])))
     {
         lab.stop_daemon();
         lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);

@@ -41,7 +41,7 @@ pub(in crate::cli) struct Args {
     /// Its command line
     #[arg(long, value_name = "TEXT", requires = "kernel")]
     cmdline: Option<String>,
-    /// The account that gets the SSH keys; `core` with --view ignition, `root` with --view credentials, else `debian`
+    /// The account that gets the SSH keys; `core` with --view ignition, `root` with --view credentials and offline, else `debian`
     #[arg(long, value_name = "USER")]
     default_user: Option<String>,
     /// How its VMs learn who they are
@@ -74,6 +74,8 @@ enum View {
     Ignition,
     /// systemd alone (252 or newer), for images without any agent
     Credentials,
+    /// Written into their disks before they start, for images without cloud-init
+    Offline,
     /// DHCP and DNS only
     None,
 }
@@ -88,6 +90,7 @@ impl From<View> for image::View {
             View::Cidata => Self::Cidata,
             View::Ignition => Self::Ignition,
             View::Credentials => Self::Credentials,
+            View::Offline => Self::Offline,
             View::None => Self::None,
         }
     }
@@ -97,7 +100,7 @@ impl From<View> for image::View {
 const fn usual_user(view: Option<View>) -> &'static str {
     match view {
         Some(View::Ignition) => "core",
-        Some(View::Credentials) => "root",
+        Some(View::Credentials | View::Offline) => "root",
         _ => "debian",
     }
 }

@@ -29,6 +29,7 @@ pub(super) async fn add(
     let source = source(&request, id)?;
     let (store, now, name) = (daemon.store.clone(), daemon.clock.now(), source.id.name().clone());
     let told = move |done: u64, total: u64| {
+        failpoint::reach("image copying");
         // One line for each tenth: it is copied by the mebibyte, which nobody wants to read.
         let tenth = |bytes: u64| bytes.saturating_mul(10) / total.max(1);
         if tenth(done) != tenth(done.saturating_sub(1 << 20)) {

@@ -46,6 +46,9 @@ pub(in crate::registry) struct CustomV2 {
     /// Since schema 3; when its instance became another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance_renewed: Option<u64>,
+    /// Since schema 4; whether it is written to before it starts, whatever its image says.
+    #[serde(skip_serializing_if = "is_false")]
+    offline: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +117,7 @@ impl From<&Custom> for CustomV2 {
             access,
             secrets,
             instance,
+            offline,
         } = custom;
         let route = |route: &Route| {
             (
@@ -135,6 +139,7 @@ impl From<&Custom> for CustomV2 {
             instance_policy: (instance.policy != InstancePolicy::default())
                 .then(|| instance.policy.as_str().to_owned()),
             instance_renewed: instance.renewed.map(|at| at.0),
+            offline: *offline,
         }
     }
 }
@@ -176,6 +181,7 @@ impl TryFrom<CustomV2> for Custom {
                     })?,
                 renewed: stored.instance_renewed.map(Timestamp),
             },
+            offline: stored.offline,
         })
     }
 }

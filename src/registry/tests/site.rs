@@ -6,7 +6,9 @@ use super::super::change::{AccessEdit, CustomEdit, Edit, SiteBatch};
 use super::super::refusal::Refusal;
 use super::super::{Committed, apply};
 use super::*;
-use crate::model::{Access, HostKey, HostKeyPolicy, PasswordHash, RingKey, SiteSecret, User, Vm, identity};
+use crate::model::{
+    Access, HostKey, HostKeyPolicy, PasswordHash, RingKey, Secret, SiteSecret, User, Vm, identity,
+};
 
 const HASH: &str = "$6$rounds=1000$saltsaltsaltsalt$HYRyw4Of/jYLZbv36GVJlJxhVvg8r4C5NfnkJ1dV0M7gF";
 
@@ -234,7 +236,7 @@ fn what_names_no_key_of_the_ring_or_an_account_twice_is_refused() {
 }
 
 #[test]
-fn an_image_whose_guests_read_no_vendor_data_gets_neither_accounts_nor_host_keys_of_ours() {
+fn an_image_that_nobody_tells_of_accounts_gets_neither_those_nor_host_keys_of_ours() {
     let mut directory = Directory::of([generating()]);
     directory.site_mut().secret = Some(SiteSecret::of([7; 32]));
     for view in View::ALL {
@@ -254,20 +256,55 @@ fn an_image_whose_guests_read_no_vendor_data_gets_neither_accounts_nor_host_keys
             apply(&directory, register([vm]), NOW)
         };
         let plain = vm(Vec::new()).unwrap();
-        assert_eq!(
-            plain.vms[0].has_made_host_key(),
-            view.has_vendor_data(),
-            "{view:?}"
-        );
+        assert_eq!(plain.vms[0].has_made_host_key(), view.has_accounts(), "{view:?}");
         let with_account = vm(vec![User::named("ann".parse().unwrap())]);
         match with_account {
-            Ok(_) => assert!(view.has_vendor_data(), "{view:?}"),
+            Ok(_) => assert!(view.has_accounts(), "{view:?}"),
             Err(refusal) => assert!(
-                !view.has_vendor_data() && matches!(refusal, Refusal::NoAccounts { .. }),
+                !view.has_accounts() && matches!(refusal, Refusal::NoAccounts { .. }),
                 "{refusal}"
             ),
         }
     }
+}
+
+#[test]
+fn a_vm_that_is_written_to_has_a_host_key_of_ours_on_every_network() {
+    let mut directory = Directory::of([lab()]);
+    directory.site_mut().secret = Some(SiteSecret::of([7; 32]));
+    directory.put_image(Arc::new(image("base")));
+    let launched = |offline| {
+        let mut vm = managed("web1", "base");
+        vm.custom.offline = offline;
+        apply(&directory, register([vm]), NOW).unwrap()
+    };
+    assert!(!launched(false).vms[0].has_made_host_key());
+    let offline = launched(true);
+    assert!(offline.vms[0].has_made_host_key());
+
+    // One that came to such an image later is given it before its next start, once.
+    let mut later = Vm::clone(&offline.vms[0]);
+    let key = later.custom.as_mut().unwrap().access.host_key.take();
+    let mut directory = offline.batch.on(&directory);
+    directory.put_vm(Arc::new(later));
+    let change = || Change::Released {
+        name: "web1".parse().unwrap(),
+    };
+    let given = apply(&directory, change(), NOW).unwrap();
+    assert_eq!(given.vms[0].access().unwrap().host_key, key);
+    assert!(apply(&given.batch.on(&directory), change(), NOW).unwrap().vms[0].has_made_host_key());
+}
+
+#[test]
+fn secrets_by_name_are_for_guests_that_read_a_template() {
+    let mut directory = Directory::of([lab()]);
+    directory.put_image(Arc::new(image("base")));
+    let mut vm = managed("web1", "base");
+    vm.custom.offline = true;
+    let value = Some(Secret::new("hunter2".to_owned()));
+    vm.custom.secrets.named.insert("db".parse().unwrap(), value);
+    let refused = apply(&directory, register([vm]), NOW).unwrap_err();
+    assert!(refused.to_string().contains("offline"), "{refused}");
 }
 
 #[test]

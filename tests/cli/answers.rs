@@ -1,6 +1,8 @@
 //! What commands print: tables, sheets, sentences, JSON, YAML, and progress beside it.
 
-use seedbed::control::{Answer, DeleteVms, ImageRequest, Request, Rung, Select, StopVms, View, WaitFor};
+use seedbed::control::{
+    Answer, DeleteVms, ImageRequest, Rebase, ReplaceDisks, Request, Rung, Select, StopVms, View, WaitFor,
+};
 
 use crate::fake::{Fake, image, vm};
 
@@ -173,6 +175,37 @@ fn deleting_asks_nothing_and_says_what_was_done() {
         all: false,
     };
     assert_eq!(fake.request(), Request::Delete(DeleteVms { select, force: true }));
+}
+
+#[test]
+fn disks_are_replaced_back_to_the_image_or_by_another_generation_of_it() {
+    for (args, rebase, force, start) in [
+        (&["reset", "web1"][..], None, false, false),
+        (&["reset", "web1", "-f", "--start"], None, true, true),
+        (&["rebase", "web1"], Some((None, false)), false, false),
+        (
+            &["rebase", "web1", "--to", "debian-12@4", "--keep-data"],
+            Some((Some("debian-12@4".to_owned()), true)),
+            false,
+            false,
+        ),
+    ] {
+        let fake = Fake::new(|_, _| Ok(Answer::Done("web1 is as it was".to_owned())));
+        assert_eq!(fake.run(args).answer(), "web1 is as it was\n", "{args:?}");
+        let expected = ReplaceDisks {
+            select: Select {
+                names: vec!["web1".to_owned()],
+                all: false,
+            },
+            rebase: rebase.map(|(to, keep_data)| Rebase { to, keep_data }),
+            force,
+            start,
+        };
+        assert_eq!(fake.request(), Request::ReplaceDisks(expected), "{args:?}");
+    }
+    let whole = Fake::new(|_, _| Ok(Answer::Done("done".to_owned())));
+    assert_eq!(whole.run(&["reset"]).code, 2);
+    assert_eq!(whole.run(&["rebase", "web1", "--all"]).code, 2);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 //!
 //! Compiled into debug builds only; a release daemon has no such switch.
 
-/// The steps of a launch and a start, then those of making an image and of replacing disks, in order.
+/// The steps of a launch and a start, then those of making an image and of a workshop besides, and of replacing disks, in order.
 #[cfg(debug_assertions)]
-pub(super) const STEPS: [&str; 15] = [
+pub(super) const STEPS: [&str; 17] = [
     "registered",
     "cloned",
     "tap",
@@ -17,6 +17,8 @@ pub(super) const STEPS: [&str; 15] = [
     "generation begun",
     "generation written",
     "generation published",
+    "workshop ended",
+    "workshop registered",
     "disks made",
     "disks replaced",
     "disks in place",

@@ -74,6 +74,9 @@ async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
         EventKind::BootFetched { part } => {
             tracing::info!(vm = %vm.name, part, "{} fetches the {part} of its network boot.", vm.name);
         }
+        EventKind::AnswersFetched { name } => {
+            tracing::info!(vm = %vm.name, name, "the installer in {} fetches its answers ({name}).", vm.name);
+        }
         EventKind::BootRefused { why } if daemon.boot_refusals.is_news(&vm.name, daemon.clock.now()) => {
             tracing::warn!(vm = %vm.name, "{} asked for a network boot: {why}.", vm.name);
         }

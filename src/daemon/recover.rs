@@ -28,17 +28,28 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     adopt(daemon, running).await?;
     resume(daemon);
     for vm in daemon.directory().each_vm() {
-        match vm.machine().map(|machine| machine.phase) {
-            Some(Phase::Launching) => {
-                tracing::warn!(vm = %vm.name, "the launch of {} was cut short: undoing it.", vm.name);
-                launch::undo(daemon, vm).await;
-            }
-            Some(Phase::Replacing) => replaced(daemon, vm).await,
-            Some(Phase::Launched) => replace::discard(daemon, vm).await?,
-            None => {}
+        let phase = vm.machine().map(|machine| machine.phase);
+        if phase == Some(Phase::Launching) {
+            tracing::warn!(vm = %vm.name, "the launch of {} was cut short: undoing it.", vm.name);
+        } else if vm.workshop().is_some() && !daemon.status.seen(vm).is_up() {
+            tracing::warn!(vm = %vm.name, "{} ended while nobody saw how: removing it, and no image is made of it.", vm.name);
+        } else {
+            disks(daemon, vm, phase).await?;
+            continue;
         }
+        launch::undo(daemon, vm).await;
     }
     sweep(daemon).await
+}
+
+/// Removes disks beside a VM's that do not count, and puts those in place that do.
+async fn disks(daemon: &Arc<Daemon>, vm: &Arc<Vm>, phase: Option<Phase>) -> Result<(), Refusal> {
+    match phase {
+        Some(Phase::Replacing) => replaced(daemon, vm).await,
+        Some(Phase::Launched | Phase::Launching) => replace::discard(daemon, vm).await?,
+        None => {}
+    }
+    Ok(())
 }
 
 /// Goes on with an exchange of disks that was cut short. Where that fails, the VM's next start tries again.

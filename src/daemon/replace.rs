@@ -56,6 +56,14 @@ async fn one(
     let _held = daemon.lock(vm).await;
     let vm = daemon.still(vm)?;
     let machine = machines::machine_of(&vm)?;
+    if vm.workshop().is_some() {
+        return Err(
+            Refusal::request(format!("{} becomes an image when it powers off", vm.name)).hint(format!(
+                "to give that up, delete it: seedbed delete --force {}",
+                vm.name
+            )),
+        );
+    }
     settled(daemon, &vm, machine).await?;
     let target = target(daemon, &vm, machine, request)?;
     if request.rebase.is_some() && target.image.id == machine.image {

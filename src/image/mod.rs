@@ -15,6 +15,7 @@ pub(crate) mod files;
 pub mod format;
 mod generation;
 pub mod inspect;
+pub mod media;
 mod process;
 pub mod store;
 

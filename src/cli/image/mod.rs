@@ -12,13 +12,17 @@ mod add;
 mod build;
 mod commit;
 mod delete;
+mod edit;
 mod gc;
+mod install;
 mod list;
 mod meter;
+mod netboot;
 mod promote;
 mod refusals;
 mod show;
 mod source;
+mod workshop;
 
 /// What a new image is to one of its name that is there.
 #[derive(Debug, clap::Args)]
@@ -37,6 +41,8 @@ struct Next {
 pub(super) enum Verb {
     Add(add::Args),
     Build(build::Args),
+    Install(install::Args),
+    Edit(edit::Args),
     Commit(commit::Args),
     #[command(visible_alias = "ls")]
     List(list::Args),
@@ -55,6 +61,8 @@ pub(super) fn run(verb: Verb, context: &Context, terminal: &mut Terminal) -> Res
         Verb::Build(args) => build::run(&args, context, terminal),
         Verb::List(args) => list::run(args, context, terminal),
         Verb::Show(args) => show::run(args, context, terminal),
+        Verb::Install(args) => install::run(args, context, terminal),
+        Verb::Edit(args) => edit::run(&args, context, terminal),
         Verb::Commit(args) => commit::run(args, context, terminal),
         Verb::Promote(args) => promote::run(args, context, terminal),
         Verb::Gc(args) => gc::run(args, context, terminal),

@@ -2,5 +2,5 @@
 
 pub mod overlay;
 mod replace;
-mod store;
+pub(in crate::image) mod store;
 pub mod swap;

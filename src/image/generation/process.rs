@@ -54,7 +54,7 @@ impl From<FileError> for FlattenError {
 }
 
 impl Store {
-    /// Writes the disk of a stopped VM, a clone of `image`, into the new file `to`. `progress` gets per cent.
+    /// Writes the disk of a stopped VM, a clone of `image` or what was installed to become that, into the new file `to`. `progress` gets per cent.
     pub fn flatten(
         &self,
         vm: &Vm,
@@ -64,7 +64,9 @@ impl Store {
     ) -> Result<(), FlattenError> {
         let overlay = self.places.disk(&vm.name);
         check(&overlay)?;
-        let source = self.chain(&overlay, image)?;
+        // What was installed has no base.
+        let base = vm.install().is_none().then_some(image);
+        let source = self.chain(&overlay, base)?;
         let user = identity::uid(vm.address);
         let target = files::create(to, 0o600)?;
         fchown(&target, Some(user), Some(user)).map_err(at("giving away", to))?;
@@ -80,12 +82,17 @@ impl Store {
 }
 
 impl Store {
-    /// A clone and its base, as QEMU's tools are to open them, whatever their headers say.
-    pub(in crate::image) fn chain(&self, overlay: &Path, image: &Image) -> Result<Value, FlattenError> {
-        let base = file(&self.places.image_disk(&image.id))?;
-        let base = match image.format {
-            DiskFormat::Qcow2 => json!({"driver": "qcow2", "file": base, "backing": null}),
-            DiskFormat::Raw => json!({"driver": "raw", "file": base}),
+    /// A clone and its base, if it has one, as QEMU's tools are to open them, whatever their headers say.
+    pub(in crate::image) fn chain(
+        &self,
+        overlay: &Path,
+        base: Option<&Image>,
+    ) -> Result<Value, FlattenError> {
+        let path = |image: &Image| file(&self.places.image_disk(&image.id));
+        let base = match base {
+            None => Value::Null,
+            Some(image) if image.format == DiskFormat::Raw => json!({"driver": "raw", "file": path(image)?}),
+            Some(image) => json!({"driver": "qcow2", "file": path(image)?, "backing": null}),
         };
         Ok(json!({"driver": "qcow2", "file": file(overlay)?, "backing": base}))
     }

@@ -1,5 +1,7 @@
 //! VMs that get other disks: whose they are from then on, and what is left of what they were.
 
+use std::sync::Arc;
+
 use super::super::refusal::Refusal;
 use super::rules::{after, effect, refusal};
 use super::*;

@@ -45,7 +45,7 @@ impl Store {
         copy(&self.places.disk(&vm.name), &disk, user)?;
         check(&disk)?;
         let base = self.places.image_disk(&to.id);
-        let chain = format!("json:{}", self.chain(&disk, from)?);
+        let chain = format!("json:{}", self.chain(&disk, Some(from))?);
         let words = ["rebase", "-p", "-F", to.format.as_str(), "-b"].map(OsStr::new);
         let words = [&words[..], &[base.as_os_str(), OsStr::new(&chain)]].concat();
         process::qemu_img(user, &words, &mut progress).map_err(|error| FlattenError::Tool {

@@ -83,7 +83,7 @@ impl Lab {
     /// All that a guest reads of its disk.
     fn content(&self, image: &Image) -> Vec<u8> {
         let raw = self.directory.path().join("raw");
-        let chain = format!("json:{}", self.store.chain(&self.disk(), image).unwrap());
+        let chain = format!("json:{}", self.store.chain(&self.disk(), Some(image)).unwrap());
         run(Command::new("qemu-img")
             .args(["convert", "-O", "raw", &chain])
             .arg(&raw));

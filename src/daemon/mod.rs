@@ -38,6 +38,7 @@ mod records;
 mod recover;
 mod register;
 mod render;
+mod replace;
 mod ring;
 mod rungs;
 mod seed_device;

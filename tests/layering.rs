@@ -52,12 +52,20 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ),
     (
         "cli",
-        &["model", "control", "config", "telemetry", "image", "seed"],
+        &[
+            "model",
+            "control",
+            "config",
+            "telemetry",
+            "image",
+            "seed",
+            "offline",
+        ],
     ),
 ];
 
 /// Files that may do I/O wherever they stand; everything under these folders may too.
-const IO_FILES: [&str; 11] = [
+const IO_FILES: [&str; 16] = [
     "socket.rs",
     "serve.rs",
     "client.rs",
@@ -69,6 +77,11 @@ const IO_FILES: [&str; 11] = [
     "console.rs",
     "process.rs",
     "root.rs",
+    "door.rs",
+    "worker.rs",
+    "inside.rs",
+    "export.rs",
+    "mount.rs",
 ];
 const IO_FOLDERS: [&str; 6] = ["host", "daemon", "cli", "registry", "telemetry", "net"];
 const IO_WORDS: [&str; 14] = [

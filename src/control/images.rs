@@ -12,6 +12,13 @@ pub enum ImageRequest {
     Add(AddImage),
     /// Makes the next generation of an image out of a VM's disk; answered by [`super::Answer::Images`].
     Commit(CommitVm),
+    /// Writes into the disks of stopped VMs without an agent what they are to be; answered by [`super::Answer::Text`].
+    Customize {
+        /// Which VMs: names and ranges.
+        names: Vec<String>,
+        /// Whether it is only told what would be written.
+        dry_run: bool,
+    },
     /// Shows all generations of images, of all when `names` is empty; answered by [`super::Answer::Images`].
     List {
         /// Which, as `NAME` or `NAME@NUMBER`.

@@ -2,11 +2,13 @@
 //!
 //! Compiled into debug builds only; a release daemon has no such switch.
 
-/// The steps of a launch and a start, then those of making an image, in order.
+/// The steps of a launch and a start (those of writing into a disk among them), then those of making an image, in order.
 #[cfg(debug_assertions)]
-pub(super) const STEPS: [&str; 12] = [
+pub(super) const STEPS: [&str; 14] = [
     "registered",
     "cloned",
+    "customizing",
+    "customized",
     "tap",
     "guarded",
     "spawned",

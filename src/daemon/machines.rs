@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, failpoint, images, rungs, seed_device, selection};
+use super::{Daemon, customize, failpoint, images, rungs, seed_device, selection};
 use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
@@ -125,6 +125,8 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
     images::verified(daemon, &image).await?;
     daemon.serving.answers(&network).await?;
     let seed = told_from_now(daemon, (vm, &network), &image).await?;
+
+    customize::before_start(daemon, vm, &image).await?;
 
     let tap = Tap::create(&vm.tap)?;
     failpoint::reach("tap");

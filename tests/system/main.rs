@@ -29,6 +29,7 @@ mod merging;
 mod names;
 mod nat;
 mod netboot;
+mod offline_view;
 mod quickstart;
 mod recovery;
 mod refusals;

@@ -9,6 +9,7 @@ use super::terminal::Terminal;
 mod add;
 mod build;
 mod commit;
+mod customize;
 mod delete;
 mod gc;
 mod list;
@@ -33,6 +34,7 @@ pub(super) enum Verb {
     Add(add::Args),
     Build(build::Args),
     Commit(commit::Args),
+    Customize(customize::Args),
     #[command(visible_alias = "ls")]
     List(list::Args),
     #[command(visible_alias = "info")]
@@ -51,6 +53,7 @@ pub(super) fn run(verb: Verb, context: &Context, terminal: &mut Terminal) -> Res
         Verb::List(args) => list::run(args, context, terminal),
         Verb::Show(args) => show::run(args, context, terminal),
         Verb::Commit(args) => commit::run(args, context, terminal),
+        Verb::Customize(args) => customize::run(args, context, terminal),
         Verb::Promote(args) => promote::run(args, context, terminal),
         Verb::Gc(args) => gc::run(args, context, terminal),
         Verb::Delete(args) => delete::run(args, context, terminal),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, info, selection};
+use super::{Daemon, customize, info, selection};
 use crate::control::serve::ProgressSink;
 use crate::control::{Answer, ImageRequest, Refusal};
 use crate::model::{Directory, Image, ImageId, ImageRef};
@@ -30,6 +30,9 @@ pub(super) async fn handle(
             let image = commit::commit(daemon, request, progress).await?;
             Ok(shown(daemon, &[image]))
         }
+        ImageRequest::Customize { names, dry_run } => customize::now(daemon, &names, dry_run, &progress)
+            .await
+            .map(Answer::Text),
         ImageRequest::List { names } => Ok(shown(daemon, &named_or_all(&daemon.directory(), &names)?)),
         ImageRequest::Promote { image } => generations::promote(daemon, &image).await.map(Answer::Done),
         ImageRequest::Collect { names, keep, dry_run } => {

@@ -55,6 +55,7 @@ pub mod daemon;
 pub mod dhcp;
 pub mod dns;
 pub mod export;
+pub mod fetch;
 pub mod host;
 pub mod image;
 pub mod ladder;

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each top-level module and the modules of ours it may name (docs/architecture.md).
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("net", &[]),
     ("config", &["model"]),
@@ -25,6 +25,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("dhcp", &["model", "net"]),
     ("dns", &["model", "net"]),
     ("export", &["model"]),
+    ("fetch", &["model"]),
     ("machine", &["model", "image"]),
     ("offline", &["model"]),
     ("metadata", &["model", "seed", "net"]),
@@ -60,6 +61,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "image",
             "seed",
             "offline",
+            "fetch",
         ],
     ),
 ];

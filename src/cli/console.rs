@@ -31,8 +31,22 @@ pub(super) struct Args {
     name: String,
 }
 
+/// How a session at a console ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The VM was powered off.
+    Vm,
+    /// Whoever sat there went away.
+    Detached,
+}
+
 pub(super) fn run(args: &Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
-    let vm = context.vm(&args.name)?;
+    session(&args.name, context, terminal).map(|_| ())
+}
+
+/// Puts a VM's console on this terminal until one of them ends.
+pub(super) fn session(name: &str, context: &Context, terminal: &mut Terminal) -> Result<End, Failure> {
+    let vm = context.vm(name)?;
     let Some(path) = vm.serial else {
         let why = match vm.state.as_str() {
             "external" => Failure::refused(format!(
@@ -78,7 +92,7 @@ fn attach(name: &str, serial: &Path) -> Result<File, Failure> {
 }
 
 /// Copies both ways until the VM's end closes, the user detaches, or a signal asks us to end.
-async fn attached(serial: UnixStream, path: &Path, terminal: &mut Terminal) -> Result<(), Failure> {
+async fn attached(serial: UnixStream, path: &Path, terminal: &mut Terminal) -> Result<End, Failure> {
     let broken = |error: &io::Error| Failure::io(format!("the console {} broke off", path.display()), error);
     let mut signals = Signals::new().map_err(|error| Failure::io("can not watch for signals", &error))?;
     let raw = RawMode::enter()?;
@@ -90,7 +104,7 @@ async fn attached(serial: UnixStream, path: &Path, terminal: &mut Terminal) -> R
         tokio::select! {
             read = from_vm.read(&mut part) => match part.get(..read.map_err(|error| broken(&error))?) {
                 Some(bytes) if !bytes.is_empty() => terminal.raw(bytes)?,
-                _ => return Ok(()),
+                _ => return Ok(End::Vm),
             },
             bytes = keys.recv(), if typing => match bytes {
                 // Nothing more to send; what the VM says still counts.
@@ -99,11 +113,11 @@ async fn attached(serial: UnixStream, path: &Path, terminal: &mut Terminal) -> R
                     let (send, detach) = until_detach(&bytes, raw.is_some());
                     to_vm.write_all(send).await.map_err(|error| broken(&error))?;
                     if detach {
-                        return Ok(());
+                        return Ok(End::Detached);
                     }
                 }
             },
-            () = signals.any() => return Ok(()),
+            () = signals.any() => return Ok(End::Detached),
         }
     }
 }

@@ -44,6 +44,11 @@ impl Progress {
         Self::Bars(bars)
     }
 
+    /// Whether each line takes the place of the one before.
+    pub const fn is_live(&self) -> bool {
+        matches!(self, Self::Bars(_))
+    }
+
     /// Shows one more step.
     pub fn line(&mut self, line: &ProgressLine) {
         match self {

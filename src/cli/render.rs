@@ -63,6 +63,8 @@ enum View {
     Hosts,
     /// The iPXE script it boots from the network by
     Ipxe,
+    /// What its installer is told instead of asking (image install --unattended)
+    Answers,
     /// The QEMU command line
     Qemu,
 }
@@ -81,6 +83,7 @@ impl View {
             Self::Dns => control::View::Dns,
             Self::Hosts => control::View::Hosts,
             Self::Ipxe => control::View::Ipxe,
+            Self::Answers => control::View::Answers,
             Self::Qemu => control::View::Qemu,
         })
     }

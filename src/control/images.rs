@@ -19,6 +19,16 @@ pub enum ImageRequest {
         /// Whether it is only told what would be written.
         dry_run: bool,
     },
+    /// Starts an installer in a VM whose disk becomes an image when it powers off; answered by [`super::Answer::Vms`].
+    Install(InstallImage),
+    /// Starts a clone whose disk becomes the next generation of its image when it powers off; answered by
+    /// [`super::Answer::Vms`].
+    Edit(EditImage),
+    /// Waits until such a VM has ended, and tells what became of it; answered by [`super::Answer::Images`].
+    Await {
+        /// Its name.
+        vm: String,
+    },
     /// Shows all generations of images, of all when `names` is empty; answered by [`super::Answer::Images`].
     List {
         /// Which, as `NAME` or `NAME@NUMBER`.
@@ -88,6 +98,74 @@ pub struct CommitVm {
     /// Whether new clones are still made of the generation they are made of now.
     #[serde(default)]
     pub no_promote: bool,
+}
+
+/// A system to install.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallImage {
+    /// The name of the image that it becomes.
+    pub image: String,
+    /// What it is installed from.
+    pub media: InstallMedia,
+    /// Whether the installer is told what it would ask.
+    #[serde(default)]
+    pub unattended: bool,
+    /// Where an unattended installer gets its packages; as its template says when not given.
+    #[serde(default)]
+    pub mirror: Option<String>,
+    /// The account that gets the keys in clones; that of the distribution when not given.
+    #[serde(default)]
+    pub default_user: Option<String>,
+    /// The size of the VM.
+    #[serde(flatten)]
+    pub size: WorkshopSize,
+    /// Size of the disk, such as `8G`.
+    #[serde(default)]
+    pub disk: Option<String>,
+}
+
+/// What a system is installed from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstallMedia {
+    /// An ISO image, absolute.
+    Iso(PathBuf),
+    /// Debian's installer for a boot from the network.
+    Debian {
+        /// Its kernel, absolute.
+        kernel: PathBuf,
+        /// Its initrd, absolute.
+        initrd: PathBuf,
+    },
+}
+
+/// An image to change by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditImage {
+    /// Which: its current generation is changed.
+    pub image: String,
+    /// SSH public keys that may log in meanwhile, one line each.
+    pub keys: Vec<String>,
+    /// Names of keys in the key ring that may too.
+    #[serde(default)]
+    pub ring: Vec<String>,
+    /// The size of the VM.
+    #[serde(flatten)]
+    pub size: WorkshopSize,
+}
+
+/// The size and place of a VM whose disk becomes an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkshopSize {
+    /// Virtual CPUs; the daemon's default when not given.
+    #[serde(default)]
+    pub cpus: Option<u16>,
+    /// Memory, such as `2G`.
+    #[serde(default)]
+    pub memory: Option<String>,
+    /// The network; the only one when not given.
+    #[serde(default)]
+    pub network: Option<String>,
 }
 
 /// A generation of an image as it is shown.

@@ -11,7 +11,9 @@ mod request;
 pub mod serve;
 mod socket;
 
-pub use images::{AddImage, CommitVm, ImageInfo, ImageRequest};
+pub use images::{
+    AddImage, CommitVm, EditImage, ImageInfo, ImageRequest, InstallImage, InstallMedia, WorkshopSize,
+};
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
     PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,

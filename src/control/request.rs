@@ -469,6 +469,8 @@ pub enum View {
     Hosts,
     /// The iPXE script, of a VM that boots from the network.
     Ipxe,
+    /// What its installer is told instead of asking, of a VM that a system is installed in.
+    Answers,
     /// The QEMU command line.
     Qemu,
 }

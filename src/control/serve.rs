@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use super::socket::{BindError, bind};
-use super::{Answer, Fault, Frame, ProgressLine, Refusal, Request};
+use super::{Answer, Fault, Frame, ImageRequest, ProgressLine, Refusal, Request};
 
 /// The most bytes one request may have: an import of 50,000 machines has about five million.
 const BODY_LIMIT: usize = 64 << 20;
@@ -162,7 +162,10 @@ impl<H: Handle> Service<H> {
     fn start(&self, request: Request) -> mpsc::Receiver<Frame> {
         let (sink, receiver) = ProgressSink::channel(self.stop.clone());
         let handler = Arc::clone(&self.handler);
-        let ends_with_client = matches!(request, Request::Wait(_));
+        let ends_with_client = matches!(
+            request,
+            Request::Wait(_) | Request::Image(ImageRequest::Await { .. })
+        );
         let progress = sink.clone();
         let work = self
             .tasks

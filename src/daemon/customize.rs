@@ -22,7 +22,8 @@ use crate::registry::Change;
 /// Makes a VM's disk what its record says, where it is not. The caller holds the VM's lock, and it does not run.
 pub(super) async fn before_start(daemon: &Arc<Daemon>, vm: &Vm, image: &Image) -> Result<(), Refusal> {
     let vm = &*daemon.directory().served(&daemon.still(vm)?);
-    if vm.view(Some(image)) != View::Offline {
+    // What an installer is to write to has nothing in it yet.
+    if vm.view(Some(image)) != View::Offline || vm.install().is_some() {
         return Ok(());
     }
     let plan = Plan::of(vm, &*daemon.network_of(vm)?, image);

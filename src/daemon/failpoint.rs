@@ -2,9 +2,10 @@
 //!
 //! Compiled into debug builds only; a release daemon has no such switch.
 
-/// The steps of a launch and a start (those of writing into a disk among them), then those of making an image, in order.
+/// The steps of a launch and a start (those of writing into a disk among them), then those of making an image, and of a workshop
+/// besides, in order.
 #[cfg(debug_assertions)]
-pub(super) const STEPS: [&str; 14] = [
+pub(super) const STEPS: [&str; 16] = [
     "registered",
     "cloned",
     "customizing",
@@ -19,6 +20,8 @@ pub(super) const STEPS: [&str; 14] = [
     "generation begun",
     "generation written",
     "generation published",
+    "workshop ended",
+    "workshop registered",
 ];
 
 /// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step.

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::{Daemon, failpoint, machines, register, selection, several, waiting};
 use crate::control::serve::ProgressSink;
 use crate::control::{LaunchVms, Refusal, Rung};
+use crate::image::media::Media;
 use crate::model::{Bytes, Hosting, Machine, Phase, Vm};
 use crate::registry::Change;
 
@@ -33,7 +34,7 @@ pub(super) async fn launch(
     let mut starts = JoinSet::new();
     for vm in &committed.vms {
         let (daemon, vm, progress) = (Arc::clone(daemon), Arc::clone(vm), progress.clone());
-        starts.spawn(async move { launch_one(&daemon, &vm, &progress).await });
+        starts.spawn(async move { launch_one(&daemon, &vm, None, &progress).await });
     }
     let mut refusals = Vec::new();
     while let Some(ended) = starts.join_next().await {
@@ -69,6 +70,7 @@ fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
         disk: Bytes(0),
         swap: selection::size(request.swap.as_ref(), defaults.swap)?,
         phase: Phase::Launching,
+        workshop: None,
     };
     machine.disk = selection::size(request.disk.as_ref(), image.virtual_size)?;
     if machine.disk < image.virtual_size {
@@ -88,28 +90,47 @@ fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
     Ok(machine)
 }
 
-async fn launch_one(daemon: &Arc<Daemon>, vm: &Arc<Vm>, progress: &ProgressSink) -> Result<(), Refusal> {
+/// Makes and starts a VM that is registered, or undoes that. `media` is what a system is installed from, where one is.
+pub(super) async fn launch_one(
+    daemon: &Arc<Daemon>,
+    vm: &Arc<Vm>,
+    media: Option<Media>,
+    progress: &ProgressSink,
+) -> Result<(), Refusal> {
     let _held = daemon.lock(vm).await;
     let vm = daemon.still(vm)?;
-    let result = make_and_start(daemon, &vm, progress).await;
+    let result = make_and_start(daemon, &vm, media, progress).await;
     if result.is_err() {
         undo(daemon, &vm).await;
     }
     result
 }
 
-async fn make_and_start(daemon: &Arc<Daemon>, vm: &Arc<Vm>, progress: &ProgressSink) -> Result<(), Refusal> {
+async fn make_and_start(
+    daemon: &Arc<Daemon>,
+    vm: &Arc<Vm>,
+    media: Option<Media>,
+    progress: &ProgressSink,
+) -> Result<(), Refusal> {
     let machine = machines::machine_of(vm)?;
     let image = machines::image_of(daemon, machine)?;
-    progress.line(vm.name.as_str(), "cloning");
+    let (stage, failed) = match media {
+        Some(_) => ("unpacking the installer", "could not be made ready"),
+        None => ("cloning", "could not be cloned"),
+    };
+    progress.line(vm.name.as_str(), stage);
     let store = daemon.store.clone();
     let (owner, machine, base) = (Arc::clone(vm), machine.clone(), Arc::clone(&image));
-    tokio::task::spawn_blocking(move || store.make_disks(&owner, &machine, &base))
+    let made = tokio::task::spawn_blocking(move || match media {
+        None => store.make_disks(&owner, &machine, &base).map(|()| None),
+        Some(media) => store.make_installation(&owner, &machine, media),
+    });
+    let drive = made
         .await?
-        .map_err(|error| Refusal::host(format!("{} could not be cloned: {error}", vm.name)))?;
+        .map_err(|error| Refusal::host(format!("{} {failed}: {error}", vm.name)))?;
     failpoint::reach("cloned");
     progress.line(vm.name.as_str(), "starting");
-    machines::start_locked(daemon, vm).await?;
+    machines::start_with(daemon, vm, drive).await?;
     daemon
         .commit(Change::Launched {
             name: vm.name.clone(),

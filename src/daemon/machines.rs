@@ -3,21 +3,28 @@
 //! The tap is not persistent. Its only lasting owner is QEMU, so whoever is killed, in whatever order, the tap goes
 //! with the process that used it.
 
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, customize, failpoint, images, rungs, seed_device, selection};
+use super::{Daemon, customize, failpoint, images, rungs, seed_device, selection, workshop};
 use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
-use crate::model::{Image, ImageRef, Machine, Network, Vm, VmName, VmState, identity};
+use crate::model::image::View;
+use crate::model::{Image, ImageRef, Machine, Network, Vm, VmName, VmState, Workshop, identity};
 use crate::registry::Change;
 use crate::seed;
 
 /// Starts a VM that is not running.
 pub(super) async fn start(daemon: &Arc<Daemon>, vm: &Vm) -> Result<(), Refusal> {
     let _held = daemon.lock(vm).await;
-    start_locked(daemon, &daemon.still(vm)?).await
+    let vm = daemon.still(vm)?;
+    if !daemon.status.seen(&vm).is_up() {
+        workshop::refuse(&vm)?;
+    }
+    start_locked(daemon, &vm).await
 }
 
 /// Stops a running VM: asks it by ACPI, and powers it off when the deadline has passed or `force` is given.
@@ -40,6 +47,7 @@ pub(super) async fn restart(
 ) -> Result<(), Refusal> {
     let _held = daemon.lock(vm).await;
     let vm = daemon.still(vm)?;
+    workshop::refuse(&vm)?;
     stop_locked(daemon, &vm, force, deadline).await?;
     start_locked(daemon, &vm).await
 }
@@ -57,13 +65,22 @@ pub(super) fn machine_of(vm: &Vm) -> Result<&Machine, Refusal> {
 
 /// [`start`], by someone who holds the VM's lock.
 pub(super) async fn start_locked(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<(), Refusal> {
+    start_with(daemon, vm, None).await
+}
+
+/// [`start_locked`], with install media in the VM's drive.
+pub(super) async fn start_with(
+    daemon: &Arc<Daemon>,
+    vm: &Arc<Vm>,
+    drive: Option<File>,
+) -> Result<(), Refusal> {
     machine_of(vm)?;
     if runs_on(daemon, vm).await? {
         return Ok(());
     }
     let _slot = daemon.starting.acquire().await;
     daemon.status.live(&vm.name, &LifeEvent::StartAsked);
-    match bring_up(daemon, vm).await {
+    match bring_up(daemon, vm, drive).await {
         Ok(running) => {
             follow(daemon, vm, running);
             failpoint::reach("running");
@@ -118,14 +135,15 @@ async fn down(daemon: &Daemon, vm: &Vm) {
 }
 
 /// Puts everything in place and starts QEMU. What it leaves behind on failure is what [`clear_away`] removes.
-async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal> {
+async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Result<Running, Refusal> {
     let machine = machine_of(vm)?;
     let network = daemon.network_of(vm)?;
     let image = image_of(daemon, machine)?;
-    images::verified(daemon, &image).await?;
+    if vm.install().is_none() {
+        images::verified(daemon, &image).await?;
+    }
     daemon.serving.answers(&network).await?;
     let seed = told_from_now(daemon, (vm, &network), &image).await?;
-
     customize::before_start(daemon, vm, &image).await?;
 
     let tap = Tap::create(&vm.tap)?;
@@ -148,6 +166,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Running, Refusal
         gid: group(daemon.accel, vm),
         seed,
         tap: tap.into_fd(),
+        media: drive.map(OwnedFd::from),
     };
     let running = machine::spawn(launch)
         .await
@@ -182,7 +201,12 @@ pub(super) fn argv(
     network: &Network,
 ) -> Result<Vec<String>, Refusal> {
     let key = daemon.directory().site().seed_key(vm);
-    let smbios = seed::smbios(vm.view(Some(image)), network, key.as_ref());
+    // An installer is led to its answers by its command line alone.
+    let view = match vm.install() {
+        Some(_) => View::None,
+        None => vm.view(Some(image)),
+    };
+    let smbios = seed::smbios(view, network, key.as_ref());
     let settings = Settings {
         qemu: &daemon.config.qemu,
         accel: daemon.accel,
@@ -194,8 +218,11 @@ pub(super) fn argv(
     Ok(machine::argv(vm, machine, image, network, &settings)?)
 }
 
-/// The image of a machine, or a refusal that says what to do.
+/// The image of a machine, or a refusal that says what to do; of a machine that a system is installed in, what it becomes.
 pub(super) fn image_of(daemon: &Daemon, machine: &Machine) -> Result<Arc<Image>, Refusal> {
+    if let Some(install) = machine.workshop.as_deref().and_then(Workshop::install) {
+        return Ok(Arc::new(workshop::unborn(machine, install)));
+    }
     let directory = daemon.directory();
     let image = directory.image(&machine.image).cloned();
     image.ok_or_else(|| images::unknown(&directory, &(&machine.image).into()))
@@ -216,6 +243,7 @@ pub(super) fn follow(daemon: &Arc<Daemon>, vm: &Arc<Vm>, running: Running) {
         .live(&vm.name, &LifeEvent::Ready { pid: running.pid });
     let (daemon, vm) = (Arc::clone(daemon), Arc::clone(vm));
     tokio::spawn(async move {
+        let witness = workshop::witness(&daemon, &vm);
         let ended = running.watch().await;
         clear_away(&daemon, &vm).await;
         let state = daemon.status.live(&vm.name, &ended.into());
@@ -223,6 +251,9 @@ pub(super) fn follow(daemon: &Arc<Daemon>, vm: &Arc<Vm>, running: Running) {
             tracing::error!(vm = %vm.name, "{} failed: {why}.", vm.name);
         } else {
             tracing::info!(vm = %vm.name, "{} is stopped.", vm.name);
+        }
+        if let Some(witness) = witness {
+            workshop::ended(&daemon, &vm, witness).await;
         }
     });
 }

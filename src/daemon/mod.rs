@@ -49,6 +49,7 @@ mod several;
 mod status;
 mod templates;
 mod waiting;
+mod workshop;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,6 +77,7 @@ use inherited::Inherited;
 use quiet::Quiet;
 use serving::Serving;
 use status::Status;
+use workshop::Outcomes;
 
 /// How long the services may take to finish what they are answering when the daemon is told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -112,6 +114,8 @@ pub struct Daemon {
     serving: Arc<Serving>,
     /// Held by who has a base image hashed.
     verifying: tokio::sync::Mutex<()>,
+    /// What became of workshops.
+    outcomes: Outcomes,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
 }

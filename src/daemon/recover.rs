@@ -28,13 +28,15 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     adopt(daemon, running).await?;
     resume(daemon);
     for vm in daemon.directory().each_vm() {
-        if vm
-            .machine()
-            .is_some_and(|machine| machine.phase == Phase::Launching)
-        {
+        let phase = vm.machine().map(|machine| machine.phase);
+        if phase == Some(Phase::Launching) {
             tracing::warn!(vm = %vm.name, "the launch of {} was cut short: undoing it.", vm.name);
-            launch::undo(daemon, vm).await;
+        } else if vm.workshop().is_some() && !daemon.status.seen(vm).is_up() {
+            tracing::warn!(vm = %vm.name, "{} ended while nobody saw how: removing it, and no image is made of it.", vm.name);
+        } else {
+            continue;
         }
+        launch::undo(daemon, vm).await;
     }
     sweep(daemon).await
 }

@@ -63,6 +63,7 @@ fn one(daemon: &Daemon, vm: &Arc<Vm>, view: View, secrets: bool) -> Result<Strin
         View::Dhcp => Ok(dhcp::render(&*daemon.network_of(vm)?, vm)),
         View::Hosts => Ok(export::hosts_of(&daemon.directory(), vm)),
         View::Ipxe => ipxe(daemon, vm),
+        View::Answers => answers(daemon, vm),
         View::Qemu => qemu(daemon, vm),
     }
 }
@@ -145,6 +146,19 @@ fn credentials(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
 /// The image of a VM, where it has one that is there.
 fn image(daemon: &Daemon, vm: &Vm) -> Option<Arc<Image>> {
     daemon.directory().image_of(&vm.hosting).cloned()
+}
+
+fn answers(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {
+    let network = daemon.network_of(vm)?;
+    let shown = match vm.install() {
+        Some(install) => seed::install::shown(&daemon.templates.now(), vm, &network, install)?,
+        None => None,
+    };
+    let shown = shown.ok_or_else(|| {
+        Refusal::request(format!("no unattended installer runs in {}", vm.name))
+            .hint("start one: seedbed image install NAME --unattended")
+    })?;
+    Ok(String::from_utf8_lossy(&shown).into_owned())
 }
 
 fn ipxe(daemon: &Daemon, vm: &Vm) -> Result<String, Refusal> {

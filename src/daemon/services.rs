@@ -21,6 +21,7 @@ use super::quiet::Quiet;
 use super::rungs;
 use super::status::Status;
 use super::templates;
+use super::workshop::Outcomes;
 use crate::config::{AccelChoice, Config};
 use crate::control::Refusal;
 use crate::host::accel::{self, KvmState};
@@ -312,6 +313,7 @@ pub(super) fn daemon(
         impersonations: Impersonations::default(),
         heard: Heard::default(),
         phone_homes: Quiet::default(),
+        outcomes: Outcomes::default(),
         serving: Arc::default(),
         verifying: tokio::sync::Mutex::default(),
         starting: Semaphore::new(parallel),

@@ -6,6 +6,7 @@ use super::clone::overlay::OverlayError;
 use super::clone::swap::SwapSizeError;
 use super::files::{FileError, SourceError};
 use super::format::Refused;
+use super::media::MediaError;
 use crate::model::{Bytes, ImageId};
 
 /// Why something could not be put into the store, or made from it.
@@ -19,6 +20,15 @@ pub enum StoreError {
         /// What is wrong with it.
         #[source]
         why: Refused,
+    },
+    /// The file has no installer that can be started.
+    #[error("{} {why}", path.display())]
+    Media {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        why: MediaError,
     },
     /// The file can not be read.
     #[error(transparent)]

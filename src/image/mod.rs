@@ -15,6 +15,7 @@ pub(crate) mod files;
 pub mod format;
 mod generation;
 pub mod inspect;
+pub mod media;
 pub mod store;
 
 pub use error::StoreError;

@@ -92,7 +92,7 @@ impl Ladder {
 fn rung_of(kind: &EventKind, first_boot_done: bool) -> Option<BootStep> {
     match kind {
         EventKind::Acknowledged => Some(BootStep::Dhcp),
-        EventKind::Fetched { .. } => Some(BootStep::Metadata),
+        EventKind::Fetched { .. } | EventKind::AnswersFetched { .. } => Some(BootStep::Metadata),
         EventKind::PhonedHome { .. } => Some(BootStep::Ready),
         EventKind::Reported(report) if report.is_the_end() => Some(BootStep::Ready),
         EventKind::SshAnswered if first_boot_done => Some(BootStep::Ready),
@@ -185,6 +185,7 @@ mod tests {
             Just(EventKind::Declined),
             Just(EventKind::Released),
             Just(EventKind::BootFetched { part: "kernel" }),
+            Just(EventKind::AnswersFetched { name: "preseed.cfg" }),
             Just(EventKind::Fetched {
                 document: "user-data",
                 withheld: false,

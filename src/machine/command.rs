@@ -8,12 +8,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Accel, SeedDevice};
+use super::{Accel, SeedDevice, workshop};
 use crate::model::image::{Boot, DiskFormat};
 use crate::model::{Image, Machine, Network, Places, Vm, VmName, mac};
 
 /// The number of the tap's file descriptor in QEMU.
 pub const TAP_FD: i32 = 3;
+/// The number of the file descriptor of install media in QEMU.
+pub const MEDIA_FD: i32 = 4;
 
 /// What the host decides about a VM's QEMU.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +63,10 @@ pub fn argv(
 ) -> Result<Vec<String>, CommandError> {
     let mut args = Args(vec![text("QEMU's path", settings.qemu)?]);
     args.base(vm, machine, settings)?;
-    args.disk(vm, image, settings.places)?;
+    match vm.install() {
+        Some(install) => workshop::installation(&mut args, vm, install, settings.places)?,
+        None => args.disk(vm, image, settings.places)?,
+    }
     if machine.swap.0 > 0 {
         args.swap(&vm.name, settings.places)?;
     }
@@ -72,7 +77,13 @@ pub fn argv(
         args.0.extend(seed.args(&vm.name, settings.places)?);
     }
     args.control(&vm.name, settings.places)?;
-    args.boot(vm, image, settings.places)?;
+    if vm.workshop().is_some() {
+        workshop::witness(&mut args, &vm.name, settings.places)?;
+    }
+    match vm.install() {
+        Some(install) => workshop::installer(&mut args, &vm.name, install, settings.places)?,
+        None => args.boot(vm, image, settings.places)?,
+    }
     Ok(args.0)
 }
 
@@ -88,7 +99,7 @@ pub(super) fn accel<'a>(args: impl IntoIterator<Item = &'a str>) -> Option<Accel
 }
 
 const QMP_BEFORE: &str = "socket,id=qmp,path=";
-const SOCKET_AFTER: &str = ",server=on,wait=off";
+pub(super) const SOCKET_AFTER: &str = ",server=on,wait=off";
 
 /// The path of the QMP socket, when `arg` is the argument by which [`argv`] names it. This is how a VM's process is
 /// recognised.
@@ -97,10 +108,10 @@ pub(super) fn qmp_path(arg: &str) -> Option<String> {
     Some(escaped.replace(",,", ","))
 }
 
-struct Args(Vec<String>);
+pub(super) struct Args(Vec<String>);
 
 impl Args {
-    fn pair(&mut self, option: &str, value: impl Into<String>) {
+    pub(super) fn pair(&mut self, option: &str, value: impl Into<String>) {
         self.0.extend([option.to_owned(), value.into()]);
     }
 
@@ -116,8 +127,10 @@ impl Args {
         self.0
             .extend(["-no-user-config", "-nodefaults"].map(str::to_owned));
         self.pair("-display", "none");
-        // No SATA and no SMBus: nothing is on them, and guests spend time finding that out.
-        self.pair("-machine", "q35,sata=off,smbus=off,vmport=off");
+        // No SMBus, and SATA only for a drive: guests spend time finding out that nothing is on them.
+        let has_drive = vm.install().is_some_and(|install| install.has_media);
+        let sata = if has_drive { "on" } else { "off" };
+        self.pair("-machine", format!("q35,sata={sata},smbus=off,vmport=off"));
         self.pair("-accel", accel);
         self.pair("-cpu", cpu);
         self.pair("-smp", format!("cpus={cpus},sockets=1,cores={cpus},threads=1"));
@@ -245,7 +258,7 @@ pub(super) fn file(what: &'static str, path: &Path, read_only: bool) -> Result<V
     })
 }
 
-fn socket(path: &Path) -> Result<String, CommandError> {
+pub(super) fn socket(path: &Path) -> Result<String, CommandError> {
     const LONGEST: usize = 107;
     let text = text("a socket's path", path)?;
     if text.len() > LONGEST {
@@ -264,7 +277,7 @@ pub(super) fn text(what: &'static str, path: &Path) -> Result<String, CommandErr
     checked(what, text).map(str::to_owned)
 }
 
-fn checked<'a>(what: &'static str, text: &'a str) -> Result<&'a str, CommandError> {
+pub(super) fn checked<'a>(what: &'static str, text: &'a str) -> Result<&'a str, CommandError> {
     if text.chars().any(char::is_control) {
         let text = text.escape_debug().to_string();
         Err(CommandError::Text { what, text })
@@ -279,4 +292,4 @@ pub(super) fn comma_safe(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

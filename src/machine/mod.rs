@@ -20,6 +20,7 @@ pub mod process;
 pub mod qmp;
 pub mod seed_device;
 pub mod supervise;
+mod workshop;
 
 use std::fmt;
 

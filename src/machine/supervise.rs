@@ -10,7 +10,7 @@ use command_fds::{CommandFdExt as _, FdMapping, FdMappingCollision};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-use super::command::{self, TAP_FD};
+use super::command::{self, MEDIA_FD, TAP_FD};
 use super::lifecycle::LifeEvent;
 use super::process::{self, Found, Process};
 use super::qmp::{Qmp, QmpError};
@@ -35,6 +35,8 @@ pub struct Launch<'a> {
     pub seed: Option<SeedDevice>,
     /// Its tap, or another file descriptor that its `-netdev` can use.
     pub tap: OwnedFd,
+    /// The install media in its drive, where its command line has one.
+    pub media: Option<OwnedFd>,
 }
 
 /// Why a VM's QEMU does not run.
@@ -77,7 +79,7 @@ pub enum StartError {
     #[error(transparent)]
     Qmp(#[from] QmpError),
     /// The file descriptor could not be passed on.
-    #[error("the tap can not be passed to QEMU: {0}")]
+    #[error("the tap or the install media can not be passed to QEMU: {0}")]
     Tap(#[from] FdMappingCollision),
 }
 
@@ -127,7 +129,7 @@ impl From<Ended> for LifeEvent {
 
 /// Starts a VM's QEMU and waits until it answers. Failed or cancelled, it leaves no process behind.
 ///
-/// QEMU gets a process group of its own, an empty environment, and no file descriptor but the tap and its log, so that
+/// QEMU gets a process group of its own, an empty environment, and no file descriptor but the tap, install media and its log, so that
 /// neither a signal to the daemon nor its end reaches the guest.
 pub async fn spawn(launch: Launch<'_>) -> Result<Running, StartError> {
     let Launch { vm, places, .. } = launch;
@@ -210,10 +212,15 @@ fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
         .process_group(0)
         .uid(launch.uid)
         .gid(launch.gid);
-    command.fd_mappings(vec![FdMapping {
+    let tap = FdMapping {
         parent_fd: launch.tap,
         child_fd: TAP_FD,
-    }])?;
+    };
+    let media = launch.media.map(|parent_fd| FdMapping {
+        parent_fd,
+        child_fd: MEDIA_FD,
+    });
+    command.fd_mappings(std::iter::once(tap).chain(media).collect())?;
     command.spawn().map_err(unusable)
 }
 

@@ -9,7 +9,7 @@ use super::netboot::{self, BootFile};
 use super::request::{Malformed, Method, Request};
 use super::token::Tokens;
 use super::withheld::{self, Withheld};
-use super::{ec2, keys, nocloud, openstack, report};
+use super::{ec2, install, keys, nocloud, openstack, report};
 use crate::model::{Directory, Event, EventKind, Image, Network, Timestamp, Vm};
 use crate::seed::{Facts, SeedError, Templates};
 
@@ -146,6 +146,7 @@ pub fn answer(case: Case<'_>, caller: &Caller, request: &Request) -> Response {
             request,
             name,
         ),
+        ["install", name] => read_only(request, || install::answer(asked, name)),
         ["phone-home"] if request.method == Method::Post => phone_home(vm, &request.body),
         ["report"] if !caller.network.metadata.reports => nothing_there(),
         ["report"] if request.method == Method::Post => report::answer(vm, &request.body),

@@ -24,6 +24,7 @@ pub mod caller;
 mod ec2;
 mod files;
 pub mod form;
+mod install;
 mod keys;
 mod message;
 pub mod netboot;

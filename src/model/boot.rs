@@ -139,6 +139,11 @@ pub enum EventKind {
         /// Which: `script`, `kernel`, `initrd`, or `loader` for a file of the operator's.
         part: &'static str,
     },
+    /// Its installer fetched what it is told instead of asking.
+    AnswersFetched {
+        /// Which file of it.
+        name: &'static str,
+    },
     /// It asked for a part of a network boot that it has not.
     BootRefused {
         /// Why, as the end of a sentence.

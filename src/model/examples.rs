@@ -77,6 +77,7 @@ pub(crate) fn machine() -> Machine {
         disk: Bytes::gib(10),
         swap: Bytes::mib(256),
         phase: Phase::Launched,
+        workshop: None,
     }
 }
 

@@ -32,6 +32,7 @@ pub mod site;
 pub mod subnet;
 pub mod time;
 pub mod vm;
+pub mod workshop;
 
 pub use access::{Access, PasswordHash, Shell, User};
 pub use boot::{BootStep, Event, EventKind, Progress, VmState};
@@ -60,3 +61,4 @@ pub use site::Site;
 pub use subnet::{Pool, Subnet};
 pub use time::{Clock, Timestamp};
 pub use vm::{Custom, FirstBoot, Hosting, Machine, Phase, Vm};
+pub use workshop::Workshop;

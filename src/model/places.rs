@@ -131,6 +131,21 @@ impl Places {
         self.vm(name).join("seed")
     }
 
+    /// The installer of a VM that a system is installed in.
+    pub fn installer(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("installer")
+    }
+
+    /// Its kernel.
+    pub fn installer_kernel(&self, name: &VmName) -> PathBuf {
+        self.installer(name).join("kernel")
+    }
+
+    /// Its initrd.
+    pub fn installer_initrd(&self, name: &VmName) -> PathBuf {
+        self.installer(name).join("initrd")
+    }
+
     /// A VM's serial log, from its last power-on.
     pub fn console_log(&self, name: &VmName) -> PathBuf {
         self.vm(name).join("console.log")
@@ -169,6 +184,11 @@ impl Places {
     /// A VM's QMP socket.
     pub fn qmp(&self, name: &VmName) -> PathBuf {
         self.vm_sockets(name).join("qmp")
+    }
+
+    /// The QMP socket at which it is heard how a workshop ends.
+    pub fn witness(&self, name: &VmName) -> PathBuf {
+        self.vm_sockets(name).join("witness")
     }
 
     /// A VM's serial socket.

@@ -16,6 +16,7 @@ use super::mac::MacAddress;
 use super::name::{NetworkName, TapName, TemplateName, VmName};
 use super::release::Secrets;
 use super::time::Timestamp;
+use super::workshop::{Install, Workshop};
 
 /// A registered virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +99,8 @@ pub struct Machine {
     pub swap: Bytes,
     /// How far its making has come.
     pub phase: Phase,
+    /// What becomes of its disk when it powers off; nothing for all but workshops.
+    pub workshop: Option<Box<Workshop>>,
 }
 
 /// How far the making of a managed VM has come: a launch that is cut short is undone by the next start of the daemon.
@@ -206,6 +209,16 @@ impl Vm {
                 .map_or(&[] as &[_], |boot| &boot.host_keys)
         };
         made.map_or_else(told, |key| key.public())
+    }
+
+    /// What becomes of its disk when it powers off, where that is something.
+    pub fn workshop(&self) -> Option<&Workshop> {
+        self.machine()?.workshop.as_deref()
+    }
+
+    /// How a system is installed in it, where one is.
+    pub fn install(&self) -> Option<&Install> {
+        self.workshop()?.install()
     }
 
     /// Its machine, when Seedbed runs it.

@@ -10,7 +10,8 @@ use super::{edit, images, lending, records, site};
 use crate::model::dhcp::DhcpMode;
 use crate::model::image::Boot;
 use crate::model::{
-    Directory, Hosting, ImageRef, NetBoot, Network, NetworkName, Timestamp, Vm, VmName, identity,
+    Directory, Hosting, ImageId, ImageRef, NetBoot, Network, NetworkName, Timestamp, Vm, VmName, Workshop,
+    identity,
 };
 
 /// Judges a change against the directory: what to write, or why not. Nothing is changed here.
@@ -122,14 +123,17 @@ fn check_machine(directory: &Directory, vm: &VmName, hosting: &Hosting) -> Resul
     let Hosting::Managed(machine) = hosting else {
         return Ok(());
     };
+    if machine.cpus == 0 {
+        return Err(Refusal::NoCpus { vm: vm.clone() });
+    }
+    if machine.workshop.as_deref().and_then(Workshop::install).is_some() {
+        return check_unborn(directory, &machine.image);
+    }
     let image = directory
         .image(&machine.image)
         .ok_or_else(|| Refusal::UnknownImage {
             image: (&machine.image).into(),
         })?;
-    if machine.cpus == 0 {
-        return Err(Refusal::NoCpus { vm: vm.clone() });
-    }
     if machine.disk < image.virtual_size {
         return Err(Refusal::DiskTooSmall {
             vm: vm.clone(),
@@ -139,6 +143,16 @@ fn check_machine(directory: &Directory, vm: &VmName, hosting: &Hosting) -> Resul
         });
     }
     Ok(())
+}
+
+/// What is installed becomes an image that is not there yet.
+fn check_unborn(directory: &Directory, image: &ImageId) -> Result<(), Refusal> {
+    match directory.current(image.name()) {
+        None => Ok(()),
+        Some(current) => Err(Refusal::ImageExists {
+            image: (&current.id).into(),
+        }),
+    }
 }
 
 /// More than a name and an address is served only where this host has the bridge and gives the addresses.

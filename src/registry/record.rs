@@ -16,13 +16,16 @@ use crate::model::generation::ImageRefError;
 use crate::model::image::{Boot, DiskFormat, FileStamp, View};
 use crate::model::{
     Bytes, Custom, FirstBoot, Generation, Hosting, Image, ImageId, ImageRef, Machine, Phase, SshKeys,
-    Timestamp, Vm, mac,
+    Timestamp, Vm, Workshop, mac,
 };
 
 mod network;
 mod site;
+mod workshop;
 
 pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};
+use workshop::WorkshopV3;
+
 pub(super) use site::{HexV3, IdentityV3, RingKeyV3, SITE_SECRET};
 
 /// The schema that these forms are; stored beside them.
@@ -76,6 +79,9 @@ pub(super) struct MachineV1<'a> {
     disk: u64,
     swap: u64,
     launched: bool,
+    /// Since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    workshop: Option<Box<WorkshopV3>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,6 +227,10 @@ impl<'a> From<&'a Machine> for MachineV1<'a> {
             disk: machine.disk.0,
             swap: machine.swap.0,
             launched: machine.phase == Phase::Launched,
+            workshop: machine
+                .workshop
+                .as_deref()
+                .map(|workshop| Box::new(workshop.into())),
         }
     }
 }
@@ -238,6 +248,10 @@ impl MachineV1<'_> {
             } else {
                 Phase::Launching
             },
+            workshop: self
+                .workshop
+                .map(|stored| Workshop::try_from(*stored).map(Box::new))
+                .transpose()?,
         })
     }
 }

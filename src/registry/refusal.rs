@@ -140,6 +140,14 @@ pub enum Refusal {
         /// The image.
         image: ImageRef,
     },
+    /// What is installed can not become an image that is there.
+    #[error(
+        "there is an image {image} already: choose another name, or change that one with `seedbed image edit`"
+    )]
+    ImageExists {
+        /// The image.
+        image: ImageRef,
+    },
     /// A clone's disk can grow, but not shrink.
     #[error("{vm}: a disk of {disk} is smaller than image {image}, which has {least}")]
     DiskTooSmall {
@@ -303,6 +311,7 @@ impl Refusal {
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }
             | Self::ImageInUse { .. }
+            | Self::ImageExists { .. }
             | Self::CurrentGeneration { .. }
             | Self::NoSuchNetwork { .. }
             | Self::Record { .. }

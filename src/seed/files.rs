@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::install::InstallTemplates;
 use super::ipxe::BootTemplate;
 use super::library::{Draft, Origin};
 use super::render::{TemplateProblem, Templates};
@@ -71,8 +72,8 @@ pub enum TemplatesError {
 }
 
 impl Templates {
-    /// Loads the built-in templates and those in the operator's directory: every file there that ends in `.yaml`, and
-    /// `boot.ipxe`.
+    /// Loads the built-in templates and those in the operator's directory: every file there that ends in `.yaml`,
+    /// `boot.ipxe`, and those of installers under `install/`.
     ///
     /// Each is rendered with sample facts, so that a broken template stops the start and not a guest's first boot.
     pub fn load(operator_dir: Option<&Path>) -> Result<Self, TemplatesError> {
@@ -81,7 +82,7 @@ impl Templates {
 
     /// What [`Self::load`] would load after a change.
     pub fn drafted(operator_dir: Option<&Path>, draft: Option<&Draft>) -> Result<Self, TemplatesError> {
-        let mut templates = Self::built_in(boot(operator_dir)?)?;
+        let mut templates = Self::built_in(boot(operator_dir)?, install(operator_dir)?)?;
         for path in operator_dir.map(template_files).transpose()?.unwrap_or_default() {
             let name = name_of(&path)?;
             if draft.is_none_or(|draft| *draft.name() != name) {
@@ -97,8 +98,8 @@ impl Templates {
     }
 
     /// The templates that are built in.
-    fn built_in(boot: BootTemplate) -> Result<Self, TemplatesError> {
-        let mut templates = Self::with_boot(boot);
+    fn built_in(boot: BootTemplate, install: InstallTemplates) -> Result<Self, TemplatesError> {
+        let mut templates = Self::with(boot, install);
         for (name, source) in BUILT_IN {
             let name: TemplateName = name.parse().map_err(|source| TemplatesError::Name {
                 path: PathBuf::from(name),
@@ -151,7 +152,7 @@ pub fn check(path: &Path) -> Result<(), TemplatesError> {
         return Ok(());
     }
     let name = name_of(path)?;
-    let mut templates = Templates::built_in(boot(None)?)?;
+    let mut templates = Templates::built_in(boot(None)?, install(None)?)?;
     for beside in path
         .parent()
         .map(template_files)
@@ -179,6 +180,17 @@ fn boot(operator_dir: Option<&Path>) -> Result<BootTemplate, TemplatesError> {
         None => (format!("built-in {BOOT}"), BUILT_IN_BOOT.to_owned()),
     };
     Ok(BootTemplate::compile(&origin, source)?)
+}
+
+/// The templates of installers' answers.
+fn install(operator_dir: Option<&Path>) -> Result<InstallTemplates, TemplatesError> {
+    InstallTemplates::compile(|name, built_in| {
+        let own = operator_dir.map(|directory| directory.join(name));
+        match own.filter(|path| path.exists()) {
+            Some(path) => Ok((path.display().to_string(), read(&path)?)),
+            None => Ok((format!("built-in {name}"), built_in.to_owned())),
+        }
+    })
 }
 
 /// The template files of a directory, sorted, so that the same one is complained about every time.

@@ -6,6 +6,7 @@
 //!   vendor-data     the site's own (site.rs), and the VM's      (facts.rs, render.rs, files.rs; joined by multipart.rs)
 //!                   template, rendered with its Facts
 //!   script.ipxe     for a VM that boots from the network   (ipxe.rs)
+//!   answer files    for an installer that asks nobody      (install.rs)
 //!   network-config  always empty: DHCP carries the address      (guest-contract §1.4: served, it holds for one boot)
 //! ```
 //!
@@ -30,6 +31,7 @@ pub mod ec2;
 pub mod facts;
 pub mod files;
 pub mod ignition;
+pub mod install;
 mod ipxe;
 pub mod library;
 mod meant;

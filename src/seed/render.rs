@@ -11,6 +11,7 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior,
 
 use super::check;
 use super::facts::Facts;
+use super::install::InstallTemplates;
 use super::ipxe::BootTemplate;
 use super::library::Origin;
 use super::site::Site;
@@ -30,6 +31,8 @@ pub struct Templates {
     pub(super) site: Site,
     /// The one of the iPXE script.
     pub(super) boot: BootTemplate,
+    /// Those of what installers are told.
+    pub(super) install: InstallTemplates,
 }
 
 /// What is wrong with a template.
@@ -112,8 +115,8 @@ pub fn quoted(text: &str) -> String {
 }
 
 impl Templates {
-    /// No seed templates yet, and that of the iPXE script.
-    pub(super) fn with_boot(boot: BootTemplate) -> Self {
+    /// No seed templates yet, and those of the iPXE script and of installers.
+    pub(super) fn with(boot: BootTemplate, install: InstallTemplates) -> Self {
         let mut environment = Environment::empty();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_formatter(print);
@@ -135,6 +138,7 @@ impl Templates {
             origins: BTreeMap::new(),
             site: Site::default(),
             boot,
+            install,
         }
     }
 

@@ -9,6 +9,7 @@
 mod accounts;
 mod answers;
 mod console;
+mod download;
 mod failures;
 mod fake;
 mod hostile;

@@ -53,7 +53,7 @@ fn image_build(cache: &Path, suite: &str) -> Command {
 }
 
 /// The tiny guest's files; built when they are not there yet.
-fn tiny() -> &'static Path {
+pub(crate) fn tiny() -> &'static Path {
     static TINY: OnceLock<PathBuf> = OnceLock::new();
     TINY.get_or_init(|| {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("contrib/tiny-guest");

@@ -42,6 +42,12 @@ impl Run {
         Self::from_output(shown, &output)
     }
 
+    /// How a command that was started by itself ended.
+    pub(crate) fn waited(child: Child) -> Self {
+        let shown = format!("process {}", child.id());
+        Self::from_output(shown, &child.wait_with_output().unwrap())
+    }
+
     fn from_output(command: String, output: &Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),

@@ -23,6 +23,7 @@ mod guests;
 mod honest_images;
 mod hostile_http;
 mod hostile_images;
+mod install;
 mod lab;
 mod lifecycle;
 mod merging;
@@ -42,6 +43,7 @@ mod template_scripts;
 mod templates;
 mod twenty;
 mod user_data;
+mod workshop;
 
 /// Whether namespaces can be made here; says why a test is skipped when they can not, or fails where they have to be.
 fn root() -> bool {

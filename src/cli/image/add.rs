@@ -1,19 +1,24 @@
 //! `seedbed image add`: a disk file becomes a base image.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Context, Failure, Terminal};
+use super::source::{Origin, Source, obtain};
+use super::{Context, Failure, Terminal, absolute};
 use crate::control::{AddImage, ImageRequest, Request};
 use crate::model::image;
 
-/// Add a base image from a disk file
+/// Add a base image from a disk file or a URL
 ///
 /// The file is copied into the store and hashed. Its format is never guessed from what is in it: a raw disk that a guest
 /// wrote could pretend to be anything.
+///
+/// A URL is downloaded first, checked, and kept. When that is cut short, the same command goes on with what is there. A file
+/// whose name ends in .xz, .gz, .zst or .bz2 is unpacked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  \
     seedbed image add debian-12 debian-12-generic-amd64.qcow2\n  \
     seedbed image add noble noble-server-cloudimg-amd64.img --disk-format qcow2 --default-user ubuntu\n  \
+    seedbed image add debian-12 https://example.org/debian-12.qcow2.xz --checksum-file SHA512SUMS\n  \
     seedbed image add alma-9.4 alma.qcow2 --view cidata --default-user almalinux\n  \
     seedbed image add coreos coreos.qcow2 --view ignition\n  \
     seedbed image add debian-12 debian-12-new.qcow2 --next\n  \
@@ -21,9 +26,10 @@ use crate::model::image;
 pub(in crate::cli) struct Args {
     /// Its name
     name: String,
-    /// The disk file
-    file: PathBuf,
-    /// Format of the disk file; needed unless it is called *.qcow2 or *.raw
+    /// The disk file, or its http or https URL
+    #[arg(value_name = "FILE|URL")]
+    source: PathBuf,
+    /// Format of the disk file, unpacked; needed unless it is called *.qcow2 or *.raw (or *.qcow2.xz and the like)
     #[arg(long, value_enum, value_name = "FORMAT")]
     disk_format: Option<DiskFormat>,
     /// A kernel to start instead of the disk's boot loader
@@ -46,6 +52,8 @@ pub(in crate::cli) struct Args {
     cloud_init: Option<String>,
     #[command(flatten)]
     next: super::Next,
+    #[command(flatten)]
+    origin: Origin,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -107,10 +115,10 @@ enum DiskFormat {
 
 impl DiskFormat {
     /// The format that a file's name declares.
-    fn declared_by(file: &Path) -> Option<Self> {
-        match file.extension()?.to_str()? {
-            "qcow2" => Some(Self::Qcow2),
-            "raw" => Some(Self::Raw),
+    fn declared_by(name: &str) -> Option<Self> {
+        match name.rsplit_once('.')? {
+            (_, "qcow2") => Some(Self::Qcow2),
+            (_, "raw") => Some(Self::Raw),
             _ => None,
         }
     }
@@ -123,24 +131,33 @@ impl DiskFormat {
     }
 }
 
+/// Names that end so are archives: the disk is a file in them.
+const ARCHIVES: [&str; 8] = [".tar", ".tgz", ".txz", ".zip", ".7z", ".ova", ".rar", ".box"];
+
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
+    let source = Source::of(&args.source)?;
+    let (inner, compression) = source.inner();
     let format = args
         .disk_format
-        .or_else(|| DiskFormat::declared_by(&args.file))
-        .ok_or_else(|| {
-            Failure::usage(format!(
-                "the name of {} does not say its format",
-                args.file.display()
-            ))
-            .hint("add --disk-format qcow2 or --disk-format raw; `qemu-img info` tells which")
-        })?;
+        .or_else(|| DiskFormat::declared_by(&inner))
+        .ok_or_else(|| unknown_format(&inner))?;
+    let kernel = args.kernel.as_deref().map(absolute).transpose()?;
+    let initrd = args.initrd.as_deref().map(absolute).transpose()?;
+    if compression.is_some() || matches!(source, Source::Url(_)) {
+        // Nobody waits for a download that nobody could take.
+        context.images(
+            &Request::Image(ImageRequest::List { names: Vec::new() }),
+            terminal,
+        )?;
+    }
+    let disk = obtain(&source, &args.origin, &args.name, context, terminal)?;
     let request = Request::Image(ImageRequest::Add(AddImage {
         name: args.name,
-        origin: format!("the file {}", name_of(&args.file)),
-        file: absolute(&args.file)?,
+        origin: source.described(),
+        file: disk.path.clone(),
         format: format.as_str().to_owned(),
-        kernel: args.kernel.as_deref().map(absolute).transpose()?,
-        initrd: args.initrd.as_deref().map(absolute).transpose()?,
+        kernel,
+        initrd,
         cmdline: args.cmdline,
         default_user: args
             .default_user
@@ -151,21 +168,19 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         no_promote: args.next.no_promote,
     }));
     let images = context.images(&request, terminal)?;
+    drop(disk);
     terminal.images(&images)
 }
 
-/// What a file is called, for whoever reads where an image came from.
-fn name_of(file: &Path) -> String {
-    file.file_name()
-        .unwrap_or(file.as_os_str())
-        .to_string_lossy()
-        .into_owned()
-}
-
-/// The path as the daemon, which runs elsewhere, can open it.
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    path.canonicalize()
-        .map_err(|error| Failure::io(format!("can not find {}", path.display()), &error))
+fn unknown_format(name: &str) -> Failure {
+    if ARCHIVES.iter().any(|ending| name.ends_with(ending)) {
+        return Failure::usage(format!(
+            "{name} is an archive, and an image is made of a disk file"
+        ))
+        .hint("take the disk file out of it and give that: tar -xf FILE, unzip FILE");
+    }
+    Failure::usage(format!("the name of {name} does not say its format"))
+        .hint("add --disk-format qcow2 or --disk-format raw; `qemu-img info` tells which")
 }
 
 #[cfg(test)]
@@ -180,7 +195,7 @@ mod tests {
             ("a.img", None),
             ("qcow2", None),
         ] {
-            assert_eq!(DiskFormat::declared_by(Path::new(name)), format, "{name}");
+            assert_eq!(DiskFormat::declared_by(name), format, "{name}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `seedbed image`: base images.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
 
 use super::context::Context;
@@ -11,10 +13,17 @@ mod build;
 mod commit;
 mod customize;
 mod delete;
+mod edit;
 mod gc;
+mod install;
 mod list;
+mod meter;
+mod netboot;
 mod promote;
+mod refusals;
 mod show;
+mod source;
+mod workshop;
 
 /// What a new image is to one of its name that is there.
 #[derive(Debug, clap::Args)]
@@ -33,6 +42,8 @@ struct Next {
 pub(super) enum Verb {
     Add(add::Args),
     Build(build::Args),
+    Install(install::Args),
+    Edit(edit::Args),
     Commit(commit::Args),
     Customize(customize::Args),
     #[command(visible_alias = "ls")]
@@ -52,10 +63,18 @@ pub(super) fn run(verb: Verb, context: &Context, terminal: &mut Terminal) -> Res
         Verb::Build(args) => build::run(&args, context, terminal),
         Verb::List(args) => list::run(args, context, terminal),
         Verb::Show(args) => show::run(args, context, terminal),
+        Verb::Install(args) => install::run(args, context, terminal),
+        Verb::Edit(args) => edit::run(&args, context, terminal),
         Verb::Commit(args) => commit::run(args, context, terminal),
         Verb::Customize(args) => customize::run(args, context, terminal),
         Verb::Promote(args) => promote::run(args, context, terminal),
         Verb::Gc(args) => gc::run(args, context, terminal),
         Verb::Delete(args) => delete::run(args, context, terminal),
     }
+}
+
+/// The path as the daemon, which runs elsewhere, can open it.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize()
+        .map_err(|error| Failure::io(format!("can not find {}", path.display()), &error))
 }

@@ -95,7 +95,7 @@ fn view(name: Option<&str>) -> Result<View, Refusal> {
 }
 
 /// A login name as `useradd(8)` takes it: it goes into the seed and to ssh.
-fn account(name: &str) -> Result<(), Refusal> {
+pub(in crate::daemon) fn account(name: &str) -> Result<(), Refusal> {
     let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
     let rest = name
         .bytes()
@@ -107,7 +107,7 @@ fn account(name: &str) -> Result<(), Refusal> {
         .hint("use lower-case letters, digits, `_` and `-`, starting with a letter; Debian's images have `debian`"))
 }
 
-fn absolute(path: &Path) -> Result<(), Refusal> {
+pub(in crate::daemon) fn absolute(path: &Path) -> Result<(), Refusal> {
     if path.is_absolute() {
         return Ok(());
     }

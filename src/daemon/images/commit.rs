@@ -31,7 +31,7 @@ pub(super) async fn commit(
 }
 
 /// The next generation of an image, in the store but not registered yet, out of the disk of a VM whose lock the caller holds.
-async fn made(
+pub(in crate::daemon) async fn made(
     daemon: &Arc<Daemon>,
     vm: &Arc<Vm>,
     name: ImageName,

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, customize, info, selection};
+use super::{Daemon, customize, info, selection, workshop};
 use crate::control::serve::ProgressSink;
 use crate::control::{Answer, ImageRequest, Refusal};
 use crate::model::{Directory, Image, ImageId, ImageRef};
 use crate::registry::Change;
 
 mod add;
-mod commit;
+pub(super) mod commit;
 mod generations;
 mod verified;
 
+pub(super) use add::{absolute, account};
 pub(super) use verified::verified;
 
 /// Does what is asked.
@@ -33,6 +34,15 @@ pub(super) async fn handle(
         ImageRequest::Customize { names, dry_run } => customize::now(daemon, &names, dry_run, &progress)
             .await
             .map(Answer::Text),
+        ImageRequest::Install(request) => {
+            let vm = workshop::install(daemon, request, progress).await?;
+            Ok(Answer::Vms(vec![info::vm(daemon, &vm)]))
+        }
+        ImageRequest::Edit(request) => {
+            let vm = workshop::edit(daemon, request, progress).await?;
+            Ok(Answer::Vms(vec![info::vm(daemon, &vm)]))
+        }
+        ImageRequest::Await { vm } => workshop::outcome(daemon, &vm, &progress).await,
         ImageRequest::List { names } => Ok(shown(daemon, &named_or_all(&daemon.directory(), &names)?)),
         ImageRequest::Promote { image } => generations::promote(daemon, &image).await.map(Answer::Done),
         ImageRequest::Collect { names, keep, dry_run } => {
@@ -43,7 +53,7 @@ pub(super) async fn handle(
     }
 }
 
-fn shown(daemon: &Daemon, images: &[Arc<Image>]) -> Answer {
+pub(super) fn shown(daemon: &Daemon, images: &[Arc<Image>]) -> Answer {
     Answer::Images(images.iter().map(|image| info::image(daemon, image)).collect())
 }
 
@@ -84,7 +94,11 @@ pub(super) fn unknown(directory: &Directory, named: &ImageRef) -> Refusal {
 }
 
 /// Registers a generation whose files are in the store; they go again where that is refused.
-async fn register(daemon: &Arc<Daemon>, image: Image, promote: bool) -> Result<Arc<Image>, Refusal> {
+pub(super) async fn register(
+    daemon: &Arc<Daemon>,
+    image: Image,
+    promote: bool,
+) -> Result<Arc<Image>, Refusal> {
     let id = image.id.clone();
     if let Err(error) = daemon.commit(Change::PutImage { image, promote }).await {
         remove_files(daemon, std::slice::from_ref(&id)).await?;

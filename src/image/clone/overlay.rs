@@ -44,6 +44,15 @@ pub fn file(backing: &Path, format: DiskFormat, size: Bytes) -> Result<Vec<u8>, 
     if !backing.is_absolute() || name.len() > MAX_BASE_NAME {
         return Err(OverlayError::BaseName);
     }
+    written(Some((name, format)), size)
+}
+
+/// The whole file of an empty disk of `size`, which is no overlay.
+pub fn empty(size: Bytes) -> Result<Vec<u8>, OverlayError> {
+    written(None, size)
+}
+
+fn written(backing: Option<(&[u8], DiskFormat)>, size: Bytes) -> Result<Vec<u8>, OverlayError> {
     if size.0 == 0 || size > LARGEST {
         return Err(OverlayError::Size(size));
     }
@@ -51,7 +60,7 @@ pub fn file(backing: &Path, format: DiskFormat, size: Bytes) -> Result<Vec<u8>, 
     let l1_clusters = (l1_entries * 8).div_ceil(CLUSTER);
     let clusters = 3 + l1_clusters;
 
-    let mut file = header(size, l1_entries, name, format);
+    let mut file = header(size, l1_entries, backing);
     pad_to(&mut file, REFCOUNT_TABLE);
     file.extend(REFCOUNT_BLOCK.to_be_bytes());
     pad_to(&mut file, REFCOUNT_BLOCK);
@@ -62,15 +71,20 @@ pub fn file(backing: &Path, format: DiskFormat, size: Bytes) -> Result<Vec<u8>, 
     Ok(file)
 }
 
-/// The first cluster: the header, the backing format as an extension, the end of extensions, and the base's name.
+/// The first cluster: the header, and where there is a base, its format as an extension, the end of extensions, and its name.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "`file` checked the size and the name: each fits 32 bits"
 )]
-fn header(size: Bytes, l1_entries: u64, name: &[u8], format: DiskFormat) -> Vec<u8> {
-    let format = format.as_str().as_bytes();
+fn header(size: Bytes, l1_entries: u64, backing: Option<(&[u8], DiskFormat)>) -> Vec<u8> {
+    let (name, format) = backing.map_or((&[][..], &[][..]), |(name, format)| {
+        (name, format.as_str().as_bytes())
+    });
     let extension = 8 + format.len().next_multiple_of(8);
-    let name_at = u64::from(HEADER_LENGTH) + extension as u64 + 8;
+    let name_at = match backing {
+        Some(_) => u64::from(HEADER_LENGTH) + extension as u64 + 8,
+        None => 0,
+    };
     let mut out = Vec::with_capacity(512);
     out.extend(*b"QFI\xfb");
     out.extend(3_u32.to_be_bytes());
@@ -88,11 +102,13 @@ fn header(size: Bytes, l1_entries: u64, name: &[u8], format: DiskFormat) -> Vec<
     out.extend([0; 24]); // incompatible, compatible and autoclear features
     out.extend(4_u32.to_be_bytes()); // refcount_order: 16 bits
     out.extend(HEADER_LENGTH.to_be_bytes());
-    out.extend(EXTENSION_BACKING_FORMAT.to_be_bytes());
-    out.extend((format.len() as u32).to_be_bytes());
-    out.extend(format);
-    pad_to(&mut out, name_at);
-    out.extend(name);
+    if backing.is_some() {
+        out.extend(EXTENSION_BACKING_FORMAT.to_be_bytes());
+        out.extend((format.len() as u32).to_be_bytes());
+        out.extend(format);
+        pad_to(&mut out, name_at);
+        out.extend(name);
+    }
     out
 }
 
@@ -201,6 +217,19 @@ mod tests {
             qemu("qemu-img", &["check", "-f", "qcow2", clone.to_str().unwrap()])
                 .contains("No errors were found")
         );
+    }
+
+    #[test]
+    fn an_empty_disk_is_sound_and_refers_to_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("empty");
+        let bytes = empty(Bytes::gib(8)).unwrap();
+        let info = inspect::qcow2(&bytes, bytes.len() as u64).unwrap();
+        assert_eq!(info.virtual_size, Bytes::gib(8));
+        std::fs::write(&path, bytes).unwrap();
+        let path = path.to_str().unwrap();
+        qemu("qemu-io", &["-f", "qcow2", "-c", "write -P 7 1G 64k", path]);
+        assert!(qemu("qemu-img", &["check", "-f", "qcow2", path]).contains("No errors were found"));
     }
 
     #[test]

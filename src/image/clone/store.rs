@@ -49,7 +49,12 @@ impl Store {
 }
 
 /// Writes a disk that only this user can open; `len` extends it with a hole.
-fn write_disk(path: &Path, bytes: &[u8], len: Option<Bytes>, uid: u32) -> Result<(), FileError> {
+pub(in crate::image) fn write_disk(
+    path: &Path,
+    bytes: &[u8],
+    len: Option<Bytes>,
+    uid: u32,
+) -> Result<(), FileError> {
     let mut file = files::create(path, 0o600)?;
     file.write_all(bytes)
         .and_then(|()| len.map_or(Ok(()), |len| file.set_len(len.0)))

@@ -59,7 +59,7 @@ impl From<FileError> for FlattenError {
 }
 
 impl Store {
-    /// Writes the disk of a stopped VM, a clone of `image`, into the new file `to`. `progress` gets per cent.
+    /// Writes the disk of a stopped VM, a clone of `image` or what was installed to become that, into the new file `to`. `progress` gets per cent.
     pub fn flatten(
         &self,
         vm: &Vm,
@@ -73,6 +73,8 @@ impl Store {
             "driver": "qcow2",
             "file": file(&overlay)?,
             "backing": match image.format {
+                // What was installed has no base.
+                _ if vm.install().is_some() => Value::Null,
                 DiskFormat::Qcow2 => json!({
                     "driver": "qcow2", "file": file(&self.places.image_disk(&image.id))?, "backing": null,
                 }),

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::machine::examples;
-use crate::model::Bytes;
 use crate::model::vm::Custom;
+use crate::model::{Bytes, Hosting, Workshop};
 
 fn settings<'a>(places: &'a Places, smbios_serial: &'a str) -> Settings<'a> {
     Settings {
@@ -25,6 +25,35 @@ fn lines(image: &Image, mtu: Option<u16>, settings: &Settings<'_>) -> Result<Str
         text + gap + arg
     });
     Ok(text.trim_start().to_owned())
+}
+
+/// The arguments of a VM that is a workshop, or is none.
+pub(in crate::machine) fn of(workshop: Option<Workshop>) -> Vec<String> {
+    let (vm, machine) = examples::vm();
+    let machine = Machine {
+        workshop: workshop.map(Box::new),
+        ..machine
+    };
+    let vm = Vm {
+        hosting: Hosting::Managed(machine.clone()),
+        ..vm
+    };
+    let places = Places::new("/var/lib/seedbed", "/run/seedbed");
+    let image = examples::image(DiskFormat::Qcow2, Boot::Disk);
+    argv(
+        &vm,
+        &machine,
+        &image,
+        &examples::network(None),
+        &settings(&places, ""),
+    )
+    .unwrap()
+}
+
+/// What follows an option, each time that it is there.
+pub(in crate::machine) fn pairs<'a>(args: &'a [String], option: &str) -> impl Iterator<Item = &'a str> {
+    let named = args.windows(2).filter(move |pair| pair[0] == option);
+    named.map(|pair| pair[1].as_str())
 }
 
 #[test]

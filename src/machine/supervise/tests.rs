@@ -97,6 +97,7 @@ impl World {
             gid: uid,
             seed: None,
             tap: theirs.into(),
+            media: None,
         })
         .await
     }

@@ -1,0 +1,144 @@
+//! The end of a workshop: who saw it, and what is made of its disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::super::{Daemon, failpoint, images, launch};
+use super::outcome::Stage;
+use crate::control::serve::ProgressSink;
+use crate::control::{Frame, Refusal};
+use crate::machine::message::QmpEvent;
+use crate::machine::qmp::Qmp;
+use crate::model::{Image, Places, Vm, identity};
+
+/// How soon an attempt to listen is repeated, and how long what QEMU last said may take to arrive.
+const AGAIN: Duration = Duration::from_millis(100);
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Somebody who listens to a workshop's QEMU: it alone tells a guest that powered itself off from a QEMU that was ended.
+#[derive(Debug)]
+pub(in crate::daemon) struct Witness(JoinHandle<bool>);
+
+/// Listens to a VM that has just started, or was found running, where it is a workshop.
+pub(in crate::daemon) fn witness(daemon: &Daemon, vm: &Vm) -> Option<Witness> {
+    vm.workshop()?;
+    let (places, vm) = (daemon.config.places.clone(), vm.clone());
+    daemon.outcomes.begin(&vm.name);
+    Some(Witness(tokio::spawn(async move { listen(&places, &vm).await })))
+}
+
+/// Whether the guest wanted the end, or (an installer) the reboot that was taken for it.
+async fn listen(places: &Places, vm: &Vm) -> bool {
+    let uid = identity::uid(vm.address);
+    loop {
+        match Qmp::connect(&places.witness(&vm.name), uid).await {
+            Ok(mut qmp) => {
+                while let Ok(event) = qmp.event().await {
+                    if let QmpEvent::Shutdown { by_guest } = event {
+                        return by_guest;
+                    }
+                }
+                return false;
+            }
+            Err(error) => {
+                tracing::debug!(vm = %vm.name, %error, "nobody listens to {} yet", vm.name);
+                sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+impl Witness {
+    async fn saw_the_guest_end_it(mut self) -> bool {
+        let told = timeout(LAST_WORDS, &mut self.0).await;
+        self.0.abort();
+        matches!(told, Ok(Ok(true)))
+    }
+}
+
+/// Makes an image of a workshop whose QEMU has ended, when its guest wanted that, and deletes it.
+pub(in crate::daemon) async fn ended(daemon: &Arc<Daemon>, vm: &Arc<Vm>, witness: Witness) {
+    let clean = witness.saw_the_guest_end_it().await;
+    let _held = daemon.lock(vm).await;
+    // A stop or a launch that was undone, and a delete, have had the lock before.
+    let Ok(vm) = daemon.still(vm) else {
+        let gone = Refusal::request(format!("{} was deleted: nothing was made of it", vm.name));
+        daemon.outcomes.tell(&vm.name, Stage::Nothing(gone));
+        return;
+    };
+    failpoint::reach("workshop ended");
+    let made = if clean {
+        publish(daemon, &vm).await
+    } else {
+        Err(unclean(&vm))
+    };
+    if made.is_ok() {
+        failpoint::reach("workshop registered");
+    }
+    launch::undo(daemon, &vm).await;
+    daemon.outcomes.tell(
+        &vm.name,
+        match made {
+            Ok(image) => {
+                tracing::info!(vm = %vm.name, image = %image.id, "{} has become image {}.", vm.name, image.id);
+                Stage::Made(image.id.clone())
+            }
+            Err(refusal) => {
+                tracing::error!(vm = %vm.name, "no image was made of {}: {refusal}.", vm.name);
+                Stage::Nothing(refusal)
+            }
+        },
+    );
+}
+
+/// The disk as the next generation of its image, registered and current.
+async fn publish(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> Result<Arc<Image>, Refusal> {
+    let Some(workshop) = vm.workshop() else {
+        return Err(Refusal::internal(format!("{} is no workshop", vm.name)));
+    };
+    let origin = match workshop.install() {
+        Some(install) => format!("the installer of {}", install.family.name()),
+        None => match vm.machine() {
+            Some(machine) => format!("{}, edited", machine.image),
+            None => String::new(),
+        },
+    };
+    let progress = told_on(daemon, vm);
+    let image = images::commit::made(daemon, vm, workshop.image.clone(), origin, &progress).await?;
+    images::register(daemon, image, true).await
+}
+
+/// Where the making says how far it is, for those who wait.
+fn told_on(daemon: &Arc<Daemon>, vm: &Arc<Vm>) -> ProgressSink {
+    let (sink, mut frames) = ProgressSink::channel(CancellationToken::new());
+    let (daemon, vm) = (Arc::clone(daemon), vm.name.clone());
+    tokio::spawn(async move {
+        while let Some(frame) = frames.recv().await {
+            if let Frame::Progress(line) = frame {
+                daemon.outcomes.progress(&vm, line.stage);
+            }
+        }
+    });
+    sink
+}
+
+fn unclean(vm: &Vm) -> Refusal {
+    let (what, again) = match vm.workshop() {
+        Some(workshop) if workshop.install().is_some() => (
+            "the installer did not come to its end",
+            format!("seedbed image install {}", workshop.image),
+        ),
+        Some(workshop) => (
+            "its guest did not power itself off, so its file systems may be half-written",
+            format!("seedbed image edit {}", workshop.image),
+        ),
+        None => ("it is no workshop", String::new()),
+    };
+    Refusal::request(format!("nothing was made of {}: {what}", vm.name)).hint(format!(
+        "what was done in it is gone, and no image was touched; begin again: {again}"
+    ))
+}

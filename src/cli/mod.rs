@@ -34,10 +34,13 @@ mod leases;
 mod list;
 mod log;
 mod network;
+mod offline_worker;
 mod password;
 mod progress;
+mod rebase;
 mod registration;
 mod render;
+mod reset;
 mod restart;
 mod roster;
 mod select;
@@ -112,6 +115,8 @@ enum Verb {
     Start(start::Args),
     Stop(stop::Args),
     Restart(restart::Args),
+    Reset(reset::Args),
+    Rebase(rebase::Args),
     #[command(visible_alias = "rm")]
     Delete(delete::Args),
     Console(console::Args),
@@ -134,6 +139,8 @@ enum Verb {
     Template(template::Verb),
     Completions(completions::Args),
     Version(version::Args),
+    #[command(hide = true)]
+    OfflineWorker(offline_worker::Args),
 }
 
 fn top_help() -> String {
@@ -188,6 +195,8 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Start(args) => start::run(args, &context()?, terminal),
         Verb::Stop(args) => stop::run(args, &context()?, terminal),
         Verb::Restart(args) => restart::run(args, &context()?, terminal),
+        Verb::Reset(args) => reset::run(args, &context()?, terminal),
+        Verb::Rebase(args) => rebase::run(args, &context()?, terminal),
         Verb::Delete(args) => delete::run(args, &context()?, terminal),
         Verb::Console(args) => console::run(&args, &context()?, terminal),
         Verb::Log(args) => log::run(&args, &context()?, terminal),
@@ -205,6 +214,7 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Template(verb) => template::run(verb, context, terminal),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Verb::Version(args) => version::run(args, &context()?, terminal),
+        Verb::OfflineWorker(args) => offline_worker::run(&args),
     }
 }
 

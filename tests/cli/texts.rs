@@ -2,7 +2,7 @@
 
 use crate::fake::{Run, seedbed};
 
-const VERBS: [&str; 49] = [
+const VERBS: [&str; 51] = [
     "serve",
     "init",
     "image",
@@ -22,6 +22,8 @@ const VERBS: [&str; 49] = [
     "start",
     "stop",
     "restart",
+    "reset",
+    "rebase",
     "delete",
     "console",
     "log",

@@ -39,6 +39,7 @@ mod records;
 mod recover;
 mod register;
 mod render;
+mod replace;
 mod ring;
 mod rungs;
 mod seed_device;

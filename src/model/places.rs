@@ -126,6 +126,11 @@ impl Places {
         self.vm(name).join("swap.raw")
     }
 
+    /// Where disks lie that are to take the place of a VM's.
+    pub fn next_disks(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("next")
+    }
+
     /// What QEMU shows a VM about itself, beside its disks; made anew at each start.
     pub fn seed(&self, name: &VmName) -> PathBuf {
         self.vm(name).join("seed")

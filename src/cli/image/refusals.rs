@@ -112,6 +112,9 @@ pub(super) fn download(url: &Url, error: DownloadError) -> Failure {
         DownloadError::Unreachable(_) => Failure::refused(what).hint(
             "a proxy is named by https_proxy=http://HOST:PORT; or fetch it elsewhere, and give the file",
         ),
+        DownloadError::Distrusted(_) => Failure::refused(what).hint(
+            "a certificate that this host does not trust yet is named by SSL_CERT_FILE=FILE, or goes to /usr/local/share/ca-certificates",
+        ),
         DownloadError::Status(line) if line.0 == 404 || line.0 == 410 => {
             Failure::not_found(what).hint("what is published moves with each release: look where it is now")
         }

@@ -280,7 +280,7 @@ fn entry(origin: &Origin, place: &str, name: &str) -> Result<Entry, Failure> {
 }
 
 fn client(anywhere: bool) -> Result<Client, Failure> {
-    Client::new(anywhere, Patience::default()).map_err(|error| Failure::refused(error.to_string()))
+    Client::new(anywhere, Patience::USUAL).map_err(|error| Failure::refused(error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! What commands print: tables, sheets, sentences, JSON, YAML, and progress beside it.
 
 use seedbed::control::{
-    Answer, DeleteVms, ImageRequest, Rebase, ReplaceDisks, Request, Rung, Select, StopVms, View, WaitFor,
+    Answer, DeleteVms, ImageRequest, InstallImage, InstallMedia, Rebase, ReplaceDisks, Request, Rung, Select,
+    StopVms, View, WaitFor, WorkshopSize,
 };
 
-use crate::fake::{Fake, image, vm};
+use crate::fake::{Fake, Run, image, vm};
 
 fn zoo() -> Fake {
     let mut booting = vm("web2", 12);
@@ -175,6 +176,35 @@ fn deleting_asks_nothing_and_says_what_was_done() {
         all: false,
     };
     assert_eq!(fake.request(), Request::Delete(DeleteVms { select, force: true }));
+}
+
+#[test]
+fn an_install_is_asked_for_by_the_real_path_of_its_media() {
+    let fake = Fake::with_vms(vec![vm("install-x", 10)]);
+    std::fs::write(fake.directory().join("x.iso"), "").unwrap();
+    let iso = fake.directory().canonicalize().unwrap().join("x.iso");
+    let words = ["image", "install", "x", "--iso", "x.iso", "--unattended"];
+    let more = ["--mirror", "http://mirror/debian", "--memory", "2G", "--detach"];
+    let mut command = fake.command(&[&words[..], &more].concat());
+    command.current_dir(fake.directory());
+    let said = Run::of(command).answer();
+    assert_eq!(
+        said.lines().next(),
+        Some("install-x runs, and becomes image x when it powers itself off")
+    );
+    let expected = InstallImage {
+        image: "x".to_owned(),
+        media: InstallMedia::Iso(iso),
+        unattended: true,
+        mirror: Some("http://mirror/debian".to_owned()),
+        default_user: None,
+        size: WorkshopSize {
+            memory: Some("2G".to_owned()),
+            ..WorkshopSize::default()
+        },
+        disk: None,
+    };
+    assert_eq!(fake.request(), Request::Image(ImageRequest::Install(expected)));
 }
 
 #[test]

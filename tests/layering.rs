@@ -60,13 +60,14 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "telemetry",
             "image",
             "seed",
+            "offline",
             "fetch",
         ],
     ),
 ];
 
 /// Files that may do I/O wherever they stand; everything under these folders may too.
-const IO_FILES: [&str; 11] = [
+const IO_FILES: [&str; 16] = [
     "socket.rs",
     "serve.rs",
     "client.rs",
@@ -78,6 +79,11 @@ const IO_FILES: [&str; 11] = [
     "console.rs",
     "process.rs",
     "root.rs",
+    "door.rs",
+    "worker.rs",
+    "inside.rs",
+    "export.rs",
+    "mount.rs",
 ];
 const IO_FOLDERS: [&str; 6] = ["host", "daemon", "cli", "registry", "telemetry", "net"];
 const IO_WORDS: [&str; 14] = [

@@ -34,6 +34,7 @@ mod leases;
 mod list;
 mod log;
 mod network;
+mod offline_worker;
 mod password;
 mod progress;
 mod rebase;
@@ -138,6 +139,8 @@ enum Verb {
     Template(template::Verb),
     Completions(completions::Args),
     Version(version::Args),
+    #[command(hide = true)]
+    OfflineWorker(offline_worker::Args),
 }
 
 fn top_help() -> String {
@@ -211,6 +214,7 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Template(verb) => template::run(verb, context, terminal),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Verb::Version(args) => version::run(args, &context()?, terminal),
+        Verb::OfflineWorker(args) => offline_worker::run(&args),
     }
 }
 

@@ -2,11 +2,14 @@
 //!
 //! Compiled into debug builds only; a release daemon has no such switch.
 
-/// The steps of a launch and a start, then those of making an image and of a workshop besides, and of replacing disks, in order.
+/// The steps of a launch and a start (those of writing into a disk among them), then those of making an image, of a workshop
+/// besides, and of replacing disks, in order.
 #[cfg(debug_assertions)]
-pub(super) const STEPS: [&str; 17] = [
+pub(super) const STEPS: [&str; 19] = [
     "registered",
     "cloned",
+    "customizing",
+    "customized",
     "tap",
     "guarded",
     "spawned",

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, failpoint, images, replace, rungs, seed_device, selection, workshop};
+use super::{Daemon, customize, failpoint, images, replace, rungs, seed_device, selection, workshop};
 use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
@@ -146,6 +146,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     }
     daemon.serving.answers(&network).await?;
     let seed = told_from_now(daemon, (vm, &network), &image).await?;
+    customize::before_start(daemon, vm, &image).await?;
 
     let tap = Tap::create(&vm.tap)?;
     failpoint::reach("tap");

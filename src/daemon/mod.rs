@@ -12,6 +12,7 @@
 mod adopt;
 mod crowd;
 mod custom;
+mod customize;
 mod discovered;
 mod effects;
 mod exports;

@@ -87,12 +87,7 @@ async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
     }
     hear(daemon, &vm, &event.kind).await;
     // The host keys are kept before `ready` is shown: whoever waited for it may log in with strict checking at once.
-    match &event.kind {
-        EventKind::PhonedHome { host_keys } => remember_first_boot(daemon, &vm, host_keys).await,
-        // Nobody phones home of a guest without an agent, and its host key is known.
-        EventKind::SshAnswered if vm.succeeded().is_none() => remember_first_boot(daemon, &vm, &[]).await,
-        _ => {}
-    }
+    keep_success(daemon, &vm, &event.kind).await;
     let known = is_set_up(daemon, &vm);
     let step = daemon.status.observe(&event, known, daemon.clock.now())?.step;
     rungs::keep(daemon, &vm, step);
@@ -154,6 +149,16 @@ fn tell_of_other_keys(vm: &Vm, told: &[SshKey]) {
             vm.name,
             vm.template
         );
+    }
+}
+
+/// Keeps that a boot succeeded, where an event says so.
+async fn keep_success(daemon: &Daemon, vm: &Vm, kind: &EventKind) {
+    match kind {
+        EventKind::PhonedHome { host_keys } => remember_first_boot(daemon, vm, host_keys).await,
+        // Nobody phones home from a guest without an agent, and its host key is known.
+        EventKind::SshAnswered if vm.succeeded().is_none() => remember_first_boot(daemon, vm, &[]).await,
+        _ => {}
     }
 }
 

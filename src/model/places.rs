@@ -116,6 +116,11 @@ impl Places {
         self.vm(name).join("disk.qcow2")
     }
 
+    /// What was written last into the disk of a VM without an agent.
+    pub fn customized(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("customized")
+    }
+
     /// A VM's swap disk: raw, formatted.
     pub fn swap(&self, name: &VmName) -> PathBuf {
         self.vm(name).join("swap.raw")

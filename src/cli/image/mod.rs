@@ -11,6 +11,7 @@ use super::terminal::Terminal;
 mod add;
 mod build;
 mod commit;
+mod customize;
 mod delete;
 mod edit;
 mod gc;
@@ -44,6 +45,7 @@ pub(super) enum Verb {
     Install(install::Args),
     Edit(edit::Args),
     Commit(commit::Args),
+    Customize(customize::Args),
     #[command(visible_alias = "ls")]
     List(list::Args),
     #[command(visible_alias = "info")]
@@ -64,6 +66,7 @@ pub(super) fn run(verb: Verb, context: &Context, terminal: &mut Terminal) -> Res
         Verb::Install(args) => install::run(args, context, terminal),
         Verb::Edit(args) => edit::run(&args, context, terminal),
         Verb::Commit(args) => commit::run(args, context, terminal),
+        Verb::Customize(args) => customize::run(args, context, terminal),
         Verb::Promote(args) => promote::run(args, context, terminal),
         Verb::Gc(args) => gc::run(args, context, terminal),
         Verb::Delete(args) => delete::run(args, context, terminal),

@@ -1,0 +1,1 @@
+//! Roots of guests, clean and not.

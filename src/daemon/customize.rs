@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use super::{Daemon, failpoint, images, machines, selection};
+use super::{Daemon, failpoint, images, machines, replace, selection};
 use crate::control::Refusal;
 use crate::control::serve::ProgressSink;
 use crate::export;
@@ -128,7 +128,9 @@ pub(super) async fn now(
 async fn one(daemon: &Arc<Daemon>, vm: &Arc<Vm>, dry_run: bool) -> Result<Vec<Done>, Refusal> {
     let _held = daemon.lock(vm).await;
     let vm = daemon.still(vm)?;
-    let image = machines::image_of(daemon, machines::machine_of(&vm)?)?;
+    let machine = machines::machine_of(&vm)?;
+    replace::settled(daemon, &vm, machine).await?;
+    let image = machines::image_of(daemon, machine)?;
     let view = vm.view(Some(&image));
     if view != View::Offline {
         let message = format!(

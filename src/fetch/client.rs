@@ -182,7 +182,9 @@ pub(super) fn causes(error: &reqwest::Error) -> String {
         return "the server says nothing any more".to_owned();
     }
     let innermost = chain(error).last().map(ToString::to_string);
-    innermost.unwrap_or_default()
+    // Parts of it may be the server's words, and it is said to a terminal.
+    let harmless = innermost.unwrap_or_default().replace(char::is_control, "");
+    harmless.chars().take(300).collect()
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -252,7 +252,9 @@ fn a_real_guest_comes_up_as_itself_after_a_reset() {
     lab.seedbed(&["start", "web1"]).ok();
     lab.seedbed(&["wait", "web1", "--for", "ready", "--timeout", "20m"])
         .ok();
-    let said = inside("hostname; test -e /first-life || echo another disk; swapon --noheadings | wc -l").ok();
+    let said =
+        inside("hostname; test -e /first-life || echo another disk; /usr/sbin/swapon --noheadings | wc -l")
+            .ok();
     assert_eq!(said, "web1\nanother disk\n1\n");
     let anew = fs::read_to_string(lab.path("state/known_hosts")).unwrap();
     assert!(anew.contains("web1") && anew != host_keys, "{anew}");

@@ -1,12 +1,15 @@
 //! `seedbed key`: the key ring.
 
 use std::process::Command;
+use std::time::Duration;
 
 use super::context::{Context, unexpected};
 use super::failure::Failure;
 use super::keys;
 use super::terminal::Terminal;
 use crate::control::{AddKey, Answer, Request, RingRequest};
+use crate::fetch::Url;
+use crate::fetch::client::{Client, Patience, TextError};
 use crate::model::SshKey;
 
 /// Look after the key ring: SSH public keys under a name
@@ -32,7 +35,7 @@ pub(super) enum Verb {
 pub(super) struct AddArgs {
     /// What the keys are called
     name: String,
-    /// The keys of a GitHub account, fetched by curl; or a key line
+    /// The keys of a GitHub account; or a key line
     #[arg(value_name = "gh:USER|KEY")]
     source: Option<String>,
     /// A file of public keys; - for standard input
@@ -73,7 +76,7 @@ pub(super) struct DeleteArgs {
 pub(super) fn run(verb: Verb, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
     match verb {
         Verb::Add(args) => {
-            let (keys, source) = fetched(&args)?;
+            let (keys, source) = fetched(&args, context)?;
             let request = AddKey {
                 name: args.name,
                 owner: args.owner,
@@ -95,7 +98,7 @@ pub(super) fn run(verb: Verb, context: &Context, terminal: &mut Terminal) -> Res
 }
 
 /// The key lines, and where they came from.
-fn fetched(args: &AddArgs) -> Result<(Vec<String>, String), Failure> {
+fn fetched(args: &AddArgs, context: &Context) -> Result<(Vec<String>, String), Failure> {
     if let Some(file) = &args.file {
         return Ok((keys::of_file(&keys::expand_home(file))?, format!("file {file}")));
     }
@@ -104,7 +107,7 @@ fn fetched(args: &AddArgs) -> Result<(Vec<String>, String), Failure> {
     }
     let source = args.source.as_deref().unwrap_or_default();
     match source.strip_prefix("gh:") {
-        Some(user) => Ok((of_github(user)?, source.to_owned())),
+        Some(user) => Ok((of_github(user, context)?, source.to_owned())),
         None => Ok((vec![keys::parse(source, "the key")?], "command line".to_owned())),
     }
 }
@@ -126,9 +129,17 @@ fn of_agent() -> Result<Vec<String>, Failure> {
     }
 }
 
-/// What GitHub tells of an account, by curl: an HTTPS client with its certificates would be a larger part of this program
-/// than all that it would be used for.
-fn of_github(user: &str) -> Result<Vec<String>, Failure> {
+/// The longest list of keys that is read, in bytes.
+const LONGEST_LIST: u64 = 64 << 10;
+/// Somebody waits for a few lines.
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(10),
+    silence: Duration::from_secs(10),
+    ..Patience::USUAL
+};
+
+/// What GitHub tells of an account.
+fn of_github(user: &str, context: &Context) -> Result<Vec<String>, Failure> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     if user.is_empty() || user.len() > 39 || !user.bytes().all(plain) {
         return Err(Failure::usage(format!(
@@ -136,31 +147,18 @@ fn of_github(user: &str) -> Result<Vec<String>, Failure> {
             user.escape_debug()
         )));
     }
-    let url = format!("https://github.com/{user}.keys");
-    let output = Command::new("curl")
-        .args([
-            "--disable",
-            "--proto",
-            "=https",
-            "--tlsv1.2",
-            "--fail",
-            "--silent",
-            "--show-error",
-        ])
-        .args(["--max-time", "20", "--max-filesize", "65536", "--", &url])
-        .output()
-        .map_err(|error| missing("curl", "curl", &error))?;
-    if output.status.success() {
-        return of_lines(&String::from_utf8_lossy(&output.stdout), &url);
+    let text = format!("https://github.com/{user}.keys");
+    let refused = |why: String| {
+        Failure::refused(format!("can not fetch {text}: {why}"))
+            .hint("where this host has no way out, fetch it elsewhere and give it as --file")
+    };
+    let url: Url = text.parse().map_err(|error| refused(format!("{error}")))?;
+    let client = Client::new(false, PATIENCE).map_err(|error| refused(error.to_string()))?;
+    match context.block_on(client.text(&url, LONGEST_LIST)) {
+        Ok(lines) => of_lines(&lines, &text),
+        Err(TextError::Status(404)) => Err(Failure::not_found(format!("GitHub knows no account {user}"))),
+        Err(error) => Err(refused(error.to_string())),
     }
-    let why = String::from_utf8_lossy(&output.stderr);
-    let why: String = why.trim().chars().filter(|c| !c.is_control()).take(200).collect();
-    // curl(1): "22 HTTP page not retrieved."
-    Err(match output.status.code() {
-        Some(22) => Failure::not_found(format!("GitHub tells no keys of {user}: {why}")),
-        _ => Failure::refused(format!("can not fetch {url}: {why}"))
-            .hint("where this host has no way out, fetch it elsewhere and give it as --file"),
-    })
 }
 
 fn of_lines(text: &str, place: &str) -> Result<Vec<String>, Failure> {

@@ -37,8 +37,10 @@ mod network;
 mod offline_worker;
 mod password;
 mod progress;
+mod rebase;
 mod registration;
 mod render;
+mod reset;
 mod restart;
 mod roster;
 mod select;
@@ -113,6 +115,8 @@ enum Verb {
     Start(start::Args),
     Stop(stop::Args),
     Restart(restart::Args),
+    Reset(reset::Args),
+    Rebase(rebase::Args),
     #[command(visible_alias = "rm")]
     Delete(delete::Args),
     Console(console::Args),
@@ -191,6 +195,8 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Start(args) => start::run(args, &context()?, terminal),
         Verb::Stop(args) => stop::run(args, &context()?, terminal),
         Verb::Restart(args) => restart::run(args, &context()?, terminal),
+        Verb::Reset(args) => reset::run(args, &context()?, terminal),
+        Verb::Rebase(args) => rebase::run(args, &context()?, terminal),
         Verb::Delete(args) => delete::run(args, &context()?, terminal),
         Verb::Console(args) => console::run(&args, &context()?, terminal),
         Verb::Log(args) => log::run(&args, &context()?, terminal),

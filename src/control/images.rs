@@ -12,6 +12,13 @@ pub enum ImageRequest {
     Add(AddImage),
     /// Makes the next generation of an image out of a VM's disk; answered by [`super::Answer::Images`].
     Commit(CommitVm),
+    /// Writes into the disks of stopped VMs without an agent what they are to be; answered by [`super::Answer::Text`].
+    Customize {
+        /// Which VMs: names and ranges.
+        names: Vec<String>,
+        /// Whether it is only told what would be written.
+        dry_run: bool,
+    },
     /// Starts an installer in a VM whose disk becomes an image when it powers off; answered by [`super::Answer::Vms`].
     Install(InstallImage),
     /// Starts a clone whose disk becomes the next generation of its image when it powers off; answered by

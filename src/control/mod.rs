@@ -21,6 +21,6 @@ pub use reply::{
 };
 pub use request::{
     AddKey, AddTemplate, AddVms, Concealed, CustomSettings, DeleteVms, ExportForm, ImportRow, LaunchVms,
-    Request, RingRequest, Rung, Select, SetVms, StopVms, TemplateRequest, View, WaitFor, WrittenRecord,
-    WrittenUser,
+    Rebase, ReplaceDisks, Request, RingRequest, Rung, Select, SetVms, StopVms, TemplateRequest, View,
+    WaitFor, WrittenRecord, WrittenUser,
 };

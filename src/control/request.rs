@@ -41,6 +41,8 @@ pub enum Request {
     Stop(StopVms),
     /// Stops and starts VMs; answered by [`super::Answer::Vms`].
     Restart(StopVms),
+    /// Replaces the disks of VMs; answered by [`super::Answer::Done`].
+    ReplaceDisks(ReplaceDisks),
     /// Deletes VMs and their disks; answered by [`super::Answer::Done`].
     Delete(DeleteVms),
     /// Waits until VMs reach a rung; answered by [`super::Answer::Vms`], or refused as soon as one failed.
@@ -404,6 +406,29 @@ pub struct StopVms {
     pub force: bool,
     /// How long the guest may take before it is powered off, in seconds.
     pub deadline_seconds: u64,
+}
+
+/// VMs that get other disks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplaceDisks {
+    /// Which.
+    #[serde(flatten)]
+    pub select: Select,
+    /// Onto which generation of their image; back to the one they are clones of when not given.
+    pub rebase: Option<Rebase>,
+    /// Also those that run: power them off first.
+    pub force: bool,
+    /// Whether they are started then.
+    pub start: bool,
+}
+
+/// Where disks are moved to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebase {
+    /// `NAME` or `NAME@NUMBER`; the current generation of their image when not given.
+    pub to: Option<String>,
+    /// Whether what is on them stays.
+    pub keep_data: bool,
 }
 
 /// VMs to delete.

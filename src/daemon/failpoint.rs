@@ -2,11 +2,14 @@
 //!
 //! Compiled into debug builds only; a release daemon has no such switch.
 
-/// The steps of a launch and a start, then those of making an image, and of a workshop besides, in order.
+/// The steps of a launch and a start (those of writing into a disk among them), then those of making an image, of a workshop
+/// besides, and of replacing disks, in order.
 #[cfg(debug_assertions)]
-pub(super) const STEPS: [&str; 16] = [
+pub(super) const STEPS: [&str; 21] = [
     "registered",
     "cloned",
+    "customizing",
+    "customized",
     "tap",
     "guarded",
     "spawned",
@@ -21,6 +24,9 @@ pub(super) const STEPS: [&str; 16] = [
     "seal done",
     "workshop ended",
     "workshop registered",
+    "disks made",
+    "disks replaced",
+    "disks in place",
 ];
 
 /// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step.

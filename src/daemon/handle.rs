@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Daemon, adopt, images, info, launch, machines, networks, records, register, render, ring, selection,
-    several, templates, waiting,
+    Daemon, adopt, images, info, launch, machines, networks, records, register, render, replace, ring,
+    selection, several, templates, waiting,
 };
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, Select, StopVms};
@@ -35,6 +35,9 @@ impl Handle for Door {
             Request::Start(select) => start(daemon, &select, &progress).await,
             Request::Stop(request) => stop(daemon, &request, &progress).await,
             Request::Restart(request) => restart(daemon, &request, &progress).await,
+            Request::ReplaceDisks(request) => replace::replace(daemon, request, progress)
+                .await
+                .map(Answer::Done),
             Request::Delete(request) => register::delete(daemon, request).await.map(Answer::Done),
             Request::Wait(request) => {
                 let chosen = selection::vms(&daemon.directory(), &request.names)?;

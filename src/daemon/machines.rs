@@ -8,12 +8,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, failpoint, images, rungs, seed_device, selection, workshop};
+use super::{Daemon, customize, failpoint, images, replace, rungs, seed_device, selection, workshop};
 use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
 use crate::model::image::View;
-use crate::model::{Image, ImageRef, Machine, Network, Vm, VmName, VmState, Workshop, identity};
+use crate::model::{Image, ImageRef, Machine, Network, Phase, Vm, VmName, VmState, Workshop, identity};
 use crate::registry::Change;
 use crate::seed;
 
@@ -74,7 +74,9 @@ pub(super) async fn start_with(
     vm: &Arc<Vm>,
     drive: Option<File>,
 ) -> Result<(), Refusal> {
-    machine_of(vm)?;
+    if machine_of(vm)?.phase == Phase::Replacing {
+        replace::put(daemon, vm).await?;
+    }
     if runs_on(daemon, vm).await? {
         return Ok(());
     }
@@ -144,6 +146,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     }
     daemon.serving.answers(&network).await?;
     let seed = told_from_now(daemon, (vm, &network), &image).await?;
+    customize::before_start(daemon, vm, &image).await?;
 
     let tap = Tap::create(&vm.tap)?;
     failpoint::reach("tap");

@@ -12,6 +12,7 @@
 mod adopt;
 mod crowd;
 mod custom;
+mod customize;
 mod discovered;
 mod effects;
 mod exports;
@@ -38,6 +39,7 @@ mod records;
 mod recover;
 mod register;
 mod render;
+mod replace;
 mod ring;
 mod rungs;
 mod seed_device;

@@ -70,7 +70,19 @@ async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
     if vm.machine().is_some() && !daemon.status.seen(&vm).is_up() {
         return None;
     }
-    match &event.kind {
+    log(daemon, &vm, &event.kind);
+    hear(daemon, &vm, &event.kind).await;
+    // The host keys are kept before `ready` is shown: whoever waited for it may log in with strict checking at once.
+    keep_success(daemon, &vm, &event.kind).await;
+    let known = is_set_up(daemon, &vm);
+    let step = daemon.status.observe(&event, known, daemon.clock.now())?.step;
+    rungs::keep(daemon, &vm, step);
+    Some((vm, step))
+}
+
+/// What the log is told of beside rungs.
+fn log(daemon: &Daemon, vm: &Vm, kind: &EventKind) {
+    match kind {
         EventKind::BootFetched { part } => {
             tracing::info!(vm = %vm.name, part, "{} fetches the {part} of its network boot.", vm.name);
         }
@@ -80,23 +92,11 @@ async fn take(daemon: &Daemon, event: Event) -> Option<(Arc<Vm>, BootStep)> {
         EventKind::BootRefused { why } if daemon.boot_refusals.is_news(&vm.name, daemon.clock.now()) => {
             tracing::warn!(vm = %vm.name, "{} asked for a network boot: {why}.", vm.name);
         }
+        EventKind::Declined => {
+            tracing::warn!(vm = %vm.name, ip = %vm.address, "{} declined {}: another host on the bridge answers for it.", vm.name, vm.address);
+        }
         _ => {}
     }
-    if matches!(event.kind, EventKind::Declined) {
-        tracing::warn!(vm = %vm.name, ip = %vm.address, "{} declined {}: another host on the bridge answers for it.", vm.name, vm.address);
-    }
-    hear(daemon, &vm, &event.kind).await;
-    // The host keys are kept before `ready` is shown: whoever waited for it may log in with strict checking at once.
-    match &event.kind {
-        EventKind::PhonedHome { host_keys } => remember_first_boot(daemon, &vm, host_keys).await,
-        // Nobody phones home of a guest without an agent, and its host key is known.
-        EventKind::SshAnswered if vm.succeeded().is_none() => remember_first_boot(daemon, &vm, &[]).await,
-        _ => {}
-    }
-    let known = is_set_up(daemon, &vm);
-    let step = daemon.status.observe(&event, known, daemon.clock.now())?.step;
-    rungs::keep(daemon, &vm, step);
-    Some((vm, step))
 }
 
 /// Takes in what an agent said, and what it was told.
@@ -154,6 +154,16 @@ fn tell_of_other_keys(vm: &Vm, told: &[SshKey]) {
             vm.name,
             vm.template
         );
+    }
+}
+
+/// Keeps that a boot succeeded, where an event says so.
+async fn keep_success(daemon: &Daemon, vm: &Vm, kind: &EventKind) {
+    match kind {
+        EventKind::PhonedHome { host_keys } => remember_first_boot(daemon, vm, host_keys).await,
+        // Nobody phones home from a guest without an agent, and its host key is known.
+        EventKind::SshAnswered if vm.succeeded().is_none() => remember_first_boot(daemon, vm, &[]).await,
+        _ => {}
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, rungs};
+use super::{Daemon, launch, machines, replace, rungs};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
@@ -34,11 +34,32 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
         } else if vm.workshop().is_some() && !daemon.status.seen(vm).is_up() {
             tracing::warn!(vm = %vm.name, "{} ended while nobody saw how: removing it, and no image is made of it.", vm.name);
         } else {
+            disks(daemon, vm, phase).await?;
             continue;
         }
         launch::undo(daemon, vm).await;
     }
     sweep(daemon).await
+}
+
+/// Removes disks beside a VM's that do not count, and puts those in place that do.
+async fn disks(daemon: &Arc<Daemon>, vm: &Arc<Vm>, phase: Option<Phase>) -> Result<(), Refusal> {
+    match phase {
+        Some(Phase::Replacing) => replaced(daemon, vm).await,
+        Some(Phase::Launched | Phase::Launching) => replace::discard(daemon, vm).await?,
+        None => {}
+    }
+    Ok(())
+}
+
+/// Goes on with an exchange of disks that was cut short. Where that fails, the VM's next start tries again.
+async fn replaced(daemon: &Arc<Daemon>, vm: &Arc<Vm>) {
+    match replace::put(daemon, vm).await {
+        Ok(()) => tracing::warn!(vm = %vm.name, "put the new disks of {} in place.", vm.name),
+        Err(refusal) => {
+            tracing::error!(vm = %vm.name, "could not put the new disks of {} in place: {refusal}.", vm.name);
+        }
+    }
 }
 
 /// Ends QEMU processes on our sockets whose VM is not registered any more.

@@ -26,16 +26,15 @@ pub struct Patience {
     pub tries: u32,
 }
 
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(30),
-            silence: Duration::from_secs(60),
-            pause: Duration::from_secs(1),
-            longest_pause: Duration::from_secs(30),
-            tries: 5,
-        }
-    }
+impl Patience {
+    /// For downloads of any size.
+    pub const USUAL: Self = Self {
+        connect: Duration::from_secs(30),
+        silence: Duration::from_secs(60),
+        pause: Duration::from_secs(1),
+        longest_pause: Duration::from_secs(30),
+        tries: 5,
+    };
 }
 
 /// Why there was no reply.
@@ -45,7 +44,9 @@ pub(super) enum Silence {
     Later(String),
     /// The host can not be reached at all, or not yet.
     Unreachable(String),
-    /// It will not be better: no trust in its certificate, or redirects without an end.
+    /// Its certificate is none that this host trusts.
+    Distrusted(String),
+    /// It will not be better: redirects without an end, or to where nothing is fetched from.
     Final(String),
 }
 
@@ -61,6 +62,23 @@ pub struct Client {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("HTTP can not be used on this host: {0}")]
 pub struct NoClient(String);
+
+/// Why there is no text at a URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// No answer, or not all of one.
+    #[error("{0}")]
+    Silent(String),
+    /// Another answer than 200.
+    #[error("the server answers {0}")]
+    Status(u16),
+    /// More bytes than it may have.
+    #[error("it is longer than {0} bytes")]
+    Long(u64),
+    /// Not UTF-8.
+    #[error("it is no text")]
+    NoText,
+}
 
 impl Client {
     /// A client that follows a redirect from https to http only if `anywhere`: when a checksum says what is right.
@@ -90,21 +108,28 @@ impl Client {
     }
 
     /// A small text, at most `most` bytes of it.
-    pub async fn text(&self, url: &Url, most: u64) -> Result<String, String> {
+    pub async fn text(&self, url: &Url, most: u64) -> Result<String, TextError> {
         let mut response = self.get(url, None).await.map_err(|silence| match silence {
-            Silence::Later(why) | Silence::Unreachable(why) | Silence::Final(why) => why,
+            Silence::Later(why)
+            | Silence::Unreachable(why)
+            | Silence::Distrusted(why)
+            | Silence::Final(why) => TextError::Silent(why),
         })?;
         if response.status() != 200 {
-            return Err(format!("the server answers {}", response.status()));
+            return Err(TextError::Status(response.status().as_u16()));
         }
         let mut bytes = Vec::new();
-        while let Some(more) = response.chunk().await.map_err(|error| causes(&error))? {
+        while let Some(more) = response
+            .chunk()
+            .await
+            .map_err(|error| TextError::Silent(causes(&error)))?
+        {
             bytes.extend_from_slice(&more);
             if bytes.len() as u64 > most {
-                return Err(format!("it is longer than {most} bytes"));
+                return Err(TextError::Long(most));
             }
         }
-        String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())
+        String::from_utf8(bytes).map_err(|_| TextError::NoText)
     }
 }
 
@@ -124,7 +149,9 @@ fn redirects(anywhere: bool) -> redirect::Policy {
 
 fn silence(error: &reqwest::Error) -> Silence {
     let why = causes(error);
-    if error.is_redirect() || error.is_builder() || is_of_tls(error) {
+    if is_of_tls(error) {
+        Silence::Distrusted(why)
+    } else if error.is_redirect() || error.is_builder() {
         Silence::Final(why)
     } else if error.is_connect() {
         Silence::Unreachable(why)
@@ -133,19 +160,20 @@ fn silence(error: &reqwest::Error) -> Silence {
     }
 }
 
-/// Whether TLS found fault with the server, as it would again.
+/// Whether TLS found fault with the server, as it would again. Its error is wrapped in others of I/O, which are no sources of each
+/// other.
 fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
-    let inside = |error: &(dyn Error + 'static)| {
-        let io = error.downcast_ref::<std::io::Error>();
-        let wrapped = io
-            .and_then(std::io::Error::get_ref)
-            .map(|inner| inner as &(dyn Error + 'static));
-        [Some(error), wrapped]
-            .into_iter()
-            .flatten()
-            .any(<dyn Error>::is::<rustls::Error>)
-    };
-    chain(error).any(inside)
+    chain(error).any(|error| {
+        let mut inner = Some(error);
+        while let Some(error) = inner {
+            if error.is::<rustls::Error>() {
+                return true;
+            }
+            let io = error.downcast_ref::<std::io::Error>();
+            inner = io.and_then(std::io::Error::get_ref).map(|inner| inner as _);
+        }
+        false
+    })
 }
 
 /// Why, without the URL, which may have a password in it: the innermost cause, and what timed out.
@@ -154,7 +182,9 @@ pub(super) fn causes(error: &reqwest::Error) -> String {
         return "the server says nothing any more".to_owned();
     }
     let innermost = chain(error).last().map(ToString::to_string);
-    innermost.unwrap_or_default()
+    // Parts of it may be the server's words, and it is said to a terminal.
+    let harmless = innermost.unwrap_or_default().replace(char::is_control, "");
+    harmless.chars().take(300).collect()
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

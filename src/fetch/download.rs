@@ -45,6 +45,9 @@ pub enum DownloadError {
     /// The host can not be reached.
     #[error("{0}")]
     Unreachable(String),
+    /// The server is not the one that it says it is, for all that this host knows.
+    #[error("{0}")]
+    Distrusted(String),
     /// The server said no.
     #[error("the server answers {0}")]
     Status(StatusLine),
@@ -60,7 +63,7 @@ pub enum DownloadError {
     },
     /// What follows makes no sense, or can not be trusted.
     #[error("{0}")]
-    Nonsense(&'static str),
+    Nonsense(String),
     /// It does not fit.
     #[error("it has {}, and there is no room for {} of it", Bytes(*.length), Bytes(*.missing))]
     NoRoom {
@@ -157,7 +160,8 @@ impl Download<'_> {
             Err(Silence::Unreachable(why)) if !*reached => {
                 return Err(DownloadError::Unreachable(why).into());
             }
-            Err(Silence::Final(why)) => return Err(DownloadError::Unreachable(why).into()),
+            Err(Silence::Distrusted(why)) => return Err(DownloadError::Distrusted(why).into()),
+            Err(Silence::Final(why)) => return Err(DownloadError::Nonsense(why).into()),
             Err(Silence::Later(why) | Silence::Unreachable(why)) => return Err(End::Later(why, None)),
         };
         *reached = true;
@@ -189,7 +193,7 @@ impl Download<'_> {
         if self.checked || head.chunked || head.length.is_some() {
             return Ok(());
         }
-        Err(DownloadError::Nonsense(
+        Err(nonsense(
             "the server does not say how long the file is, and without a checksum nothing tells if all of it came",
         ))
     }
@@ -197,7 +201,7 @@ impl Download<'_> {
     fn fits(&self, total: Option<u64>, have: u64) -> Result<(), DownloadError> {
         let Some(length) = total else { return Ok(()) };
         if length > LARGEST {
-            return Err(TOO_LARGE);
+            return Err(nonsense(TOO_LARGE));
         }
         self.entry
             .fits(length.saturating_sub(have))?
@@ -205,8 +209,11 @@ impl Download<'_> {
     }
 }
 
-const TOO_LARGE: DownloadError =
-    DownloadError::Nonsense("it is larger than 64 TiB, and so than any disk here");
+const TOO_LARGE: &str = "it is larger than 64 TiB, and so than any disk here";
+
+fn nonsense(what: &str) -> DownloadError {
+    DownloadError::Nonsense(what.to_owned())
+}
 
 /// Adds what follows to the part, up to `total` bytes of the whole file.
 async fn body(
@@ -223,18 +230,16 @@ async fn body(
         };
         let length = part.length().saturating_add(bytes.len() as u64);
         if length > total.unwrap_or(LARGEST) {
-            let error = total.map_or(TOO_LARGE, |_| {
-                DownloadError::Nonsense("the server sends more than it said")
-            });
+            let what = total.map_or(TOO_LARGE, |_| "the server sends more than it said");
             part.clear()?;
-            return Err(error.into());
+            return Err(nonsense(what).into());
         }
         part.append(&bytes)?;
         on_event(Event::Have(length, total));
     }
     match total {
         Some(total) if part.length() < total => Err(End::Later("the connection was cut".to_owned(), None)),
-        _ if part.length() == 0 => Err(DownloadError::Nonsense("the file is empty").into()),
+        _ if part.length() == 0 => Err(nonsense("the file is empty").into()),
         _ => Ok(()),
     }
 }

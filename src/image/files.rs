@@ -144,7 +144,8 @@ pub(crate) fn passage(path: &Path) -> Result<(), FileError> {
     fs::set_permissions(path, PermissionsExt::from_mode(0o711)).map_err(at("opening up", path))
 }
 
-fn sync_directory(path: &Path) -> Result<(), FileError> {
+/// Has what was renamed in a directory on disk.
+pub(in crate::image) fn sync_directory(path: &Path) -> Result<(), FileError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(at("syncing", path))

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Our own reader decides what a file is before any QEMU tool sees it, and the few clusters of a clone are written directly, so a
-//! clone costs one write and one `fsync`. `qemu-img` takes part only where a clone's disk becomes a generation.
+//! clone costs one write and one `fsync`. `qemu-img` takes part only where another disk is made of what is on a clone.
 
 pub mod build;
 pub mod clone;
@@ -16,6 +16,7 @@ pub mod format;
 mod generation;
 pub mod inspect;
 pub mod media;
+mod process;
 pub mod store;
 
 pub use error::StoreError;
@@ -23,4 +24,5 @@ pub use files::{FileError, SourceError};
 pub use format::Refused;
 pub use generation::{FlattenError, Making};
 pub use inspect::Qcow2Info;
+pub use process::ToolError;
 pub use store::{AddSource, Orphans, Store};

@@ -116,9 +116,19 @@ impl Places {
         self.vm(name).join("disk.qcow2")
     }
 
+    /// What was written last into the disk of a VM without an agent.
+    pub fn customized(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("customized")
+    }
+
     /// A VM's swap disk: raw, formatted.
     pub fn swap(&self, name: &VmName) -> PathBuf {
         self.vm(name).join("swap.raw")
+    }
+
+    /// Where disks lie that are to take the place of a VM's.
+    pub fn next_disks(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("next")
     }
 
     /// What QEMU shows a VM about itself, beside its disks; made anew at each start.

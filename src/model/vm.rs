@@ -103,13 +103,16 @@ pub struct Machine {
     pub workshop: Option<Box<Workshop>>,
 }
 
-/// How far the making of a managed VM has come: a launch that is cut short is undone by the next start of the daemon.
+/// How far the making of a managed VM has come: a launch that is cut short is undone by the next start of the daemon, and an
+/// exchange of its disks is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Registered, but its first start has not succeeded yet.
     Launching,
     /// Launched: it stays until it is deleted.
     Launched,
+    /// Launched, and its disks are to be the ones that lie beside them, of which some may be in place already.
+    Replacing,
 }
 
 /// What the first successful boot of a VM told about it (cloud-init's `phone_home`).

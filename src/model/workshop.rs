@@ -111,7 +111,7 @@ impl Family {
     }
 }
 
-/// The URL of an archive of packages: `http://deb.debian.org/debian`.
+/// The URL of an archive of packages: `http://mirror.example.org/debian`.
 ///
 /// Plain characters only, because it is printed into files of several syntaxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub struct Mirror(Box<str>);
 
 /// A text that is not the URL of an archive.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not the URL of an archive, such as http://deb.debian.org/debian")]
+#[error("`{0}` is not the URL of an archive, such as http://mirror.example.org/debian")]
 pub struct MirrorError(String);
 
 const SCHEME: &str = "http://";
@@ -170,9 +170,9 @@ mod tests {
     fn a_mirror_is_taken_apart() {
         for (text, shown, host, directory) in [
             (
-                "http://deb.debian.org/debian",
-                "http://deb.debian.org/debian",
-                "deb.debian.org",
+                "http://mirror.example.org/debian",
+                "http://mirror.example.org/debian",
+                "mirror.example.org",
                 "/debian",
             ),
             (
@@ -197,8 +197,8 @@ mod tests {
             "",
             "http://",
             "http:///debian",
-            "deb.debian.org",
-            "https://deb.debian.org/debian",
+            "mirror.example.org",
+            "https://mirror.example.org/debian",
             "http://x/a b",
             "http://x/$(y)",
             "http://x/\n",

@@ -8,6 +8,8 @@
 //! All of it is changed in memory first and written at the end, so that a system that is not understood is left as it is, and
 //! so that a second time changes nothing.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::root::{Root, RootError};
@@ -37,6 +39,29 @@ pub enum Done {
     Removed(String),
     /// What has to be said beside, as a sentence without its subject: `it has no SSH server`.
     Note(String),
+}
+
+impl Done {
+    /// What has to be said beside.
+    pub fn note(&self) -> Option<&str> {
+        match self {
+            Self::Note(note) => Some(note),
+            Self::Made(_) | Self::Changed(_) | Self::Removed(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names of files are the guest's own words.
+        let (what, text) = match self {
+            Self::Made(path) => ("new     ", path),
+            Self::Changed(path) => ("changed ", path),
+            Self::Removed(path) => ("removed ", path),
+            Self::Note(note) => ("note:   ", note),
+        };
+        write!(f, "{what} {}", text.escape_debug())
+    }
 }
 
 /// Why a disk can not be written to. Nothing was, but where a file can not be written.

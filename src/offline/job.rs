@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::customize::{Done, Plan};
 use super::lint::Report;
 use crate::model::image::DiskFormat;
 
@@ -53,14 +54,21 @@ pub enum Task {
     Lint,
     /// Does away with what would hurt a clone, and says what that was.
     Seal,
+    /// Makes it the VM that a plan says.
+    Customize {
+        /// What it is to be.
+        plan: Plan,
+        /// Whether it is only said what that would change.
+        dry_run: bool,
+    },
 }
 
 impl Task {
     /// What it needs.
     pub const fn access(&self) -> Access {
         match self {
-            Self::Lint => Access::Read,
-            Self::Seal => Access::Write,
+            Self::Lint | Self::Customize { dry_run: true, .. } => Access::Read,
+            Self::Seal | Self::Customize { dry_run: false, .. } => Access::Write,
         }
     }
 }
@@ -87,6 +95,8 @@ pub struct Job {
 pub enum Outcome {
     /// What was found in the guest, and, where it was sealed, done away with.
     Report(Report),
+    /// What was changed in the guest for it to be a VM, or would be.
+    Customized(Vec<Done>),
     /// It could not be done: what is wrong, where, and what to do next.
     Failed(String),
 }

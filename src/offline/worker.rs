@@ -45,7 +45,7 @@ fn outcome_file(scratch: &Path) -> PathBuf {
 }
 
 fn supervise(job: &Job, line: &str) -> Result<Outcome, String> {
-    mount::Mount::tmpfs(&job.scratch).map_err(|error| error.to_string())?;
+    let _scratch = mount::Mount::tmpfs(&job.scratch).map_err(|error| error.to_string())?;
     reach("door mounted");
     let export = export::Export::start(job)?;
     reach("door exported");

@@ -19,6 +19,12 @@ pub fn apply(directory: &Directory, change: Change, now: Timestamp) -> Result<Ef
     match change {
         Change::Register { vms } => register(directory, vms, now),
         Change::Update { names, edit } => edit::update(directory, &names, &edit, now),
+        Change::Replace {
+            name,
+            image,
+            disk,
+            anew,
+        } => edit::replace(directory, &name, (image, disk), anew.then_some(now)),
         Change::Launched { name } => edit::launched(directory, &name),
         Change::Released { name } => edit::released(directory, &name, now),
         Change::FirstBoot { name, first_boot } => edit::keep_first_boot(directory, &name, first_boot),

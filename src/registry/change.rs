@@ -26,7 +26,18 @@ pub enum Change {
         /// What.
         edit: Edit,
     },
-    /// Notes that a managed VM's first start succeeded: from now on it stays until it is deleted.
+    /// Gives a managed VM other disks, which lie beside its own: from here on they are its disks, and are put in place.
+    Replace {
+        /// Whose.
+        name: VmName,
+        /// The generation that the new root disk is a clone of.
+        image: ImageId,
+        /// Its size.
+        disk: Bytes,
+        /// Whether there is nothing on it, so that the VM becomes another instance, whose first boot is still to come.
+        anew: bool,
+    },
+    /// Notes that a managed VM's first start succeeded, or that its new disks are in place: from now on it stays until it is deleted.
     Launched {
         /// Whose.
         name: VmName,

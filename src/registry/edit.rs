@@ -9,7 +9,8 @@ use super::refusal::Refusal;
 use super::site;
 use crate::model::image::View;
 use crate::model::{
-    Directory, FirstBoot, Hosting, InstancePolicy, Phase, SetUp, Timestamp, Vm, VmName, identity,
+    Bytes, Directory, FirstBoot, Hosting, ImageId, InstancePolicy, Phase, SetUp, Timestamp, Vm, VmName,
+    identity,
 };
 
 pub(super) fn update(
@@ -92,16 +93,47 @@ fn become_another(new: &mut Vm, old: &Vm, edit: &Edit, now: Timestamp) {
         .as_ref()
         .map_or(Timestamp::default(), |boot| boot.at);
     if edit.new_instance || follows {
-        new.uuid = identity::next_instance(new.uuid, now);
-        new.customize(|custom| {
-            custom.instance.renewed = Some(now.max(succeeded));
-            custom.secrets.released = None;
-        });
+        renew(new, now.max(succeeded));
     }
     if edit.release {
         let later = now.max(Timestamp(succeeded.0.saturating_add(1)));
         new.customize(|custom| custom.secrets.released = Some(later));
     }
+}
+
+/// Makes a VM another instance from then on.
+fn renew(vm: &mut Vm, at: Timestamp) {
+    vm.uuid = identity::next_instance(vm.uuid, at);
+    vm.customize(|custom| {
+        custom.instance.renewed = Some(at);
+        custom.secrets.released = None;
+    });
+}
+
+/// Gives a VM other disks. Those that are new at `anew` have neither the host keys that it reported nor anything else of its past.
+pub(super) fn replace(
+    directory: &Directory,
+    name: &VmName,
+    (image, disk): (ImageId, Bytes),
+    anew: Option<Timestamp>,
+) -> Result<Effect, Refusal> {
+    let old = registered(directory, name)?;
+    if directory.image(&image).is_none() {
+        return Err(Refusal::UnknownImage {
+            image: (&image).into(),
+        });
+    }
+    let mut vm = Vm::clone(old);
+    let Hosting::Managed(machine) = &mut vm.hosting else {
+        return Err(Refusal::External { vm: name.clone() });
+    };
+    (machine.image, machine.disk, machine.phase) = (image, disk, Phase::Replacing);
+    if let Some(now) = anew {
+        let succeeded = old.first_boot.as_ref().map_or(now, |boot| boot.at);
+        vm.first_boot = None;
+        renew(&mut vm, now.max(succeeded));
+    }
+    Ok(replaced(old, vm))
 }
 
 /// Notes that a first boot begins, of a VM that is told something in confidence then. One that can not report the host key it

@@ -79,6 +79,8 @@ pub(super) struct MachineV1<'a> {
     disk: u64,
     swap: u64,
     launched: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    replacing: bool,
     /// Since schema 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     workshop: Option<Box<WorkshopV3>>,
@@ -226,7 +228,8 @@ impl<'a> From<&'a Machine> for MachineV1<'a> {
             memory: machine.memory.0,
             disk: machine.disk.0,
             swap: machine.swap.0,
-            launched: machine.phase == Phase::Launched,
+            launched: machine.phase != Phase::Launching,
+            replacing: machine.phase == Phase::Replacing,
             workshop: machine
                 .workshop
                 .as_deref()
@@ -243,10 +246,10 @@ impl MachineV1<'_> {
             memory: Bytes(self.memory),
             disk: Bytes(self.disk),
             swap: Bytes(self.swap),
-            phase: if self.launched {
-                Phase::Launched
-            } else {
-                Phase::Launching
+            phase: match (self.launched, self.replacing) {
+                (false, _) => Phase::Launching,
+                (true, false) => Phase::Launched,
+                (true, true) => Phase::Replacing,
             },
             workshop: self
                 .workshop

@@ -77,14 +77,17 @@ enum Part {
     Overlay,
 }
 
-/// What an installer that runs in `vm` is told under a name, with that name; `None` where there is nothing of that name for it.
+/// A file of what an installer is told: its name, and its contents.
+pub type Told = (&'static str, Arc<[u8]>);
+
+/// What an installer that runs in `vm` is told under a name; `None` where there is nothing of that name for it.
 pub fn answer(
     templates: &Templates,
     vm: &Vm,
     network: &Network,
     install: &Install,
     name: &str,
-) -> Result<Option<(&'static str, Arc<[u8]>)>, SeedError> {
+) -> Result<Option<Told>, SeedError> {
     let is_it = |(family, file, _): &(Family, &str, Part)| *family == install.family && *file == name;
     let (Some(answers), Some((_, name, part))) = (&install.answers, FILES.into_iter().find(is_it)) else {
         return Ok(None);

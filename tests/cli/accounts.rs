@@ -153,13 +153,13 @@ fn keys_for_the_ring_come_from_one_place() {
         (add.keys, add.owner.as_deref(), add.replace),
         (vec![KEY.to_owned()], Some("ann"), true)
     );
-    // Without curl it says what to install.
-    let mut bare = fake.command(&["key", "add", "ben", "gh:ben"]);
-    bare.env("PATH", "/nonexistent");
-    let run = crate::fake::Run::of(bare);
+    // Port 9 (discard, RFC 863) of the loopback: no proxy listens there.
+    let mut cut_off = fake.command(&["key", "add", "ben", "gh:ben"]);
+    cut_off.env("https_proxy", "http://127.0.0.1:9");
+    let run = crate::fake::Run::of(cut_off);
+    assert_eq!(run.code, 1, "{run:#?}");
     assert!(
-        run.stderr.contains("curl is not installed") && run.stderr.contains("apt install curl"),
-        "{}",
-        run.stderr
+        run.stderr.contains("can not fetch https://github.com/ben.keys") && run.stderr.contains("--file"),
+        "{run:#?}"
     );
 }

@@ -1,8 +1,11 @@
 //! What commands print: tables, sheets, sentences, JSON, YAML, and progress beside it.
 
-use seedbed::control::{Answer, DeleteVms, ImageRequest, Request, Rung, Select, StopVms, View, WaitFor};
+use seedbed::control::{
+    Answer, DeleteVms, ImageRequest, InstallImage, InstallMedia, Rebase, ReplaceDisks, Request, Rung, Select,
+    StopVms, View, WaitFor, WorkshopSize,
+};
 
-use crate::fake::{Fake, image, vm};
+use crate::fake::{Fake, Run, image, vm};
 
 fn zoo() -> Fake {
     let mut booting = vm("web2", 12);
@@ -173,6 +176,66 @@ fn deleting_asks_nothing_and_says_what_was_done() {
         all: false,
     };
     assert_eq!(fake.request(), Request::Delete(DeleteVms { select, force: true }));
+}
+
+#[test]
+fn an_install_is_asked_for_by_the_real_path_of_its_media() {
+    let fake = Fake::with_vms(vec![vm("install-x", 10)]);
+    std::fs::write(fake.directory().join("x.iso"), "").unwrap();
+    let iso = fake.directory().canonicalize().unwrap().join("x.iso");
+    let words = ["image", "install", "x", "--iso", "x.iso", "--unattended"];
+    let more = ["--mirror", "http://mirror/debian", "--memory", "2G", "--detach"];
+    let mut command = fake.command(&[&words[..], &more].concat());
+    command.current_dir(fake.directory());
+    let said = Run::of(command).answer();
+    assert_eq!(
+        said.lines().next(),
+        Some("install-x runs, and becomes image x when it powers itself off")
+    );
+    let expected = InstallImage {
+        image: "x".to_owned(),
+        media: InstallMedia::Iso(iso),
+        unattended: true,
+        mirror: Some("http://mirror/debian".to_owned()),
+        default_user: None,
+        size: WorkshopSize {
+            memory: Some("2G".to_owned()),
+            ..WorkshopSize::default()
+        },
+        disk: None,
+    };
+    assert_eq!(fake.request(), Request::Image(ImageRequest::Install(expected)));
+}
+
+#[test]
+fn disks_are_replaced_back_to_the_image_or_by_another_generation_of_it() {
+    for (args, rebase, force, start) in [
+        (&["reset", "web1"][..], None, false, false),
+        (&["reset", "web1", "-f", "--start"], None, true, true),
+        (&["rebase", "web1"], Some((None, false)), false, false),
+        (
+            &["rebase", "web1", "--to", "debian-12@4", "--keep-data"],
+            Some((Some("debian-12@4".to_owned()), true)),
+            false,
+            false,
+        ),
+    ] {
+        let fake = Fake::new(|_, _| Ok(Answer::Done("web1 is as it was".to_owned())));
+        assert_eq!(fake.run(args).answer(), "web1 is as it was\n", "{args:?}");
+        let expected = ReplaceDisks {
+            select: Select {
+                names: vec!["web1".to_owned()],
+                all: false,
+            },
+            rebase: rebase.map(|(to, keep_data)| Rebase { to, keep_data }),
+            force,
+            start,
+        };
+        assert_eq!(fake.request(), Request::ReplaceDisks(expected), "{args:?}");
+    }
+    let whole = Fake::new(|_, _| Ok(Answer::Done("done".to_owned())));
+    assert_eq!(whole.run(&["reset"]).code, 2);
+    assert_eq!(whole.run(&["rebase", "web1", "--all"]).code, 2);
 }
 
 #[test]

@@ -92,8 +92,11 @@ fn daemon() -> (Fake, Arc<Mutex<Vec<Vec<u8>>>>) {
     let taken = Arc::new(Mutex::new(Vec::new()));
     let copies = Arc::clone(&taken);
     let fake = Fake::new(move |request, _| {
-        if let Request::Image(ImageRequest::Add(add)) = request {
-            copies.lock().unwrap().push(std::fs::read(&add.file).unwrap());
+        match request {
+            Request::Image(ImageRequest::Add(add)) => {
+                copies.lock().unwrap().push(std::fs::read(&add.file).unwrap());
+            }
+            _ => return Ok(Answer::Images(vec![image("debian-12")])),
         }
         Ok(Answer::Images(vec![image("tiny")]))
     });
@@ -360,6 +363,26 @@ fn a_command_line_that_makes_no_sense_fetches_nothing() {
         );
     }
     assert_eq!(cached(&fake), [""; 0]);
+}
+
+#[test]
+fn nothing_is_fetched_for_a_name_that_is_taken() {
+    let (fake, taken) = daemon();
+    let server = Server::of(b"sectors".to_vec());
+    let (url, sum) = (server.url("disk.raw"), sha256(b"sectors"));
+    let run = |more: &[&str]| {
+        let mut command = fake.command(&["image", "add", "debian-12", &url, "--sha256", &sum, "--cache"]);
+        command.arg(fake.directory().join("cache")).args(more);
+        Run::of(command)
+    };
+    let refused = run(&[]);
+    assert!(
+        refused.code == 1 && refused.stderr.contains("--next"),
+        "{refused:#?}"
+    );
+    assert_eq!(server.asked(), [""; 0]);
+    run(&["--next"]).answer();
+    assert_eq!(taken.lock().unwrap().len(), 1);
 }
 
 #[test]

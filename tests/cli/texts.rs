@@ -2,7 +2,7 @@
 
 use crate::fake::{Run, seedbed};
 
-const VERBS: [&str; 49] = [
+const VERBS: [&str; 53] = [
     "serve",
     "init",
     "image",
@@ -13,6 +13,8 @@ const VERBS: [&str; 49] = [
     "image seal",
     "image show",
     "image delete",
+    "image install",
+    "image edit",
     "launch",
     "add",
     "import",
@@ -22,6 +24,8 @@ const VERBS: [&str; 49] = [
     "start",
     "stop",
     "restart",
+    "reset",
+    "rebase",
     "delete",
     "console",
     "log",
@@ -102,6 +106,25 @@ fn a_command_line_that_makes_no_sense_is_code_2_and_says_nothing_on_stdout() {
         &["render", "web1"],
         &["import", "roster.csv"],
         &["image", "add", "x", "x.img"],
+        &["image", "install", "x"],
+        &[
+            "image",
+            "install",
+            "x",
+            "--iso",
+            "x.iso",
+            "--netboot",
+            "debian-12",
+        ],
+        &[
+            "image",
+            "install",
+            "x",
+            "--iso",
+            "x.iso",
+            "--mirror",
+            "http://x/debian",
+        ],
         &["image", "add", "x", "x.raw", "--initrd", "initrd.gz"],
     ] {
         let run = run(args);

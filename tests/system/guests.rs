@@ -35,6 +35,12 @@ pub(crate) fn debian_of(suite: &str) -> PathBuf {
     PathBuf::from(Run::of(&mut image_build(&cache(), suite)).ok().trim())
 }
 
+/// The disk file of Debian 12 without cloud-init, whose network is configured by ifupdown; built when it is not there yet.
+pub(crate) fn debian_without_cloud_init() -> PathBuf {
+    let mut build = image_build(&cache(), "bookworm");
+    PathBuf::from(Run::of(build.env("SEEDBED_CLOUD_INIT", "none")).ok().trim())
+}
+
 fn image_build(cache: &Path, suite: &str) -> Command {
     let mut build = Command::new(SEEDBED);
     build.args(["image", "build", suite, "--suite", suite, "--build-only"]);

@@ -144,11 +144,8 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
     let kernel = args.kernel.as_deref().map(absolute).transpose()?;
     let initrd = args.initrd.as_deref().map(absolute).transpose()?;
     if compression.is_some() || matches!(source, Source::Url(_)) {
-        // Nobody waits for a download that nobody could take.
-        context.images(
-            &Request::Image(ImageRequest::List { names: Vec::new() }),
-            terminal,
-        )?;
+        // Nobody waits for a download that could not be taken.
+        free(&args, context, terminal)?;
     }
     let disk = obtain(&source, &args.origin, &args.name, context, terminal)?;
     let request = Request::Image(ImageRequest::Add(AddImage {
@@ -170,6 +167,19 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
     let images = context.images(&request, terminal)?;
     drop(disk);
     terminal.images(&images)
+}
+
+/// Whether there is a daemon, and no image in the way.
+fn free(args: &Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
+    let all = Request::Image(ImageRequest::List { names: Vec::new() });
+    let images = context.images(&all, terminal)?;
+    if args.next.next || images.iter().all(|image| image.name != args.name) {
+        return Ok(());
+    }
+    Err(
+        Failure::refused(format!("there is an image `{}` already", args.name))
+            .hint("add it as the next generation of that one with --next, or choose another name"),
+    )
 }
 
 fn unknown_format(name: &str) -> Failure {

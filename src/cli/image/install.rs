@@ -33,7 +33,7 @@ pub(in crate::cli) struct Args {
     /// Ask nobody: the installer is told its answers
     #[arg(long)]
     unattended: bool,
-    /// Where an unattended installer gets its packages, such as `http://deb.debian.org/debian`
+    /// Where an unattended installer gets its packages, such as `http://mirror.example.org/debian`
     #[arg(long, value_name = "URL", requires = "unattended")]
     mirror: Option<String>,
     /// The account that gets the SSH keys of clones; `debian`, `ubuntu`, `cloud-user` or `alpine` when not given

@@ -11,6 +11,7 @@ use super::terminal::Terminal;
 mod add;
 mod build;
 mod commit;
+mod customize;
 mod delete;
 mod edit;
 mod gc;
@@ -46,6 +47,7 @@ pub(super) enum Verb {
     Install(install::Args),
     Edit(edit::Args),
     Commit(commit::Args),
+    Customize(customize::Args),
     #[command(visible_alias = "ls")]
     List(list::Args),
     #[command(visible_alias = "info")]
@@ -70,6 +72,7 @@ pub(super) fn run(verb: Verb, context: &Context, terminal: &mut Terminal) -> Res
         Verb::Commit(args) => commit::run(args, context, terminal),
         Verb::Lint(args) => lint::run(args, context, terminal),
         Verb::Seal(args) => seal::run(args, context, terminal),
+        Verb::Customize(args) => customize::run(args, context, terminal),
         Verb::Promote(args) => promote::run(args, context, terminal),
         Verb::Gc(args) => gc::run(args, context, terminal),
         Verb::Delete(args) => delete::run(args, context, terminal),

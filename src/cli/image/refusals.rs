@@ -10,6 +10,8 @@ use crate::fetch::compression::Compression;
 use crate::fetch::download::DownloadError;
 use crate::fetch::store::{EntryError, FileError, UnpackError};
 
+const MAKE_ROOM: &str = "make room, or choose another place: --cache DIR";
+
 /// A URL without what may be secret in it: a password, a token behind the question mark.
 pub(super) fn shown(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
@@ -79,7 +81,11 @@ fn differ(what: &str, found: &Checksum, expected: &Checksum) -> Failure {
 
 pub(super) fn file(error: FileError) -> Failure {
     let FileError { action, path, source } = error;
-    Failure::io(format!("{action} {}", path.display()), &source)
+    let failure = Failure::io(format!("{action} {}", path.display()), &source);
+    match source.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => failure.hint(MAKE_ROOM),
+        _ => failure,
+    }
 }
 
 pub(super) fn entry(error: EntryError) -> Failure {
@@ -112,6 +118,9 @@ pub(super) fn download(url: &Url, error: DownloadError) -> Failure {
         DownloadError::Unreachable(_) => Failure::refused(what).hint(
             "a proxy is named by https_proxy=http://HOST:PORT; or fetch it elsewhere, and give the file",
         ),
+        DownloadError::Distrusted(_) => Failure::refused(what).hint(
+            "a certificate that this host does not trust yet is named by SSL_CERT_FILE=FILE, or goes to /usr/local/share/ca-certificates",
+        ),
         DownloadError::Status(line) if line.0 == 404 || line.0 == 410 => {
             Failure::not_found(what).hint("what is published moves with each release: look where it is now")
         }
@@ -119,7 +128,7 @@ pub(super) fn download(url: &Url, error: DownloadError) -> Failure {
             Failure::refused(what).hint("run the same command again: it goes on with what is there")
         }
         DownloadError::NoRoom { .. } => {
-            Failure::refused(what).hint("make room, or choose another place: --cache DIR")
+            Failure::refused(what).hint(MAKE_ROOM)
         }
         DownloadError::Status(_) | DownloadError::GivenUp { .. } | DownloadError::Nonsense(_) => {
             Failure::refused(what).hint("try another mirror, or fetch it yourself and give the file")

@@ -77,7 +77,7 @@ impl Source {
 
     /// The name of the file, without its folder.
     pub(super) fn name(&self) -> String {
-        match self {
+        let name = match self {
             Self::Url(url) => {
                 let last = url.path_segments().and_then(|mut parts| parts.next_back());
                 let last = percent_encoding::percent_decode_str(last.unwrap_or_default());
@@ -87,7 +87,9 @@ impl Source {
                 let name = path.file_name().unwrap_or_default();
                 name.to_string_lossy().into_owned()
             }
-        }
+        };
+        // It is said to a terminal.
+        name.replace(char::is_control, "_")
     }
 
     /// What is in it, by its name: the name of the disk file, and what that is packed in.
@@ -147,7 +149,7 @@ fn bring(
     let (path, mut entry) = match source {
         Source::Url(url) => {
             let entry = entry(origin, url.as_str(), &source.name())?;
-            download(url, &entry, expected, context, meter)?;
+            download(url, (&entry, origin), expected, context, meter)?;
             (entry.kept(), Some(entry))
         }
         Source::File(path) => {
@@ -213,7 +215,7 @@ fn expected(source: &Source, origin: &Origin, context: &Context) -> Result<Optio
 /// Brings the file into its directory of the cache, unless it is there and the right one.
 fn download(
     url: &Url,
-    entry: &Entry,
+    (entry, origin): (&Entry, &Origin),
     expected: Option<&Checksum>,
     context: &Context,
     meter: &mut Meter,
@@ -229,7 +231,7 @@ fn download(
     let download = Download {
         url,
         entry,
-        client: &client(expected.is_some())?,
+        client: &client(expected.is_some() || origin.insecure_http)?,
         checked: expected.is_some(),
     };
     let mut on_event = |event| match event {
@@ -280,7 +282,7 @@ fn entry(origin: &Origin, place: &str, name: &str) -> Result<Entry, Failure> {
 }
 
 fn client(anywhere: bool) -> Result<Client, Failure> {
-    Client::new(anywhere, Patience::default()).map_err(|error| Failure::refused(error.to_string()))
+    Client::new(anywhere, Patience::USUAL).map_err(|error| Failure::refused(error.to_string()))
 }
 
 #[cfg(test)]
@@ -298,6 +300,7 @@ mod tests {
             ("HTTPS://a/b/disk.raw?x=/y.img#z", "disk.raw"),
             ("https://a/b/disk%20one.raw", "disk one.raw"),
             ("https://a", ""),
+            ("https://a/x%1b[2J.raw", "x_[2J.raw"),
             ("/srv/disk.raw", "disk.raw"),
             ("disk.raw.gz", "disk.raw.gz"),
         ] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::{Daemon, failpoint, machines, selection};
+use super::super::{Daemon, failpoint, machines, replace, selection};
 use crate::control::serve::ProgressSink;
 use crate::control::{CommitVm, Refusal};
 use crate::model::{Image, ImageId, ImageName, Vm};
@@ -17,7 +17,7 @@ pub(super) async fn commit(
     let vm = selection::named(&daemon.directory(), &request.vm)?;
     let _held = daemon.lock(&vm).await;
     let vm = daemon.still(&vm)?;
-    machines::machine_of(&vm)?;
+    replace::settled(daemon, &vm, machines::machine_of(&vm)?).await?;
     if daemon.status.seen(&vm).is_up() {
         return Err(Refusal::request(format!(
             "{} is running: its disk changes while it is read",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, info, selection, workshop};
+use super::{Daemon, customize, info, selection, workshop};
 use crate::control::serve::ProgressSink;
 use crate::control::{Answer, ImageRequest, Refusal};
 use crate::model::{Directory, Image, ImageId, ImageRef};
@@ -32,6 +32,9 @@ pub(super) async fn handle(
             let image = commit::commit(daemon, request, progress).await?;
             Ok(shown(daemon, &[image]))
         }
+        ImageRequest::Customize { names, dry_run } => customize::now(daemon, &names, dry_run, &progress)
+            .await
+            .map(Answer::Text),
         ImageRequest::Install(request) => {
             let vm = workshop::install(daemon, request, progress).await?;
             Ok(Answer::Vms(vec![info::vm(daemon, &vm)]))

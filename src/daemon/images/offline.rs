@@ -126,6 +126,9 @@ async fn report(daemon: &Arc<Daemon>, disk: Disk, task: Task) -> Result<Report, 
     match tokio::task::spawn_blocking(move || door::work(&job)).await?? {
         Outcome::Report(report) => Ok(report),
         Outcome::Failed(why) => Err(Refusal::request(why)),
+        Outcome::Customized(_) => Err(Refusal::internal(
+            "the worker for disks did something else than was asked",
+        )),
     }
 }
 

@@ -61,39 +61,45 @@ impl Witness {
     }
 }
 
-/// Makes an image of a workshop whose QEMU has ended, when its guest wanted that, and deletes it.
+/// Makes an image of a workshop whose QEMU has ended, when its guest wanted that, and deletes it. What can not be made an image now,
+/// because the host's disk is full or the like, is kept.
 pub(in crate::daemon) async fn ended(daemon: &Arc<Daemon>, vm: &Arc<Vm>, witness: Witness) {
     let clean = witness.saw_the_guest_end_it().await;
     let _held = daemon.lock(vm).await;
-    // A stop or a launch that was undone, and a delete, have had the lock before.
+    // Who deleted it, or undid its launch, had the lock before.
     let Ok(vm) = daemon.still(vm) else {
         let gone = Refusal::request(format!("{} was deleted: nothing was made of it", vm.name));
         daemon.outcomes.tell(&vm.name, Stage::Nothing(gone));
         return;
     };
     failpoint::reach("workshop ended");
-    let made = if clean {
-        publish(daemon, &vm).await
-    } else {
-        Err(unclean(&vm))
-    };
-    if made.is_ok() {
-        failpoint::reach("workshop registered");
-    }
-    launch::undo(daemon, &vm).await;
-    daemon.outcomes.tell(
-        &vm.name,
-        match made {
+    let stage = if clean {
+        match publish(daemon, &vm).await {
             Ok(image) => {
+                failpoint::reach("workshop registered");
+                launch::undo(daemon, &vm).await;
                 tracing::info!(vm = %vm.name, image = %image.id, "{} has become image {}.", vm.name, image.id);
                 Stage::Made(image.id.clone())
             }
-            Err(refusal) => {
-                tracing::error!(vm = %vm.name, "no image was made of {}: {refusal}.", vm.name);
-                Stage::Nothing(refusal)
-            }
-        },
-    );
+            Err(refusal) => Stage::Nothing(kept(&vm, &refusal)),
+        }
+    } else {
+        launch::undo(daemon, &vm).await;
+        Stage::Nothing(unclean(&vm))
+    };
+    if let Stage::Nothing(refusal) = &stage {
+        tracing::error!(vm = %vm.name, "{refusal}.");
+    }
+    daemon.outcomes.tell(&vm.name, stage);
+}
+
+/// What is to be done with a disk that could not be made an image.
+fn kept(vm: &Vm, refusal: &Refusal) -> Refusal {
+    let image = vm.workshop().map(|workshop| workshop.image.to_string());
+    let (name, image) = (&vm.name, image.unwrap_or_default());
+    Refusal::host(format!("no image was made of {name}: {}", refusal.message)).hint(format!(
+        "its disk is kept until the daemon is restarted: mend that, and seedbed image commit {name} {image} && seedbed delete {name}"
+    ))
 }
 
 /// The disk as the next generation of its image, registered and current.

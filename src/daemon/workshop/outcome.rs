@@ -97,3 +97,25 @@ pub(in crate::daemon) async fn outcome(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_late_does_not_undo_the_end() {
+        let outcomes = Outcomes::default();
+        let vm: VmName = "edit-x".parse().unwrap();
+        assert!(outcomes.of(&vm).is_none());
+        outcomes.begin(&vm);
+        let stages = outcomes.of(&vm).unwrap();
+        outcomes.progress(&vm, "copying".to_owned());
+        assert!(matches!(&*stages.borrow(), Stage::Closing(what) if what == "copying"));
+        outcomes.tell(&vm, Stage::Made("x@2".parse().unwrap()));
+        outcomes.progress(&vm, "copying, 100 %".to_owned());
+        assert!(matches!(&*stages.borrow(), Stage::Made(id) if id.to_string() == "x@2"));
+        // Another one of its name.
+        outcomes.begin(&vm);
+        assert!(matches!(&*stages.borrow(), Stage::Open));
+    }
+}

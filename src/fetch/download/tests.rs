@@ -57,7 +57,7 @@ impl Lab {
             silence: Duration::from_millis(300),
             pause: Duration::from_millis(1),
             tries: 3,
-            ..Patience::default()
+            ..Patience::USUAL
         };
         let entry = Entry::open(self.cache.path(), self.url.as_str(), "x.raw").unwrap();
         let mut events = Vec::new();

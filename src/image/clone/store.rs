@@ -6,27 +6,13 @@ use std::path::Path;
 
 use super::{overlay, swap};
 use crate::image::error::StoreError;
-use crate::image::files::{self, FileError, at};
+use crate::image::files::{self, Draft, FileError, at};
 use crate::image::store::{Store, draft};
 use crate::model::{Bytes, Image, Machine, Vm, VmName, identity};
 
 impl Store {
     /// Makes the disks of a VM: a clone of its image, and a swap disk where it has one. Only its QEMU can read them.
     pub fn make_disks(&self, vm: &Vm, machine: &Machine, image: &Image) -> Result<(), StoreError> {
-        if machine.disk < image.virtual_size {
-            return Err(StoreError::TooSmall {
-                asked: machine.disk,
-                image: image.id.clone(),
-                needed: image.virtual_size,
-            });
-        }
-        self.check_present(image)?;
-        let base = self.places.image_disk(&image.id);
-        let overlay = overlay::file(&base, image.format, machine.disk)?;
-        let swap = (machine.swap.0 > 0)
-            .then(|| swap::header(machine.swap, vm.uuid))
-            .transpose()?;
-
         let place = self.places.vm(&vm.name);
         let draft = draft(
             &self.places.vms(),
@@ -34,11 +20,7 @@ impl Store {
             &place,
             format!("the disk of {}", vm.name),
         )?;
-        let uid = identity::uid(vm.address);
-        write_disk(&draft.file("disk.qcow2"), &overlay, None, uid)?;
-        if let Some(header) = swap {
-            write_disk(&draft.file("swap.raw"), &header, Some(machine.swap), uid)?;
-        }
+        write_fresh(self, &draft, (vm, machine), image)?;
         Ok(draft.publish(&place)?)
     }
 
@@ -46,6 +28,34 @@ impl Store {
     pub fn remove_disks(&self, name: &VmName) -> Result<bool, StoreError> {
         Ok(files::remove(&self.places.vms(), name.as_str())?)
     }
+}
+
+/// Writes a clone of an image, and a swap disk where the machine has one, into a directory.
+pub(in crate::image) fn write_fresh(
+    store: &Store,
+    draft: &Draft,
+    (vm, machine): (&Vm, &Machine),
+    image: &Image,
+) -> Result<(), StoreError> {
+    if machine.disk < image.virtual_size {
+        return Err(StoreError::TooSmall {
+            asked: machine.disk,
+            image: image.id.clone(),
+            needed: image.virtual_size,
+        });
+    }
+    store.check_present(image)?;
+    let base = store.places.image_disk(&image.id);
+    let overlay = overlay::file(&base, image.format, machine.disk)?;
+    let swap = (machine.swap.0 > 0)
+        .then(|| swap::header(machine.swap, vm.uuid))
+        .transpose()?;
+    let uid = identity::uid(vm.address);
+    write_disk(&draft.file("disk.qcow2"), &overlay, None, uid)?;
+    if let Some(header) = swap {
+        write_disk(&draft.file("swap.raw"), &header, Some(machine.swap), uid)?;
+    }
+    Ok(())
 }
 
 /// Writes a disk that only this user can open; `len` extends it with a hole.

@@ -77,7 +77,7 @@ fn the_command_line_of_a_vm_that_boots_from_its_disk() {
     -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
     -smbios type=1,serial=ds=nocloud-net;s=http://10.77.0.1/web1/,product=OpenStack Nova
     -device vmgenid,guid=7573fe52-e13e-82a6-a9ae-40fb6a351c25
-    -blockdev {"backing":{"backing":null,"driver":"qcow2","file":{"driver":"file","filename":"/var/lib/seedbed/images/debian-12/disk","read-only":true},"node-name":"base","read-only":true},"discard":"unmap","driver":"qcow2","file":{"discard":"unmap","driver":"file","filename":"/var/lib/seedbed/vms/web1/disk.qcow2"},"node-name":"root"}
+    -blockdev {"backing":{"backing":null,"driver":"qcow2","file":{"driver":"file","filename":"/var/lib/seedbed/images/debian-12@1/disk","read-only":true},"node-name":"base","read-only":true},"discard":"unmap","driver":"qcow2","file":{"discard":"unmap","driver":"file","filename":"/var/lib/seedbed/vms/web1/disk.qcow2"},"node-name":"root"}
     -device virtio-blk-pci,drive=root,serial=root,bootindex=1,bus=pcie.0,addr=0x3
     -blockdev {"discard":"unmap","driver":"raw","file":{"discard":"unmap","driver":"file","filename":"/var/lib/seedbed/vms/web1/swap.raw"},"node-name":"swap"}
     -device virtio-blk-pci,drive=swap,serial=swap,bus=pcie.0,addr=0x4
@@ -111,8 +111,8 @@ fn a_kernel_beside_a_raw_disk_is_loaded_by_qemu_and_the_mtu_is_the_networks() {
     let text = lines(&image, Some(1400), &kvm).unwrap();
     for part in [
         "\n-accel kvm\n-cpu host\n",
-        r#""backing":{"driver":"raw","file":{"driver":"file","filename":"/var/lib/seedbed/images/debian-12/disk","read-only":true},"node-name":"base","read-only":true}"#,
-        "\n-kernel /var/lib/seedbed/images/debian-12/kernel\n-initrd /var/lib/seedbed/images/debian-12/initrd\n",
+        r#""backing":{"driver":"raw","file":{"driver":"file","filename":"/var/lib/seedbed/images/debian-12@1/disk","read-only":true},"node-name":"base","read-only":true}"#,
+        "\n-kernel /var/lib/seedbed/images/debian-12@1/kernel\n-initrd /var/lib/seedbed/images/debian-12@1/initrd\n",
         "\n-append root=/dev/vda1 console=ttyS0,115200",
         ",host_mtu=1400,",
     ] {

@@ -10,7 +10,7 @@ use super::reach;
 use crate::offline::job::{Access, Job, Outcome, Task};
 use crate::offline::root::{Kind, Root};
 use crate::offline::volumes::{Content, Volume, volumes};
-use crate::offline::{lint, seal};
+use crate::offline::{customize, lint, seal};
 
 /// Where a Btrfs has its root, in the order of trying: as it says itself, then by the names that distributions use.
 const SUBVOLUMES: [Option<&str>; 4] = [
@@ -51,6 +51,12 @@ fn perform(task: &Task, root: &Root) -> Result<Outcome, String> {
         Task::Lint => Ok(Outcome::Report(lint::lint(root))),
         Task::Seal => seal::seal(root)
             .map(Outcome::Report)
+            .map_err(|error| error.to_string()),
+        Task::Customize { plan, dry_run: true } => customize::preview(root, plan)
+            .map(Outcome::Customized)
+            .map_err(|error| error.to_string()),
+        Task::Customize { plan, dry_run: false } => customize::apply(root, plan)
+            .map(Outcome::Customized)
             .map_err(|error| error.to_string()),
     }
 }

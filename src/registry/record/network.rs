@@ -46,7 +46,7 @@ pub(in crate::registry) struct CustomV2 {
     /// Since schema 3; when its instance became another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance_renewed: Option<u64>,
-    /// Since schema 4; whether it is written to before it starts, whatever its image says.
+    /// Since schema 3; whether it is written to before it starts, whatever its image says.
     #[serde(skip_serializing_if = "is_false")]
     offline: bool,
 }

@@ -22,6 +22,7 @@ mod kill;
 mod network;
 mod opening;
 mod power_cut;
+mod replacing;
 mod rules;
 mod site;
 mod writing;

@@ -1,11 +1,13 @@
 //! The rules of single changes.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::super::change::Effect;
 use super::super::refusal::Refusal;
 use super::*;
-use crate::model::{FirstBoot, identity, mac};
+use crate::model::workshop::{Family, Install, Work};
+use crate::model::{FirstBoot, Workshop, identity, mac};
 use crate::registry::apply;
 
 /// The directory after these changes, each of which must be allowed.
@@ -51,6 +53,34 @@ fn what_is_not_chosen_is_derived_from_the_name() {
     assert_eq!(vm.uuid, identity::uuid(&name("web1")));
     assert_eq!(vm.tap, identity::tap(&name("web1"), 0));
     assert_eq!((vm.network.as_str(), vm.created), ("lab", NOW));
+}
+
+#[test]
+fn a_system_is_installed_for_an_image_that_is_not_there_yet() {
+    let install = Work::Install(Install {
+        family: Family::Debian,
+        cmdline: String::new(),
+        default_user: "debian".to_owned(),
+        has_media: true,
+        answers: None,
+    });
+    let new = || {
+        let mut new = managed("install-base", "base");
+        if let Hosting::Managed(machine) = &mut new.hosting {
+            machine.workshop = Some(Box::new(Workshop {
+                image: "base".parse().unwrap(),
+                work: install.clone(),
+            }));
+        }
+        new
+    };
+    let vm = Arc::clone(&effect(&after([]), register([new()])).vms[0]);
+    assert!(vm.install().is_some());
+    let there = after([put_image(image("base"))]);
+    assert!(matches!(
+        refusal(&there, register([new()])),
+        Refusal::ImageExists { .. }
+    ));
 }
 
 #[test]

@@ -1,0 +1,3 @@
+//! Other disks for a VM that stays who it is.
+
+mod store;

@@ -350,6 +350,24 @@ fn linted(lab: &Lab, name: &str) -> (i32, serde_json::Value) {
     )
 }
 
+/// A daemon that ends at a step of `image seal` leaves the generation that there was, and nothing else.
+fn killed_while_sealing(lab: &mut Lab, bench: &Bench) {
+    for step in ["seal copied", "seal done"] {
+        lab.kill_daemon();
+        lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
+        lab.wait_for_daemon();
+        assert_ne!(lab.seedbed(&["image", "seal", "old"]).code, 0);
+        lab.kill_daemon();
+        lab.start_daemon();
+        let names: Vec<_> = fs::read_dir(lab.path("state/images"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["old@1"], "{step}");
+        bench.nothing_is_left();
+    }
+}
+
 #[test]
 fn an_image_is_linted_and_its_next_generation_is_sealed() {
     if !root() {
@@ -381,21 +399,7 @@ fn an_image_is_linted_and_its_next_generation_is_sealed() {
         assert!(shown.stdout.contains(part), "{part}: {shown}");
     }
 
-    for step in ["seal copied", "seal done"] {
-        lab.kill_daemon();
-        lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
-        lab.wait_for_daemon();
-        assert_ne!(lab.seedbed(&["image", "seal", "old"]).code, 0);
-        lab.kill_daemon();
-        lab.start_daemon();
-        let names: Vec<_> = fs::read_dir(lab.path("state/images"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        assert_eq!(names, ["old@1"], "{step}");
-        bench.nothing_is_left();
-    }
-
+    killed_while_sealing(&mut lab, &bench);
     let said = lab.seedbed(&["image", "seal", "old"]).ok();
     assert!(
         said.starts_with("old@2 is old@1 without:\n") && said.contains("left to you:"),

@@ -41,7 +41,7 @@ fn a_vm_whose_disk_was_being_written_to_is_written_to_again_at_its_next_start() 
         lab.seedbed(&["stop", "web1", "--force"]).ok();
         lab.seedbed(&["set", "web1", "--user", user]).ok();
         killed_at(&mut lab, step, |lab| {
-            assert_ne!(lab.seedbed(&["start", "web1"]).code, 0)
+            assert_ne!(lab.seedbed(&["start", "web1"]).code, 0);
         });
         assert_eq!(left(&lab), Vec::<String>::new(), "a kill at `{step}`");
         lab.seedbed(&["start", "web1"]).ok();

@@ -111,6 +111,9 @@ pub struct CommitVm {
     /// Whether new clones are still made of the generation they are made of now.
     #[serde(default)]
     pub no_promote: bool,
+    /// Whether the disk stays as the VM left it, with all that makes it this VM.
+    #[serde(default)]
+    pub no_seal: bool,
 }
 
 /// A system to install.

@@ -2,7 +2,7 @@
 
 use crate::fake::{Run, seedbed};
 
-const VERBS: [&str; 53] = [
+const VERBS: [&str; 57] = [
     "serve",
     "init",
     "image",
@@ -15,6 +15,10 @@ const VERBS: [&str; 53] = [
     "image delete",
     "image install",
     "image edit",
+    "image commit",
+    "image promote",
+    "image gc",
+    "image customize",
     "launch",
     "add",
     "import",

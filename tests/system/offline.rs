@@ -11,7 +11,7 @@ use seedbed::offline::job::{Disk, Format, Job, Outcome, Task};
 use seedbed::offline::lint::Report;
 
 use crate::lab::{Lab, Run, SEEDBED, eventually};
-use crate::root;
+use crate::{guests, root};
 
 const FINDINGS: i32 = 5;
 const DIRTY: &str = "0123456789abcdef0123456789abcdef\n";
@@ -433,4 +433,29 @@ fn the_image_that_is_built_here_is_clean() {
     );
     assert_eq!(report[0]["views"][0], "auto");
     assert!(report[0]["cloud_init"].as_str().unwrap().starts_with("22.4"));
+}
+
+#[test]
+fn a_committed_disk_is_sealed_unless_it_is_wanted_as_it_is() {
+    if !root() {
+        return;
+    }
+    let bench = Bench::new();
+    let lab = Lab::new();
+    guests::add_tiny_on(&lab, "tiny", "auto", &bench.disk("ext4", true));
+    Run::of(&mut guests::launch(&lab, &["web1", "--wait=120"])).ok();
+    lab.seedbed(&["stop", "web1", "--force"]).ok();
+    lab.seedbed(&["image", "commit", "web1", "clean"]).ok();
+    lab.seedbed(&["image", "commit", "web1", "as-it-was", "--no-seal"])
+        .ok();
+    let rules_of = |name: &str| {
+        let (_, linted) = linted(&lab, name);
+        linted.to_string()
+    };
+    for rule in ["machine-id", "host-keys", "leases"] {
+        let quoted = format!("\"rule\":\"{rule}\"");
+        assert!(!rules_of("clean").contains(&quoted), "{rule}");
+        assert!(rules_of("as-it-was").contains(&quoted), "{rule}");
+        assert!(rules_of("tiny").contains(&quoted), "{rule}");
+    }
 }

@@ -26,7 +26,8 @@ pub(super) async fn commit(
         .hint(format!("stop it first: seedbed stop {}", vm.name)));
     }
     let origin = format!("the disk of {}", vm.name);
-    let image = made(daemon, &vm, name, (origin, Seal::No), &progress).await?;
+    let seal = if request.no_seal { Seal::No } else { Seal::Yes };
+    let image = made(daemon, &vm, name, (origin, seal), &progress).await?;
     super::register(daemon, image, !request.no_promote).await
 }
 
@@ -69,11 +70,13 @@ pub(in crate::daemon) async fn made(
         Ok::<_, Refusal>(making)
     })
     .await??;
+    let mut like = Image::clone(&base);
     if seal == Seal::Yes {
-        super::offline::seal_or_tell(daemon, &making, progress).await;
+        let seen = super::offline::seal_or_tell(daemon, &making, progress).await;
+        like.cloud_init = seen.or(like.cloud_init);
     }
     let store = daemon.store.clone();
-    let image = tokio::task::spawn_blocking(move || making.finish(&store, &base, origin, now)).await??;
+    let image = tokio::task::spawn_blocking(move || making.finish(&store, &like, origin, now)).await??;
     failpoint::reach("generation published");
     Ok(image)
 }

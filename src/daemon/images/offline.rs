@@ -8,6 +8,7 @@ use super::unknown;
 use crate::control::serve::ProgressSink;
 use crate::control::{FindingInfo, LintInfo, Refusal};
 use crate::image::Making;
+use crate::model::cloud_init::Release;
 use crate::model::image::Boot;
 use crate::model::{Image, ImageId, ImageRef};
 use crate::offline::door::{self, DoorError};
@@ -75,17 +76,23 @@ pub(super) async fn seal(
 }
 
 /// Seals the disk of a generation that is being made. What can not be sealed is told and stays as it is: hours of somebody's work
-/// may be in it.
-pub(super) async fn seal_or_tell(daemon: &Arc<Daemon>, making: &Making, progress: &ProgressSink) {
+/// may be in it. Returns the release of its cloud-init, where it was found.
+pub(super) async fn seal_or_tell(
+    daemon: &Arc<Daemon>,
+    making: &Making,
+    progress: &ProgressSink,
+) -> Option<Release> {
     match seal_made(daemon, making).await {
         Ok(report) => {
             for finding in report.findings.iter().filter(|finding| finding.sealed) {
                 progress.line("seal", format!("{}: {}", finding.what, finding.seal));
             }
+            report.facts.cloud_init?.parse().ok()
         }
         Err(refusal) => {
             tracing::warn!("{} was not sealed: {refusal}.", making.disk().display());
             progress.line("seal", format!("it was not sealed: {refusal}"));
+            None
         }
     }
 }

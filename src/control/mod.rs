@@ -9,6 +9,8 @@ mod images;
 mod reply;
 mod request;
 pub mod serve;
+mod settings;
+mod site;
 mod socket;
 
 pub use images::{
@@ -20,7 +22,8 @@ pub use reply::{
     PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,
 };
 pub use request::{
-    AddKey, AddTemplate, AddVms, Concealed, CustomSettings, DeleteVms, ExportForm, ImportRow, LaunchVms,
-    Rebase, ReplaceDisks, Request, RingRequest, Rung, Select, SetVms, StopVms, TemplateRequest, View,
-    WaitFor, WrittenRecord, WrittenUser,
+    AddVms, DeleteVms, ExportForm, ImportRow, LaunchVms, Rebase, ReplaceDisks, Request, Rung, Select, SetVms,
+    StopVms, View, WaitFor, WrittenRecord,
 };
+pub use settings::{Concealed, CustomSettings, WrittenUser};
+pub use site::{AddKey, AddTemplate, RingRequest, TemplateRequest};

@@ -84,8 +84,9 @@ pub(super) async fn seal_or_tell(
 ) -> Option<Release> {
     match seal_made(daemon, making).await {
         Ok(report) => {
-            for finding in report.findings.iter().filter(|finding| finding.sealed) {
-                progress.line("seal", format!("{}: {}", finding.what, finding.seal));
+            for finding in &report.findings {
+                let by = if finding.sealed { "seal" } else { "lint" };
+                progress.line(by, format!("{}: {}", finding.what, finding.seal));
             }
             report.facts.cloud_init?.parse().ok()
         }

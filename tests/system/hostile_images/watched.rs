@@ -49,13 +49,19 @@ impl Watched {
         }
     }
 
-    /// Adds a file as an image: refused in one line that says what is wrong and what to do, and nothing else happens.
+    /// Adds a file as an image: refused in one line, or in one and a hint, that say what is wrong and what to do, and nothing else
+    /// happens.
     pub(super) fn refuses(&mut self, file: &Path, options: &[&str], code: i32, Says(what, todo): Says) {
         self.tried += 1;
         let mut add = self.lab.command(&["image", "add", "evil"]);
         let run = Run::of(add.arg(file).args(options).env("PATH", &self.path));
         let told = run.stderr.contains(what) && run.stderr.contains(todo) && run.stdout.is_empty();
-        let one_sentence = run.stderr.lines().count() == 1;
+        let one_sentence = run
+            .stderr
+            .lines()
+            .filter(|line| !line.starts_with("hint: "))
+            .count()
+            == 1;
         let left = self.lab.listing("state/images");
         let mark = fs::read_to_string(self.lab.path("mark")).unwrap_or_default();
         if run.code != code || !told || !one_sentence || !left.is_empty() || !mark.is_empty() {

@@ -124,7 +124,7 @@ fn a_guest_finds_its_volume_behind_its_disks_and_can_not_change_it() {
 
     let shown = lab.seedbed(&["show", "cidata"]).ok();
     assert!(
-        shown.contains("on a read-only disk (its image cidata was added so)"),
+        shown.contains("on a read-only disk (its image cidata@1 was added so)"),
         "{shown}"
     );
     lab.seedbed(&["delete", "cidata", "--force"]).ok();

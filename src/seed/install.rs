@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+use minijinja::{Environment, Error, ErrorKind, Output, State, Value};
 
-use super::render::{TemplateProblem, Templates, in_source};
+use super::render::{TemplateProblem, Templates, in_source, strict};
 use super::{SeedError, check, unknown};
 use crate::model::workshop::{Answers, Family, Install, Mirror};
 use crate::model::{Network, Vm, mac};
@@ -206,16 +205,7 @@ impl InstallTemplates {
     pub(super) fn compile<E: From<TemplateProblem>>(
         source: impl Fn(&'static str, &'static str) -> Result<(String, String), E>,
     ) -> Result<Self, E> {
-        let mut environment = Environment::empty();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_formatter(print);
-        // Only delimiters can be refused, and these keep the usual ones.
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .keep_trailing_newline(true)
-            .build();
-        environment.set_syntax(syntax.unwrap_or_default());
+        let environment = strict(print);
         let mut templates = Self {
             environment,
             origins: BTreeMap::new(),

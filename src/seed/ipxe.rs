@@ -5,12 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+use minijinja::{Environment, Error, ErrorKind, Output, State, Value};
 
 use super::facts::Facts;
-use super::render::{TemplateProblem, in_source};
+use super::render::{TemplateProblem, in_source, strict};
 use super::smbios::smbios_serial;
 use super::unknown;
 use crate::model::image::{Boot, View};
@@ -100,16 +99,7 @@ pub(super) struct BootTemplate {
 impl BootTemplate {
     /// Compiles the template and renders it with sample facts, so that a broken one is found before a VM meets it.
     pub(super) fn compile(origin: &str, source: String) -> Result<Self, TemplateProblem> {
-        let mut environment = Environment::empty();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_formatter(print);
-        // Only delimiters can be refused, and these keep the usual ones.
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .keep_trailing_newline(true)
-            .build();
-        environment.set_syntax(syntax.unwrap_or_default());
+        let mut environment = strict(print);
         environment
             .add_template_owned(NAME, source)
             .map_err(|error| in_source(origin, &error))?;

@@ -114,25 +114,34 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
+/// How a template's values are printed.
+type Formatter = fn(&mut Output<'_>, &mut State<'_, '_>, &Value) -> Result<(), Error>;
+
+/// An environment in which a name that is no fact is an error, lines of tags alone leave nothing, and `print` writes all values.
+pub(super) fn strict(print: Formatter) -> Environment<'static> {
+    let mut environment = Environment::empty();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_formatter(print);
+    // Only delimiters can be refused, and these keep the usual ones.
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .keep_trailing_newline(true)
+        .build();
+    environment.set_syntax(syntax.unwrap_or_default());
+    environment
+}
+
 impl Templates {
     /// No seed templates yet, and those of the iPXE script and of installers.
     pub(super) fn with(boot: BootTemplate, install: InstallTemplates) -> Self {
-        let mut environment = Environment::empty();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_formatter(print);
+        let mut environment = strict(print);
         environment.add_filter("tojson", |value: Value| {
             scalar(&value).map(Value::from_safe_string)
         });
         environment.add_filter("safe", minijinja::filters::safe);
         environment.add_filter("join", minijinja::filters::join);
         environment.add_filter("length", minijinja::filters::length);
-        // Only delimiters can be refused, and these keep the usual ones.
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .keep_trailing_newline(true)
-            .build();
-        environment.set_syntax(syntax.unwrap_or_default());
         Self {
             environment,
             origins: BTreeMap::new(),

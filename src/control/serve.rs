@@ -65,6 +65,17 @@ impl ProgressSink {
         drop(self.frames.try_send(Frame::Progress(line)));
     }
 
+    /// Takes per cent, and says at each tenth that `subject` is that far with `what`.
+    pub fn tenths(&self, subject: &str, what: &str) -> impl FnMut(u32) {
+        let mut told = 0;
+        move |percent| {
+            if percent / 10 != told {
+                told = percent / 10;
+                self.line(subject, format!("{what}, {} %", told * 10));
+            }
+        }
+    }
+
     /// Resolves when there is no use in waiting on: the client has gone, or the daemon stops.
     pub async fn gone(&self) {
         tokio::select! {

@@ -8,15 +8,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use super::{Daemon, failpoint, images, machines, replace, selection};
+use super::{Daemon, door, failpoint, images, machines, replace, selection};
 use crate::control::Refusal;
 use crate::control::serve::ProgressSink;
 use crate::export;
 use crate::model::image::View;
 use crate::model::{Image, Vm};
 use crate::offline::customize::{Done, Plan};
-use crate::offline::door;
-use crate::offline::job::{Disk, Format, Job, Outcome, Task};
+use crate::offline::job::{Disk, Format, Outcome, Task};
 use crate::registry::Change;
 
 /// Makes a VM's disk what its record says, where it is not. The caller holds the VM's lock, and it does not run.
@@ -68,9 +67,6 @@ async fn written(daemon: &Arc<Daemon>, vm: &Vm, image: &Image, plan: Plan) -> Re
     Ok(done)
 }
 
-/// How long writing into a disk may take: seconds at most, and a host that is busy may need minutes.
-const SECONDS: u64 = 300;
-
 /// Has a plan written into a VM's disk, or told what that would be.
 async fn worked(
     daemon: &Daemon,
@@ -80,21 +76,17 @@ async fn worked(
     dry_run: bool,
 ) -> Result<Vec<Done>, Refusal> {
     let places = &daemon.config.places;
-    let job = Job {
-        disk: Disk {
-            path: places.disk(&vm.name),
-            format: Format::Qcow2,
-        },
-        backing: Some(Disk {
-            path: places.image_disk(&image.id),
-            format: image.format.into(),
-        }),
-        task: Task::Customize { plan, dry_run },
-        scratch: places.rungs(),
-        seconds: SECONDS,
+    let disk = Disk {
+        path: places.disk(&vm.name),
+        format: Format::Qcow2,
     };
+    let base = Disk {
+        path: places.image_disk(&image.id),
+        format: image.format.into(),
+    };
+    let task = Task::Customize { plan, dry_run };
     let failed = |why: &dyn std::fmt::Display| Refusal::host(format!("the disk of {}: {why}", vm.name));
-    match tokio::task::spawn_blocking(move || door::work(&job)).await? {
+    match door::work(daemon, disk, Some(base), task).await? {
         Ok(Outcome::Customized(done)) => Ok(done),
         Ok(_) => Err(failed(&"the worker did something else")),
         Err(error) => Err(failed(&error)),

@@ -13,7 +13,7 @@ use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
 use crate::model::image::View;
-use crate::model::{Image, ImageRef, Machine, Network, Phase, Vm, VmName, VmState, Workshop, identity};
+use crate::model::{Image, Machine, Network, Phase, Vm, VmName, VmState, Workshop, identity};
 use crate::registry::Change;
 use crate::seed;
 
@@ -225,17 +225,12 @@ pub(super) fn image_of(daemon: &Daemon, machine: &Machine) -> Result<Arc<Image>,
     if let Some(install) = machine.workshop.as_deref().and_then(Workshop::install) {
         return Ok(Arc::new(workshop::unborn(machine, install)));
     }
-    let directory = daemon.directory();
-    let image = directory.image(&machine.image).cloned();
-    image.ok_or_else(|| images::unknown(&directory, &(&machine.image).into()))
+    images::named(&daemon.directory(), &(&machine.image).into())
 }
 
 /// The generation of an image that someone who names it means.
 pub(super) fn image_named(daemon: &Daemon, name: &str) -> Result<Arc<Image>, Refusal> {
-    let named: ImageRef = selection::parse(name)?;
-    let directory = daemon.directory();
-    let image = directory.image_named(&named).cloned();
-    image.ok_or_else(|| images::unknown(&directory, &named))
+    images::named(&daemon.directory(), &selection::parse(name)?)
 }
 
 /// Follows a running QEMU to its end in a task of its own.

@@ -14,6 +14,7 @@ mod crowd;
 mod custom;
 mod customize;
 mod discovered;
+mod door;
 mod effects;
 mod exports;
 mod failpoint;

@@ -108,7 +108,7 @@ fn target(daemon: &Daemon, vm: &Vm, machine: &Machine, request: &ReplaceDisks) -
         )));
     }
     Ok(Target {
-        image: machines::image_named(daemon, &named.to_string())?,
+        image: images::named(&daemon.directory(), &named)?,
         keep_data: rebase.keep_data,
     })
 }
@@ -184,14 +184,8 @@ async fn rebased(
     let (store, owner, progress) = (daemon.store.clone(), Arc::clone(vm), progress.clone());
     let to = Arc::clone(&target.image);
     tokio::task::spawn_blocking(move || {
-        let mut tenths = 0;
-        store.rebase_next_disk(&owner, (&from, &to), |percent| {
-            if percent / 10 != tenths {
-                tenths = percent / 10;
-                let stage = format!("comparing {} and {}, {} %", from.id, to.id, tenths * 10);
-                progress.line(owner.name.as_str(), stage);
-            }
-        })
+        let what = format!("comparing {} and {}", from.id, to.id);
+        store.rebase_next_disk(&owner, (&from, &to), progress.tenths(owner.name.as_str(), &what))
     })
     .await??;
     Ok(())

@@ -56,16 +56,13 @@ pub(in crate::daemon) async fn made(
     let making = tokio::task::spawn_blocking(move || {
         let making = store.make(&id)?;
         failpoint::reach("generation begun");
-        let mut told = 0;
-        store.flatten(&vm, &like, &making.disk(), |percent| {
-            if percent / 10 != told {
-                told = percent / 10;
-                told_by.line(
-                    id.name().as_str(),
-                    format!("copying the disk of {}, {} %", vm.name, told * 10),
-                );
-            }
-        })?;
+        let what = format!("copying the disk of {}", vm.name);
+        store.flatten(
+            &vm,
+            &like,
+            &making.disk(),
+            told_by.tenths(id.name().as_str(), &what),
+        )?;
         failpoint::reach("generation written");
         Ok::<_, Refusal>(making)
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Daemon, selection};
-use super::{named_or_all, remove_files, unknown};
+use super::{named_or_all, remove_files};
 use crate::control::Refusal;
 use crate::model::{Directory, Image, ImageId, ImageName, ImageRef};
 use crate::registry::Change;
@@ -12,10 +12,7 @@ use crate::registry::Change;
 /// Makes a generation the one that new clones are made of.
 pub(super) async fn promote(daemon: &Arc<Daemon>, name: &str) -> Result<String, Refusal> {
     let named: ImageRef = selection::parse(name)?;
-    let directory = daemon.directory();
-    let image = directory
-        .image_named(&named)
-        .ok_or_else(|| unknown(&directory, &named))?;
+    let image = super::named(&daemon.directory(), &named)?;
     if named.generation.is_none() {
         return Err(
             Refusal::request(format!("`{named}` does not say which generation")).hint(format!(

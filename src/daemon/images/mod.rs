@@ -83,8 +83,14 @@ fn named_or_all(directory: &Directory, names: &[String]) -> Result<Vec<Arc<Image
     Ok(images)
 }
 
+/// The generation that is meant.
+pub(super) fn named(directory: &Directory, named: &ImageRef) -> Result<Arc<Image>, Refusal> {
+    let image = directory.image_named(named).cloned();
+    image.ok_or_else(|| unknown(directory, named))
+}
+
 /// There is no such image; which generations there are, where only the number is wrong.
-pub(super) fn unknown(directory: &Directory, named: &ImageRef) -> Refusal {
+fn unknown(directory: &Directory, named: &ImageRef) -> Refusal {
     let there: Vec<_> = directory
         .generations(&named.name)
         .map(|image| image.id.to_string())

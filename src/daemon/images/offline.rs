@@ -1,22 +1,18 @@
 //! What is in an image's disk: looked at, and sealed into the next generation.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::{Daemon, failpoint, selection};
-use super::unknown;
+use super::super::{Daemon, door, failpoint, machines};
 use crate::control::serve::ProgressSink;
 use crate::control::{FindingInfo, LintInfo, Refusal};
 use crate::image::Making;
 use crate::model::cloud_init::Release;
 use crate::model::image::Boot;
-use crate::model::{Image, ImageId, ImageRef};
-use crate::offline::door::{self, DoorError};
-use crate::offline::job::{Disk, Job, Outcome, Task};
+use crate::model::{Image, ImageId};
+use crate::offline::door::DoorError;
+use crate::offline::job::{Disk, Outcome, Task};
 use crate::offline::lint::{Finding, Report};
 
-/// How long a worker may have a disk, in seconds: what it does takes a few.
-const SECONDS: u64 = 300;
 /// Rules about booting from the disk, which an image with a kernel of its own does not.
 const OF_DISK_BOOT: [&str; 3] = ["boot-loader", "serial-console", "disk-names"];
 
@@ -33,7 +29,7 @@ impl From<DoorError> for Refusal {
 pub(super) async fn lint(daemon: &Arc<Daemon>, names: &[String]) -> Result<Vec<LintInfo>, Refusal> {
     let mut shown = Vec::new();
     for name in names {
-        let image = one(daemon, name)?;
+        let image = machines::image_named(daemon, name)?;
         let report = look(daemon, &image).await?;
         shown.push(info(&image, report, None));
     }
@@ -47,7 +43,7 @@ pub(super) async fn seal(
     promote: bool,
     progress: &ProgressSink,
 ) -> Result<LintInfo, Refusal> {
-    let image = one(daemon, name)?;
+    let image = machines::image_named(daemon, name)?;
     let told = |what: &str| progress.line(image.id.name().as_str(), what.to_owned());
     told("looking at it");
     let report = look(daemon, &image).await?;
@@ -123,38 +119,13 @@ async fn look(daemon: &Arc<Daemon>, image: &Arc<Image>) -> Result<Report, Refusa
 }
 
 async fn report(daemon: &Arc<Daemon>, disk: Disk, task: Task) -> Result<Report, Refusal> {
-    let scratch = scratch(daemon)?;
-    let job = Job {
-        disk,
-        backing: None,
-        task,
-        scratch,
-        seconds: SECONDS,
-    };
-    match tokio::task::spawn_blocking(move || door::work(&job)).await?? {
+    match door::work(daemon, disk, None, task).await?? {
         Outcome::Report(report) => Ok(report),
         Outcome::Failed(why) => Err(Refusal::request(why)),
         Outcome::Customized(_) => Err(Refusal::internal(
             "the worker for disks did something else than was asked",
         )),
     }
-}
-
-/// The directory that each worker mounts over, in a namespace of its own.
-fn scratch(daemon: &Daemon) -> Result<PathBuf, Refusal> {
-    let path = daemon.config.places.offline();
-    std::fs::create_dir_all(&path)
-        .map_err(|error| Refusal::host(format!("{} could not be made: {error}", path.display())))?;
-    Ok(path)
-}
-
-fn one(daemon: &Daemon, name: &str) -> Result<Arc<Image>, Refusal> {
-    let named: ImageRef = selection::parse(name)?;
-    let directory = daemon.directory();
-    directory
-        .image_named(&named)
-        .cloned()
-        .ok_or_else(|| unknown(&directory, &named))
 }
 
 fn info(image: &Image, report: Report, made: Option<&Image>) -> LintInfo {

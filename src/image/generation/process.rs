@@ -1,10 +1,8 @@
-//! Makes one whole disk of a clone and its base, by `qemu-img`: the only image tool that is run on what a guest wrote.
-//!
-//! It runs as the clone's own user, so that it can open what that VM's QEMU could open and nothing else; both files are named as
-//! JSON with their formats, so that no header leads it to a third one; and the clone's header is looked at before.
+//! Makes one whole disk of a clone and its base. Both files are named to `qemu-img` as JSON with their formats, so that no header
+//! leads it to a third one, and the clone's header is looked at before.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::{PermissionsExt as _, fchown};
+use std::os::unix::fs::fchown;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -54,7 +52,8 @@ impl From<FileError> for FlattenError {
 }
 
 impl Store {
-    /// Writes the disk of a stopped VM, a clone of `image` or what was installed to become that, into the new file `to`. `progress` gets per cent.
+    /// Writes the disk of a stopped VM, a clone of `image` or what was installed to become that, into the new file `to`, which the
+    /// VM's user has to reach by its name. `progress` gets per cent.
     pub fn flatten(
         &self,
         vm: &Vm,
@@ -70,10 +69,6 @@ impl Store {
         let user = identity::uid(vm.address);
         let target = files::create(to, 0o600)?;
         fchown(&target, Some(user), Some(user)).map_err(at("giving away", to))?;
-        // The user has to reach the file by its name.
-        let folder = to.parent().unwrap_or(Path::new("/"));
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))
-            .map_err(at("opening up", folder))?;
         let source = format!("json:{source}");
         let words = ["convert", "-p", "-O", "qcow2", &source].map(OsStr::new);
         process::qemu_img(user, &[&words[..], &[to.as_os_str()]].concat(), &mut progress)

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each top-level module and the modules of ours it may name (docs/architecture.md).
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("net", &[]),
     ("config", &["model"]),

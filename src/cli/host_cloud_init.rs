@@ -16,8 +16,8 @@ use tokio::process::Command;
 use crate::model::cloud_init::Release;
 use crate::seed;
 
-/// How long the tool may take, all in all.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How long the tool may take, all in all: it is Python, which needs many seconds on a host that is busy with starting VMs.
+const DEADLINE: Duration = Duration::from_secs(60);
 /// The most findings of the tool that are told.
 const MOST_TOLD: usize = 20;
 /// The user and group that own nothing.

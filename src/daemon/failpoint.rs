@@ -5,7 +5,7 @@
 /// The steps of a launch and a start (those of writing into a disk among them), then those of making an image, of a workshop
 /// besides, and of replacing disks, in order.
 #[cfg(debug_assertions)]
-pub(super) const STEPS: [&str; 21] = [
+pub(super) const STEPS: &[&str] = &[
     "registered",
     "cloned",
     "customizing",

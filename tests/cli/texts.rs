@@ -2,7 +2,7 @@
 
 use crate::fake::{Run, seedbed};
 
-const VERBS: [&str; 57] = [
+const VERBS: &[&str] = &[
     "serve",
     "init",
     "image",

@@ -14,7 +14,7 @@ use crate::nat::World;
 use crate::root;
 
 const CLOUDS: &str = "http://169.254.169.254";
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// The status and the body that curl gets.
 fn ask(client: &Client, words: &[&str], url: &str) -> (u16, String) {

@@ -190,7 +190,7 @@ fn d28_a_lease_that_is_renewed_while_no_daemon_runs_is_kept_and_extended_later()
             .any(|line| line.starts_with(&format!("{reason} ip=10.77.0.50")))
     };
     assert!(
-        eventually(Duration::from_secs(15), || told("BOUND")),
+        eventually(Duration::from_secs(60), || told("BOUND")),
         "{:?}",
         lines(&log)
     );
@@ -456,7 +456,7 @@ fn beside_a_lans_own_server_a_proxy_tells_only_what_to_boot() {
     assert_eq!(efi["file"], "ipxe.efi");
     let _lan = Running::lans_server(&mut lab);
     let (script, log) = hook(&lab, "proxied");
-    assert!(eventually(Duration::from_secs(10), || once(&client, &script)
+    assert!(eventually(Duration::from_secs(60), || once(&client, &script)
         .code
         == 0));
     assert!(
@@ -550,7 +550,7 @@ fn a_rack_behind_a_relay_gets_its_addresses_through_it() {
     relay.args(["-id", "rack", "-iu", "up0", "192.0.2.1"]);
     let _relay = Running::start(&mut relay);
     let (script, log) = hook(&lab, "relayed");
-    let got = eventually(Duration::from_secs(15), || once(&client, &script).code == 0);
+    let got = eventually(Duration::from_secs(60), || once(&client, &script).code == 0);
     assert!(got, "{:?}\n{}", lines(&log), lab.daemon_log());
     let bound = "bound ip=10.88.0.50 router=10.88.0.1";
     assert!(

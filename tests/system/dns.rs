@@ -91,7 +91,7 @@ fn dnsmasq(lab: &Lab, options: &[&str]) -> Running {
         "+time=1",
         "public.example",
     ];
-    let up = eventually(Duration::from_secs(10), || {
+    let up = eventually(Duration::from_secs(60), || {
         Run::of(&mut lab.inside(&ask)).stdout == "192.0.2.7\n"
     });
     assert!(up, "dnsmasq did not start");
@@ -361,7 +361,7 @@ fn n20_our_own_address_is_refused_as_upstream_and_a_forwarder_that_asks_us_is_le
     fs::write(&config, text.replacen("  domain: lab\n", dns, 1)).unwrap();
     ours.start_daemon_with(&[]);
     assert_eq!(
-        ours.daemon_ended(Duration::from_secs(20)),
+        ours.daemon_ended(Duration::from_secs(60)),
         Some(1),
         "{}",
         ours.daemon_log()

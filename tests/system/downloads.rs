@@ -59,7 +59,7 @@ impl Server {
         let config = format!("{shown}/config");
         let nginx =
             Running::start(&mut lab.inside(&[&program, "-p", &shown, "-e", "/dev/null", "-c", &config]));
-        let up = eventually(Duration::from_secs(20), || {
+        let up = eventually(Duration::from_secs(60), || {
             Run::of(&mut lab.inside(&[
                 "curl",
                 "-sk",
@@ -237,7 +237,7 @@ fn a_client_killed_at_any_stage_leaves_a_whole_image_or_none() {
         killed.kill().unwrap();
         killed.wait().unwrap();
         // The daemon may be at work on it: then it goes on, or takes back what it began.
-        let settled = eventually(Duration::from_secs(20), || {
+        let settled = eventually(Duration::from_secs(60), || {
             let files = server.lab.listing("state/images");
             let there = server.images().as_array().unwrap().len();
             (files.as_slice(), there) == (&[] as &[String], 0) || (files == ["one@1"] && there == 1)

@@ -179,7 +179,7 @@ impl StuckBuild {
     fn ends_without_a_trace(mut self, signal: &str, to: &str) {
         Run::of(Command::new("kill").args([signal, "--", to])).ok();
         self.client.wait().unwrap();
-        let clean = eventually(Duration::from_secs(20), || {
+        let clean = eventually(Duration::from_secs(60), || {
             self.work().is_empty() && self.processes().is_empty()
         });
         assert!(clean, "{signal} left {:?} {:?}", self.work(), self.processes());

@@ -160,7 +160,7 @@ fn h14_a_full_file_table_is_waited_out_without_spinning() {
         read.stdout.contains("good.lab")
     };
     assert!(
-        eventually(Duration::from_secs(10), recovers),
+        eventually(Duration::from_secs(60), recovers),
         "{}",
         lab.daemon_log()
     );

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::turn::Turn;
+
 pub(crate) const SEEDBED: &str = env!("CARGO_BIN_EXE_seedbed");
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -22,6 +24,7 @@ pub(crate) struct Lab {
     dir: TempDir,
     daemon: Option<Child>,
     clients: u32,
+    _turn: Turn,
 }
 
 /// How one command ended.
@@ -96,6 +99,7 @@ impl Lab {
 
     /// A lab whose daemon was not started yet.
     pub(crate) fn without_daemon() -> Self {
+        let turn = Turn::beside_others();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("sbt-{}-{number}", std::process::id());
         let dir = tempfile::Builder::new().prefix("seedbed-lab-").tempdir().unwrap();
@@ -108,6 +112,7 @@ impl Lab {
             dir,
             daemon: None,
             clients: 0,
+            _turn: turn,
         };
         let (state, run) = (lab.path("state"), lab.path("run"));
         let options = [
@@ -203,7 +208,7 @@ impl Lab {
     }
 
     pub(crate) fn wait_for_daemon(&mut self) {
-        let up = eventually(Duration::from_secs(20), || self.seedbed(&["list"]).code == 0);
+        let up = eventually(Duration::from_secs(60), || self.seedbed(&["list"]).code == 0);
         assert!(up, "the daemon did not start:\n{}", self.daemon_log());
     }
 
@@ -243,7 +248,7 @@ impl Lab {
         let pid = self.daemon_pid().to_string();
         assert!(Command::new("kill").arg(&pid).status().unwrap().success());
         assert_eq!(
-            self.daemon_ended(Duration::from_secs(10)),
+            self.daemon_ended(Duration::from_secs(30)),
             Some(0),
             "{}",
             self.daemon_log()

@@ -44,6 +44,7 @@ mod seed_devices;
 mod site_vendor_data;
 mod template_scripts;
 mod templates;
+mod turn;
 mod twenty;
 mod user_data;
 mod workshop;

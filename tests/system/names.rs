@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::lab::{Lab, Run, eventually, say};
 use crate::root;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 /// Longer than it takes the daemon to look whether everything is as it was left.
 const NEXT_LOOK: Duration = Duration::from_secs(25);
 

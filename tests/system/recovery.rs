@@ -34,7 +34,7 @@ fn a_daemon_killed_at_any_step_of_a_launch_leaves_all_or_nothing() {
             "the daemon was not killed at `{step}`: {cut_short}"
         );
         assert_eq!(
-            lab.daemon_ended(Duration::from_secs(10)),
+            lab.daemon_ended(Duration::from_secs(60)),
             None,
             "the daemon ended by itself at `{step}`"
         );
@@ -100,7 +100,7 @@ fn a_launch_and_a_delete_at_once_leave_a_whole_vm_or_none() {
             .spawn()
             .unwrap();
         // Deleted as soon as it is registered, at whatever step the launch is then.
-        let deleted = eventually(Duration::from_secs(20), || {
+        let deleted = eventually(Duration::from_secs(60), || {
             lab.seedbed(&["delete", "web1", "--force"]).code == 0
         });
         launch.wait().unwrap();
@@ -144,7 +144,7 @@ fn firewall_tables_that_someone_flushes_come_back() {
         tables()
     );
     Run::of(&mut lab.inside(&["nft", "flush", "ruleset"])).ok();
-    let back = eventually(Duration::from_secs(20), || {
+    let back = eventually(Duration::from_secs(60), || {
         tables().contains("bridge seedbed") && tables().contains("ip seedbed")
     });
     assert!(back, "{}", lab.daemon_log());

@@ -202,7 +202,7 @@ fn a_taken_port_is_named_with_its_owner() {
         let mut line = [0; 5];
         std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut line).unwrap();
         lab.start_daemon_with(&[]);
-        let code = lab.daemon_ended(Duration::from_secs(10));
+        let code = lab.daemon_ended(Duration::from_secs(60));
         let (log, pid) = (lab.daemon_log(), holder.id().to_string());
         holder.kill().unwrap();
         holder.wait().unwrap();

@@ -193,7 +193,7 @@ fn a_daemon_killed_at_any_step_leaves_the_old_disk_or_the_new_one() {
                 cut_short.code, 0,
                 "the daemon was not killed at `{step}`: {cut_short}"
             );
-            assert_eq!(lab.daemon_ended(Duration::from_secs(10)), None, "{step}");
+            assert_eq!(lab.daemon_ended(Duration::from_secs(60)), None, "{step}");
             lab.start_daemon();
             let expected = if counts { &new } else { &old };
             assert_eq!(

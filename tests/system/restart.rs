@@ -10,7 +10,7 @@ use crate::lab::{Client, Lab, Run, eventually};
 use crate::{guests, root};
 
 const MANAGER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/service_manager.py");
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A lab whose daemon is the service of a manager that keeps its sockets.
 fn managed(lab: &mut Lab) {

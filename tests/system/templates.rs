@@ -71,7 +71,7 @@ fn files_that_were_edited_by_hand_are_taken_when_the_daemon_is_told_and_broken_o
     std::fs::write(&own, SITE.replace("first", "third")).unwrap();
     let hangup = lab.daemon_pid().to_string();
     client.run(&["kill", "-HUP", &hangup]).ok();
-    assert!(eventually(Duration::from_secs(10), || served(&client).contains("echo third")));
+    assert!(eventually(Duration::from_secs(60), || served(&client).contains("echo third")));
 
     // A broken one is told, and changes nothing.
     std::fs::write(&own, SITE.replace("hostname", "hostnam")).unwrap();
@@ -82,7 +82,7 @@ fn files_that_were_edited_by_hand_are_taken_when_the_daemon_is_told_and_broken_o
     ];
     lab.seedbed(&["template", "reload"]).refused(1, &says);
     client.run(&["kill", "-HUP", &hangup]).ok();
-    assert!(eventually(Duration::from_secs(10), || {
+    assert!(eventually(Duration::from_secs(60), || {
         lab.daemon_log()
             .contains("guests are served what they were before")
     }));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::lab::{Lab, Run, say};
+use crate::turn::Turn;
 use crate::{guests, root};
 
 #[test]
@@ -11,6 +12,7 @@ fn twenty_guests_are_one_command() {
     if !root() {
         return;
     }
+    let _alone = Turn::alone();
     let lab = Lab::new();
     guests::add_tiny(&lab, "tiny");
     #[expect(clippy::disallowed_methods, reason = "the test measures")]

@@ -100,7 +100,7 @@ fn nothing_left(lab: &Lab, when: &str) {
             lab.listing("run/vms"),
         )
     };
-    eventually(Duration::from_secs(20), || {
+    eventually(Duration::from_secs(60), || {
         left() == (vec![], vec![], vec![], vec![])
     });
     assert_eq!(

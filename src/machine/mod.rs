@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod command;
+pub mod events;
 #[cfg(test)]
 mod examples;
 mod files;
@@ -24,7 +25,7 @@ mod workshop;
 
 use std::fmt;
 
-pub use client::{HowStopped, StopError, power_off};
+pub use client::{HowStopped, StopError, kill, pause, power_off, resume};
 pub use command::{CommandError, Settings, argv};
 pub use lifecycle::{LifeEvent, step};
 pub use process::Found;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::hardware::HardwareInfo;
 use super::images::{ImageInfo, LintInfo};
 
 /// One line of a reply.
@@ -159,6 +160,9 @@ pub struct VmInfo {
     pub console_log: Option<PathBuf>,
     /// The generated `known_hosts` file, for `ssh`.
     pub known_hosts: PathBuf,
+    /// What it was created with, and keeps.
+    #[serde(flatten)]
+    pub hardware: HardwareInfo,
 }
 
 /// Keys of the key ring as they are shown.

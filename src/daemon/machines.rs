@@ -8,7 +8,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, customize, failpoint, images, replace, rungs, seed_device, selection, workshop};
+use super::{
+    Daemon, customize, failpoint, hardware, images, replace, rungs, seed_device, selection, workshop,
+};
 use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
@@ -141,6 +143,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     let machine = machine_of(vm)?;
     let network = daemon.network_of(vm)?;
     let image = image_of(daemon, machine)?;
+    hardware::fits(daemon, vm, machine).await?;
     if vm.install().is_none() {
         images::verified(daemon, &image).await?;
     }

@@ -21,6 +21,7 @@ mod failpoint;
 mod faults;
 mod guard;
 mod handle;
+mod hardware;
 mod heard;
 mod hostnames;
 mod images;
@@ -120,6 +121,8 @@ pub struct Daemon {
     outcomes: Outcomes,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
+    /// What the installed QEMU said of itself.
+    installed: hardware::Installed,
 }
 
 impl Daemon {

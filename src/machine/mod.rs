@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod command;
+pub mod emulator;
 #[cfg(test)]
 mod examples;
 mod files;
@@ -26,6 +27,7 @@ use std::fmt;
 
 pub use client::{HowStopped, StopError, power_off};
 pub use command::{CommandError, Settings, argv};
+pub use emulator::{Emulator, EmulatorError};
 pub use lifecycle::{LifeEvent, step};
 pub use process::Found;
 pub use seed_device::SeedDevice;

@@ -21,6 +21,7 @@ mod discovered;
 mod dns;
 mod export;
 pub mod failure;
+mod hardware;
 mod host_cloud_init;
 mod hosts;
 mod image;

@@ -101,6 +101,8 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Memory", size(vm.memory)),
             ("Disk", size(vm.disk)),
             ("Swap", size(vm.swap)),
+            ("Machine", vm.hardware.machine_type.clone()),
+            ("CPU model", vm.hardware.cpu_model.clone()),
             ("User", vm.default_user.clone()),
             ("Template", Some(vm.template.clone())),
             ("View", Some(vm.view.clone())),

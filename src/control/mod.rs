@@ -5,6 +5,7 @@
 //! [`Frame::Refusal`]. Nothing in here is a stored form, and `model` types never appear on the wire.
 
 pub mod client;
+mod hardware;
 mod images;
 mod life;
 mod reply;
@@ -14,6 +15,7 @@ mod settings;
 mod site;
 mod socket;
 
+pub use hardware::{HardwareChange, HardwareInfo, NewHardware};
 pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
     LintInfo, WorkshopSize,

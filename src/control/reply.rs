@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::hardware::HardwareInfo;
 use super::images::{ImageInfo, LintInfo};
 use super::life::LifeInfo;
 
@@ -163,6 +164,8 @@ pub struct VmInfo {
     /// What is known of its life beside its state.
     #[serde(flatten)]
     pub life: LifeInfo,
+    /// What it was created with, and keeps.
+    pub hardware: HardwareInfo,
 }
 
 /// Keys of the key ring as they are shown.

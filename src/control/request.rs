@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hardware::{HardwareChange, NewHardware};
 use super::images::ImageRequest;
 use super::life::PowerVms;
 use super::settings::CustomSettings;
@@ -147,6 +148,9 @@ pub struct LaunchVms {
     pub swap: Option<String>,
     /// Whether to wait until they are ready, and how long at most.
     pub wait_seconds: Option<u64>,
+    /// What they are created with, and keep.
+    #[serde(default)]
+    pub hardware: NewHardware,
 }
 
 /// VMs to register.
@@ -237,6 +241,9 @@ pub struct SetVms {
     /// Whether they are told their secrets once more.
     #[serde(default)]
     pub release_secrets: bool,
+    /// What managed ones were created with.
+    #[serde(default)]
+    pub hardware: HardwareChange,
 }
 
 /// VMs to stop or restart.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::events::Listener;
-use super::{Daemon, customize, failpoint, images, replace, rungs, seed_device, selection, workshop};
+use super::{
+    Daemon, customize, failpoint, hardware, images, replace, rungs, seed_device, selection, workshop,
+};
 use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
@@ -142,6 +144,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     let machine = machine_of(vm)?;
     let network = daemon.network_of(vm)?;
     let image = image_of(daemon, machine)?;
+    hardware::fits(daemon, vm, machine).await?;
     if vm.install().is_none() {
         images::verified(daemon, &image).await?;
     }

@@ -22,6 +22,7 @@ mod failpoint;
 mod faults;
 mod guard;
 mod handle;
+mod hardware;
 mod heard;
 mod hostnames;
 mod images;
@@ -123,6 +124,8 @@ pub struct Daemon {
     outcomes: Outcomes,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
+    /// What the installed QEMU said of itself.
+    installed: hardware::Installed,
 }
 
 impl Daemon {

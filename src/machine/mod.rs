@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod command;
+pub mod emulator;
 pub mod events;
 #[cfg(test)]
 mod examples;
@@ -27,6 +28,7 @@ use std::fmt;
 
 pub use client::{HowStopped, StopError, kill, pause, power_off, resume};
 pub use command::{CommandError, Settings, argv};
+pub use emulator::{Emulator, EmulatorError};
 pub use lifecycle::{LifeEvent, step};
 pub use process::Found;
 pub use seed_device::SeedDevice;

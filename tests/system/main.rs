@@ -42,6 +42,7 @@ mod replacing;
 mod restart;
 mod secrets;
 mod seed_devices;
+mod shape;
 mod site_vendor_data;
 mod template_scripts;
 mod templates;

@@ -66,6 +66,7 @@ pub(super) async fn install(
             image: image.clone(),
             work: Work::Install(install),
         })),
+        hardware: None,
     };
     begin(
         daemon,
@@ -97,6 +98,7 @@ pub(super) async fn edit(
             image: image.clone(),
             work: Work::Edit,
         })),
+        hardware: None,
     };
     let who = AddVms {
         keys: request.keys,

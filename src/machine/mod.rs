@@ -9,8 +9,10 @@
 //! A VM outlives the daemon. Whether it runs is always found out by looking for its process, never from a file that
 //! says so.
 
+pub mod cgroup;
 pub mod client;
 pub mod command;
+mod confinement;
 #[cfg(test)]
 mod examples;
 mod files;

@@ -237,6 +237,7 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
                 .hint("sudo seedbed serve"),
         );
     }
+    services::keep_no_core()?;
     services::directories(&config)?;
     let registry = services::open_registry(&config)?;
     services::keep_secret(&registry).await?;

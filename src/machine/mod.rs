@@ -9,10 +9,12 @@
 //! A VM outlives the daemon. Whether it runs is always found out by looking for its process, never from a file that
 //! says so.
 
+pub mod cgroup;
 pub mod client;
 pub mod command;
 pub mod emulator;
 pub mod events;
+mod confinement;
 #[cfg(test)]
 mod examples;
 mod files;

@@ -5,6 +5,7 @@
 //! [`Frame::Refusal`]. Nothing in here is a stored form, and `model` types never appear on the wire.
 
 pub mod client;
+mod deleted;
 mod images;
 mod reply;
 mod request;
@@ -13,6 +14,7 @@ mod settings;
 mod site;
 mod socket;
 
+pub use deleted::{DeletedInfo, UndeleteVms};
 pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
     LintInfo, WorkshopSize,

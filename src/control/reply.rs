@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::deleted::DeletedInfo;
 use super::images::{ImageInfo, LintInfo};
 
 /// One line of a reply.
@@ -65,6 +66,8 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// One sentence that says what was done.
     Done(String),
+    /// Deleted VMs that can be undone, by name, the oldest first.
+    Deleted(Vec<DeletedInfo>),
 }
 
 /// A VM as it is shown.

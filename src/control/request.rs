@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deleted::UndeleteVms;
 use super::images::ImageRequest;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
@@ -113,6 +114,13 @@ pub enum Request {
     },
     /// Something about base images.
     Image(ImageRequest),
+    /// Brings deleted VMs back; answered by [`super::Answer::Done`].
+    Undelete(UndeleteVms),
+    /// Shows the deleted VMs that can be undone, all when `names` is empty; answered by [`super::Answer::Deleted`].
+    Deleted {
+        /// Which.
+        names: Vec<String>,
+    },
 }
 
 /// Which VMs: patterns, or all.
@@ -279,6 +287,12 @@ pub struct DeleteVms {
     pub select: Select,
     /// Also those that run: power them off first.
     pub force: bool,
+    /// Whether nothing of them is kept. A name that no VM has is then one of a VM that was deleted before.
+    #[serde(default)]
+    pub now: bool,
+    /// Whether only what is kept of VMs that were deleted before is meant.
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 /// What to wait for.

@@ -16,11 +16,13 @@ use crate::model::{
     Bytes, Custom, FirstBoot, Hosting, Machine, Phase, SshKeys, Timestamp, Vm, Workshop, mac,
 };
 
+mod deleted;
 mod image;
 mod network;
 mod site;
 mod workshop;
 
+pub(super) use deleted::DeletedV3;
 pub(super) use image::{ImageV1, StoredImage, image_key};
 pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};
 use workshop::WorkshopV3;

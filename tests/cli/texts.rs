@@ -60,6 +60,7 @@ const VERBS: &[&str] = &[
     "template reload",
     "completions",
     "version",
+    "undelete",
 ];
 
 fn run(args: &[&str]) -> Run {

@@ -15,6 +15,7 @@ mod accounts;
 mod agents;
 mod cloud_init;
 mod dhcp;
+mod disks;
 mod dns;
 mod downloads;
 mod first_boot;
@@ -46,6 +47,7 @@ mod template_scripts;
 mod templates;
 mod turn;
 mod twenty;
+mod undo;
 mod user_data;
 mod workshop;
 

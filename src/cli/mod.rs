@@ -57,6 +57,7 @@ mod stop;
 mod table;
 mod template;
 pub mod terminal;
+mod undelete;
 mod user_data;
 mod version;
 mod wait;
@@ -146,6 +147,7 @@ enum Verb {
     Template(template::Verb),
     Completions(completions::Args),
     Version(version::Args),
+    Undelete(undelete::Args),
     #[command(hide = true)]
     OfflineWorker(offline_worker::Args),
 }
@@ -224,6 +226,7 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Template(verb) => template::run(verb, context, terminal),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Verb::Version(args) => version::run(args, &context()?, terminal),
+        Verb::Undelete(args) => undelete::run(args, &context()?, terminal),
         Verb::OfflineWorker(args) => offline_worker::run(&args),
     }
 }

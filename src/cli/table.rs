@@ -9,6 +9,7 @@ use crate::control::{ImageInfo, VmInfo};
 use crate::model::Bytes;
 use crate::model::time::short;
 
+pub(super) mod deleted;
 pub(super) mod lint;
 pub(super) mod networks;
 pub(super) mod ring;
@@ -153,6 +154,10 @@ pub(super) fn image_sheets(images: &[ImageInfo]) -> String {
             (
                 "Used by",
                 (!image.used_by.is_empty()).then(|| image.used_by.join(" ")),
+            ),
+            (
+                "Kept for",
+                (!image.kept_for.is_empty()).then(|| format!("{} (deleted)", image.kept_for.join(" "))),
             ),
             ("Created", Some(created(&image.created, image.age_seconds))),
         ]

@@ -9,6 +9,9 @@ use super::file::{DefaultsFile, File, Text};
 use super::{AccelChoice, Config, Defaults, HostNames, VendorData, networks, paths};
 use crate::model::{Bytes, Places, time};
 
+/// How long a deleted VM can be undone when nothing else is said: until the next day's "where is it?".
+const UNDO_WINDOW: Duration = Duration::from_secs(86_400);
+
 /// What is wrong so far: where, and what.
 #[derive(Debug, Default)]
 pub(super) struct Problems(Vec<(String, String)>);
@@ -91,6 +94,7 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
         vendor_data,
         host_names,
         hosts_file,
+        undo_window,
         defaults: written_defaults,
         networks: written_networks,
     } = file;
@@ -116,6 +120,12 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
         host_names: problems.parsed("host_names", host_names.as_ref(), HostNames::Auto),
         hosts_file: directory(problems, "hosts_file", hosts_file.as_ref())
             .unwrap_or_else(|| PathBuf::from("/etc/hosts")),
+        undo_window: problems.span(
+            "undo_window",
+            undo_window.as_ref(),
+            UNDO_WINDOW,
+            (Duration::ZERO, Duration::from_secs(10 * 365 * 86_400)),
+        ),
     }
 }
 

@@ -86,6 +86,8 @@ run_dir: {run}
 # file. resolved, hosts: by that one. off: not at all.
 # host_names: auto
 # hosts_file: /etc/hosts
+# How long a deleted VM can be undone (seedbed undelete). 0: its disks are gone at once.
+# undo_window: 24h
 
 # What a VM gets when nothing else is said.
 # defaults:
@@ -241,11 +243,11 @@ mod tests {
 
     /// The keys that stand behind a hash.
     #[rustfmt::skip]
-    const KEYS: [&str; 33] = [
+    const KEYS: [&str; 34] = [
         "accel", "qemu", "templates", "vendor_data", "defaults", "cpus", "memory", "swap", "stop_deadline", "lease",
         "dns", "upstreams", "ttl", "transfer", "private_answers", "servers", "search", "dhcp", "mode",
         "unregistered", "dynamic", "options", "150", "ntp", "mtu", "routes", "- to", "via",
-        "socket", "metadata", "ec2_tokens", "secrets_for", "reports",
+        "socket", "metadata", "ec2_tokens", "secrets_for", "reports", "undo_window",
     ];
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Config {
     pub host_names: HostNames,
     /// The hosts file for [`HostNames::Hosts`].
     pub hosts_file: PathBuf,
+    /// How long a deleted VM can be undone; zero for not at all.
+    pub undo_window: Duration,
 }
 
 /// The files of what VMs are given as vendor-data besides their templates.

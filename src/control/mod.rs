@@ -5,6 +5,7 @@
 //! [`Frame::Refusal`]. Nothing in here is a stored form, and `model` types never appear on the wire.
 
 pub mod client;
+mod deleted;
 mod hardware;
 mod images;
 mod life;
@@ -15,6 +16,7 @@ mod settings;
 mod site;
 mod socket;
 
+pub use deleted::{DeletedInfo, UndeleteVms};
 pub use hardware::{HardwareChange, HardwareInfo, NewHardware};
 pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,

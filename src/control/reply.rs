@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::deleted::DeletedInfo;
 use super::hardware::HardwareInfo;
 use super::images::{ImageInfo, LintInfo};
 use super::life::LifeInfo;
@@ -67,6 +68,8 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// One sentence that says what was done.
     Done(String),
+    /// Deleted VMs that can be undone, by name, the oldest first.
+    Deleted(Vec<DeletedInfo>),
 }
 
 /// A VM as it is shown.

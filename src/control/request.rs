@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deleted::UndeleteVms;
 use super::hardware::{HardwareChange, NewHardware};
 use super::images::ImageRequest;
 use super::life::PowerVms;
@@ -117,6 +118,13 @@ pub enum Request {
     Image(ImageRequest),
     /// Pauses, resumes or kills VMs; answered by [`super::Answer::Vms`].
     Power(PowerVms),
+    /// Brings deleted VMs back; answered by [`super::Answer::Done`].
+    Undelete(UndeleteVms),
+    /// Shows the deleted VMs that can be undone, all when `names` is empty; answered by [`super::Answer::Deleted`].
+    Deleted {
+        /// Which.
+        names: Vec<String>,
+    },
 }
 
 /// Which VMs: patterns, or all.
@@ -289,6 +297,12 @@ pub struct DeleteVms {
     pub select: Select,
     /// Also those that run: power them off first.
     pub force: bool,
+    /// Whether nothing of them is kept. A name that no VM has is then one of a VM that was deleted before.
+    #[serde(default)]
+    pub now: bool,
+    /// Whether only what is kept of VMs that were deleted before is meant.
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 /// What to wait for.

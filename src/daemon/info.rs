@@ -140,6 +140,10 @@ pub(super) fn image(daemon: &Daemon, image: &Image) -> ImageInfo {
             .clones_of(&image.id)
             .map(|vm| vm.name.to_string())
             .collect(),
+        kept_for: directory
+            .deleted_clones_of(&image.id)
+            .map(|deleted| deleted.id.name.to_string())
+            .collect(),
         created: rfc3339(image.created),
         age_seconds: image.created.age(daemon.clock.now()).as_secs(),
     }

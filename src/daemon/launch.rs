@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Daemon, failpoint, hardware, machines, register, selection, several, waiting};
+use super::{Daemon, failpoint, hardware, machines, register, selection, several, undelete, waiting};
 use crate::control::serve::ProgressSink;
 use crate::control::{LaunchVms, Refusal, Rung};
 use crate::image::media::Media;
@@ -100,6 +100,11 @@ pub(super) async fn launch_one(
 ) -> Result<(), Refusal> {
     let _held = daemon.lock(vm).await;
     let vm = daemon.still(vm)?;
+    if let Err(refusal) = undelete::settled(daemon, &vm.name).await {
+        // What lies at its place is of a VM that can come back: only the record goes.
+        forget(daemon, &vm).await;
+        return Err(refusal);
+    }
     let result = make_and_start(daemon, &vm, media, progress).await;
     if result.is_err() {
         undo(daemon, &vm).await;
@@ -150,6 +155,11 @@ pub(super) async fn undo(daemon: &Arc<Daemon>, vm: &Arc<Vm>) {
         return;
     }
     machines::remove_disks(daemon, vm).await;
+    forget(daemon, vm).await;
+}
+
+/// Takes the record of a launch back.
+async fn forget(daemon: &Daemon, vm: &Vm) {
     if let Err(error) = daemon
         .commit(Change::Delete {
             names: vec![vm.name.clone()],

@@ -13,6 +13,7 @@ mod adopt;
 mod crowd;
 mod custom;
 mod customize;
+mod delete;
 mod discovered;
 mod door;
 mod effects;
@@ -54,6 +55,7 @@ mod serving;
 mod several;
 mod status;
 mod templates;
+mod undelete;
 mod waiting;
 mod workshop;
 
@@ -168,9 +170,14 @@ impl Daemon {
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.
     async fn lock(&self, vm: &Vm) -> OwnedMutexGuard<()> {
+        self.lock_name(&vm.name).await
+    }
+
+    /// [`Self::lock`], for a VM of that name that may not be registered yet.
+    async fn lock_name(&self, name: &VmName) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(locks.entry(vm.name.clone()).or_default())
+            Arc::clone(locks.entry(name.clone()).or_default())
         };
         lock.lock_owned().await
     }
@@ -270,6 +277,7 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     drop(events_tx);
     keepers(&daemon, written_tx, &tasks, &stop);
     recover::recover(&daemon).await?;
+    tasks.spawn(undelete::keep(Arc::clone(&daemon), stop.clone()));
     // Only now is it known which VMs run: what a guest told meanwhile, to the sockets of the daemon before, waits until then.
     tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
     tasks.spawn(control::serve::serve(

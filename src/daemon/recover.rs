@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, replace, rungs};
+use super::{Daemon, launch, machines, replace, rungs, undelete};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
@@ -27,6 +27,7 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     end(strays).await;
     adopt(daemon, running).await?;
     resume(daemon);
+    undelete::recover(daemon).await?;
     for vm in daemon.directory().each_vm() {
         let phase = vm.machine().map(|machine| machine.phase);
         if phase == Some(Phase::Launching) {
@@ -122,11 +123,17 @@ async fn sweep(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
         for vm in &orphans.vms {
             store.remove_disks(vm)?;
         }
+        for id in &orphans.deleted {
+            store.remove_deleted(id)?;
+        }
         Ok::<_, crate::image::StoreError>(orphans)
     });
     let orphans = swept.await??;
     for vm in &orphans.vms {
         tracing::warn!(%vm, "removed the disks of {vm}, which is not registered.");
+    }
+    for id in &orphans.deleted {
+        tracing::warn!(vm = %id.name, "removed the disks of {}, whose deletion can not be undone any more.", id.name);
     }
     for image in &orphans.images {
         tracing::warn!(%image, "removed the files of image {image}, which is not registered.");

@@ -1,10 +1,9 @@
-//! Requests that only change records: add, import, set, delete.
+//! Requests that only change records: add, import, set.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Daemon, custom, effects, hardware, info, machines, selection, several};
-use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
+use super::{Daemon, custom, effects, hardware, info, selection};
+use crate::control::{AddVms, Answer, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
 use crate::registry::{self, Change, CommitError, Edit, HardwareEdit, NewVm};
@@ -264,44 +263,4 @@ fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
             Ok(())
         }
     }
-}
-
-/// Deletes VMs and their disks; their addresses are free at once.
-pub(super) async fn delete(daemon: &Arc<Daemon>, request: DeleteVms) -> Result<String, Refusal> {
-    let vms = selection::selected(&daemon.directory(), &request.select)?;
-    let running: Vec<_> = vms
-        .iter()
-        .filter(|vm| daemon.status.seen(vm).is_up())
-        .map(|vm| vm.name.to_string())
-        .collect();
-    if !request.force && !running.is_empty() {
-        return Err(Refusal::request(format!("still running: {}", running.join(", ")))
-            .hint("stop it first, or delete it with --force"));
-    }
-    let _held = daemon.lock_all(&vms).await;
-    let vms = several::current(daemon, &vms);
-    let stops = vms
-        .iter()
-        .filter(|vm| vm.machine().is_some())
-        .map(|vm| machines::stop_locked(daemon, vm, true, Duration::ZERO));
-    let refusals: Vec<_> = futures_util::future::join_all(stops)
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
-    if let Some(refusal) = several::combined(refusals, vms.len()) {
-        return Err(refusal);
-    }
-    // The record first: from here on the addresses are free, and disks without a record are swept at the next start.
-    let names: Vec<_> = vms.iter().map(|vm| vm.name.clone()).collect();
-    let committed = daemon.commit(Change::Delete { names }).await?;
-    for vm in &vms {
-        machines::remove_disks(daemon, vm).await;
-        daemon.forget(&vm.name);
-    }
-    daemon.exported(committed.revision).await;
-    Ok(match vms.as_slice() {
-        [vm] => format!("{} is deleted; {} is free", vm.name, vm.address),
-        _ => format!("{} VMs are deleted", vms.len()),
-    })
 }

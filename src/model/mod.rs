@@ -7,6 +7,7 @@ pub mod access;
 pub mod boot;
 pub mod bytes;
 pub mod cloud_init;
+pub mod deleted;
 pub mod dhcp;
 pub mod directory;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub mod workshop;
 pub use access::{Access, PasswordHash, Shell, User};
 pub use boot::{BootStep, Event, EventKind, Pause, Progress, VmState};
 pub use bytes::Bytes;
+pub use deleted::{Deleted, DeletedId};
 pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};
 pub use generation::{Generation, ImageId, ImageRef};

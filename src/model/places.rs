@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::deleted::DeletedId;
 use super::generation::ImageId;
 use super::name::{NetworkName, VmName};
 
@@ -164,6 +165,17 @@ impl Places {
     /// What a worker mounts a disk over, in a namespace of its own; nobody else sees anything there.
     pub fn offline(&self) -> PathBuf {
         self.run.join("offline")
+    }
+
+    /// The lasting files of all deleted VMs that can be undone. Only root passes: the user that owns one's disks may be another
+    /// VM's by now.
+    pub fn deleted(&self) -> PathBuf {
+        self.state.join("deleted")
+    }
+
+    /// The lasting files of one deleted VM.
+    pub fn deleted_vm(&self, id: &DeletedId) -> PathBuf {
+        self.deleted().join(id.to_string())
     }
 
     /// All VMs' sockets.

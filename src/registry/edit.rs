@@ -108,7 +108,7 @@ fn become_another(new: &mut Vm, old: &Vm, edit: &Edit, now: Timestamp) {
 }
 
 /// Makes a VM another instance from then on.
-fn renew(vm: &mut Vm, at: Timestamp) {
+pub(super) fn renew(vm: &mut Vm, at: Timestamp) {
     vm.uuid = identity::next_instance(vm.uuid, at);
     vm.customize(|custom| {
         custom.instance.renewed = Some(at);

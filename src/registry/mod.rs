@@ -21,6 +21,7 @@ mod apply;
 pub mod change;
 mod claims;
 mod common;
+mod deleted;
 pub mod dump;
 mod edit;
 mod embedded;
@@ -37,7 +38,7 @@ mod tests;
 mod writer;
 
 pub use apply::apply;
-pub use change::{AccessEdit, Change, CustomEdit, Edit, Effect, NewVm, SecretsEdit};
+pub use change::{AccessEdit, Change, CustomEdit, Edit, Effect, NewVm, SecretsEdit, Undelete};
 pub use hardware::HardwareEdit;
 pub use refusal::Refusal;
 pub use store::OpenError;

@@ -16,12 +16,14 @@ use crate::model::{
     Bytes, Custom, FirstBoot, Hardware, Hosting, Machine, Phase, SshKeys, Timestamp, Vm, Workshop, mac,
 };
 
+mod deleted;
 mod hardware;
 mod image;
 mod network;
 mod site;
 mod workshop;
 
+pub(super) use deleted::DeletedV3;
 use hardware::HardwareV3;
 pub(super) use image::{ImageV1, StoredImage, image_key};
 pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};

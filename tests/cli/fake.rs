@@ -222,6 +222,7 @@ pub(crate) fn image(name: &str) -> ImageInfo {
         view: "auto".to_owned(),
         cloud_init: None,
         used_by: vec!["web1".to_owned(), "web2".to_owned()],
+        kept_for: Vec::new(),
         created: "2026-01-02T03:04:05Z".to_owned(),
         age_seconds: 90,
     }

@@ -129,6 +129,8 @@ impl Lab {
         Run::of(&mut init).ok();
         // The hosts file of the machine that runs the tests is not ours.
         lab.configure("host_names: off");
+        // Most tests look whether anything is left of what they deleted.
+        lab.configure("undo_window: 0");
         lab
     }
 

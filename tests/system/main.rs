@@ -15,6 +15,7 @@ mod accounts;
 mod agents;
 mod cloud_init;
 mod dhcp;
+mod disks;
 mod dns;
 mod downloads;
 mod first_boot;
@@ -48,6 +49,7 @@ mod template_scripts;
 mod templates;
 mod turn;
 mod twenty;
+mod undo;
 mod user_data;
 mod workshop;
 

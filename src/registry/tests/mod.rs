@@ -11,6 +11,7 @@ use crate::model::{
     Bytes, Clock, Custom, Directory, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, VmName,
 };
 
+mod deleted;
 mod disk;
 mod disk_full;
 mod editing;

@@ -14,7 +14,7 @@ mod settings;
 mod site;
 mod socket;
 
-pub use hardware::{HardwareChange, HardwareInfo, NewHardware};
+pub use hardware::{DiskInfo, HardwareChange, HardwareInfo, NewHardware};
 pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
     LintInfo, WorkshopSize,

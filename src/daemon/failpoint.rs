@@ -27,6 +27,8 @@ pub(super) const STEPS: &[&str] = &[
     "disks made",
     "disks replaced",
     "disks in place",
+    "extra disk made",
+    "extra disks registered",
 ];
 
 /// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step.

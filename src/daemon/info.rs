@@ -68,7 +68,7 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         serial: seen.is_up().then(|| places.serial(&vm.name)),
         console_log: machine.map(|_| places.console_log(&vm.name)),
         known_hosts: places.known_hosts(),
-        hardware: hardware::info(vm),
+        hardware: hardware::info(daemon, vm),
     }
 }
 

@@ -49,6 +49,7 @@ mod selection;
 mod services;
 mod serving;
 mod several;
+mod shape;
 mod status;
 mod templates;
 mod waiting;

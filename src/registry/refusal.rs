@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 
 use crate::model::mac::{self, MacError};
 use crate::model::subnet::{AddressProblem, Pool};
-use crate::model::{AccountName, Bytes, ImageRef, KeyName, MacAddress, NetworkName, RecordName, VmName};
+use crate::model::{
+    AccountName, Bytes, DiskProblem, ImageRef, KeyName, MacAddress, NetworkName, RecordName, VmName,
+};
 
 /// Why a change is not made. Nothing of it was done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -282,6 +284,14 @@ pub enum Refusal {
         /// Its clones, and those that boot it from the network.
         clones: Listed<VmName>,
     },
+    /// Its disks can not be changed so.
+    #[error("{vm} can not be changed so: {problem}")]
+    Disks {
+        /// Whose.
+        vm: VmName,
+        /// Why not.
+        problem: DiskProblem,
+    },
 }
 
 impl Refusal {
@@ -307,6 +317,7 @@ impl Refusal {
             | Self::AliasTaken { vm, .. }
             | Self::UserTwice { vm, .. }
             | Self::NoAccounts { vm, .. }
+            | Self::Disks { vm, .. }
             | Self::FirstBootKept { vm } => Some(vm),
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }

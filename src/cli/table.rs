@@ -59,6 +59,10 @@ pub(super) fn images(images: &[ImageInfo]) -> String {
 pub(super) fn state(vm: &VmInfo) -> String {
     match (vm.state.as_str(), vm.step.as_deref()) {
         ("running", Some("ready")) => "ready".to_owned(),
+        ("paused", _) => {
+            let why = vm.life.paused.as_deref().unwrap_or("by hand");
+            format!("paused ({why})")
+        }
         ("running" | "external", Some(step)) => format!("{} ({step})", vm.state),
         (state, _) => state.to_owned(),
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hardware::{HardwareChange, NewHardware};
 use super::images::ImageRequest;
+use super::life::PowerVms;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
 
@@ -114,6 +115,8 @@ pub enum Request {
     },
     /// Something about base images.
     Image(ImageRequest),
+    /// Pauses, resumes or kills VMs; answered by [`super::Answer::Vms`].
+    Power(PowerVms),
 }
 
 /// Which VMs: patterns, or all.
@@ -305,7 +308,7 @@ pub struct WaitFor {
 pub enum Rung {
     /// QEMU runs.
     Started,
-    /// It was sent a DHCPACK.
+    /// It has its address: it was sent a DHCPACK.
     Dhcp,
     /// It fetched its meta-data.
     Metadata,

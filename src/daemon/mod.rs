@@ -16,6 +16,7 @@ mod customize;
 mod discovered;
 mod door;
 mod effects;
+mod events;
 mod exports;
 mod failpoint;
 mod faults;
@@ -30,12 +31,14 @@ mod info;
 mod inherited;
 mod launch;
 mod lending;
+mod life;
 mod machines;
 mod memory;
 #[cfg(test)]
 mod names_tests;
 mod networks;
 mod observe;
+mod power;
 mod quiet;
 mod records;
 mod recover;
@@ -235,6 +238,7 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
                 .hint("sudo seedbed serve"),
         );
     }
+    services::keep_no_core()?;
     services::directories(&config)?;
     let registry = services::open_registry(&config)?;
     services::keep_secret(&registry).await?;

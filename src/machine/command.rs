@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Accel, SeedDevice, workshop};
+use super::{Accel, SeedDevice, events, workshop};
 use crate::model::image::{Boot, DiskFormat};
 use crate::model::{ExtraDisk, Image, Machine, MachineType, Network, Places, Vm, VmName, mac};
 
@@ -88,9 +88,7 @@ pub fn argv(
         args.0.extend(seed.args(&vm.name, settings.places)?);
     }
     args.control(&vm.name, settings.places)?;
-    if vm.workshop().is_some() {
-        workshop::witness(&mut args, &vm.name, settings.places)?;
-    }
+    events::socket(&mut args, &vm.name, settings.places)?;
     match vm.install() {
         Some(install) => workshop::installer(&mut args, &vm.name, install, settings.places)?,
         None => args.boot(vm, image, settings.places)?,

@@ -9,9 +9,12 @@
 //! A VM outlives the daemon. Whether it runs is always found out by looking for its process, never from a file that
 //! says so.
 
+pub mod cgroup;
 pub mod client;
 pub mod command;
 pub mod emulator;
+pub mod events;
+mod confinement;
 #[cfg(test)]
 mod examples;
 mod files;
@@ -27,7 +30,7 @@ mod workshop;
 
 use std::fmt;
 
-pub use client::{HowStopped, StopError, power_off};
+pub use client::{HowStopped, StopError, kill, pause, power_off, resume};
 pub use command::{CommandError, Settings, argv};
 pub use emulator::{Emulator, EmulatorError};
 pub use lifecycle::{LifeEvent, step};

@@ -36,7 +36,7 @@ pub mod vm;
 pub mod workshop;
 
 pub use access::{Access, PasswordHash, Shell, User};
-pub use boot::{BootStep, Event, EventKind, Progress, VmState};
+pub use boot::{BootStep, Event, EventKind, Pause, Progress, VmState};
 pub use bytes::Bytes;
 pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};

@@ -89,6 +89,8 @@ fn the_command_line_of_a_vm_that_boots_from_its_disk() {
     -mon chardev=qmp,mode=control
     -chardev socket,id=serial0,path=/run/seedbed/vms/web1/serial,server=on,wait=off,logfile=/var/lib/seedbed/vms/web1/console.log,logappend=off
     -serial chardev:serial0
+    -chardev socket,id=events,path=/run/seedbed/vms/web1/events,server=on,wait=off
+    -mon chardev=events,mode=control
     -boot strict=on
     "#);
 }

@@ -17,7 +17,9 @@ use crate::control::{Request, SetVms};
 /// again, from its next start on, or when cloud-init sets it up anew. An empty value takes what was set for the VM alone
 /// away: `--ntp ''`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  seedbed set web1 --ip 10.77.0.30\n  seedbed set web[1-20] --memory 2G")]
+#[command(
+    after_help = "Example:\n  seedbed set web1 --ip 10.77.0.30\n  seedbed set web[1-20] --memory 2G\n  seedbed set db1 --disk 20G --add-disk data=100G"
+)]
 #[command(override_usage = "seedbed set [OPTIONS] <NAME>...")]
 #[command(mut_arg("user_data", |file| file.help("Your own cloud-init user-data; - for standard input, an empty file for none")))]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)

@@ -116,6 +116,10 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Serial log", path(&vm.console_log)),
             ("Created", Some(created(&vm.created, vm.age_seconds))),
         ];
+        let disks = vm.hardware.extra_disks.iter();
+        lines.extend(disks.map(|disk| ("Other disk", Some(format!("{} {}", disk.name, Bytes(disk.size))))));
+        let needs = &vm.hardware.needs_restart;
+        lines.push(("Restart for", (!needs.is_empty()).then(|| needs.join(", "))));
         let refused = format!("{} requests of others from its address", vm.impersonations);
         lines.push(("Refused", (vm.impersonations > 0).then_some(refused)));
         lines.push(("cloud-init", vm.cloud_init.clone()));

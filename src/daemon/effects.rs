@@ -117,11 +117,9 @@ fn by_dhcp(old: &Vm, new: &Vm) -> Vec<String> {
 }
 
 fn at_start(old: &Vm, new: &Vm) -> Vec<String> {
-    let size = |vm: &Vm| vm.machine().map(|machine| (machine.cpus, machine.memory));
-    let (before, after) = (size(old), size(new));
+    let cpus = |vm: &Vm| vm.machine().map(|machine| machine.cpus);
     changed([
-        ("CPUs", before.map(|size| size.0) != after.map(|size| size.0)),
-        ("memory", before.map(|size| size.1) != after.map(|size| size.1)),
+        ("CPUs", cpus(old) != cpus(new)),
         ("network boot", old.boot() != new.boot()),
         ("machine type", pinned(old).0 != pinned(new).0),
         ("CPU model", pinned(old).1 != pinned(new).1),

@@ -33,6 +33,8 @@ pub(super) const STEPS: &[&str] = &[
     "undelete registered",
     "disks brought back",
     "undeleted",
+    "extra disk made",
+    "extra disks registered",
 ];
 
 /// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step.

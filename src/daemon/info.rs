@@ -69,7 +69,7 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         console_log: machine.map(|_| places.console_log(&vm.name)),
         known_hosts: places.known_hosts(),
         life: life::info(daemon, vm, &seen.state),
-        hardware: hardware::info(vm),
+        hardware: hardware::info(daemon, vm),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::events::Listener;
 use super::{
-    Daemon, customize, failpoint, hardware, images, replace, rungs, seed_device, selection, workshop,
+    Daemon, customize, failpoint, hardware, images, replace, rungs, seed_device, selection, shape, workshop,
 };
 use crate::control::Refusal;
 use crate::host::tap::Tap;
@@ -150,6 +150,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     }
     daemon.serving.answers(&network).await?;
     let seed = told_from_now(daemon, (vm, &network), &image).await?;
+    shape::grow(daemon, vm, machine).await?;
     customize::before_start(daemon, vm, &image).await?;
 
     let tap = Tap::create(&vm.tap)?;

@@ -53,6 +53,7 @@ mod selection;
 mod services;
 mod serving;
 mod several;
+mod shape;
 mod status;
 mod templates;
 mod undelete;

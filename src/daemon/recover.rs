@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, replace, rungs, undelete};
+use super::{Daemon, launch, machines, replace, rungs, undelete, shape};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
@@ -43,8 +43,9 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     sweep(daemon).await
 }
 
-/// Removes disks beside a VM's that do not count, and puts those in place that do.
+/// Removes disks that a VM's record does not have, and those beside its own that do not count, and puts those in place that do.
 async fn disks(daemon: &Arc<Daemon>, vm: &Arc<Vm>, phase: Option<Phase>) -> Result<(), Refusal> {
+    shape::sweep(daemon, vm).await?;
     match phase {
         Some(Phase::Replacing) => replaced(daemon, vm).await,
         Some(Phase::Launched | Phase::Launching) => replace::discard(daemon, vm).await?,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, custom, effects, hardware, info, selection};
-use crate::control::{AddVms, Answer, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
+use super::{Daemon, custom, effects, hardware, info, selection, machines, several, shape};
+use crate::control::{AddVms, Answer, ImportRow, PlannedVm, Refusal, SetVms, VmInfo, DeleteVms};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
 use crate::registry::{self, Change, CommitError, Edit, HardwareEdit, NewVm};
@@ -208,7 +208,7 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         custom: custom::edit(&request.custom)?,
         new_instance: request.new_instance,
         release: request.release_secrets,
-        hardware: hardware::edit(daemon, &request.hardware).await?,
+        hardware: Box::new(hardware::edit(daemon, &request.hardware).await?),
     };
     let has_alias = edit
         .custom
@@ -224,13 +224,24 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         changeable(daemon, &vm, &edit)?;
         before.push(vm);
     }
-    let committed = daemon.commit(Change::Update { names, edit }).await?;
+    let committed = shape::commit(daemon, &before, names, edit).await?;
     daemon.exported(committed.revision).await;
-    let told = before.iter().zip(&committed.vms).map(|(old, new)| VmInfo {
-        effects: effects::of(old, new, daemon.directory().view_of(new), is_in_use(daemon, new)),
+    let mut works = Vec::with_capacity(vms.len());
+    for (old, new) in before.iter().zip(&committed.vms) {
+        works.push(told(daemon, old, new));
+    }
+    Ok(futures_util::future::join_all(works).await)
+}
+
+/// Makes a change of a VM true as far as it can be now, and says when each part of it counts.
+async fn told(daemon: &Daemon, old: &Vm, new: &Arc<Vm>) -> VmInfo {
+    let view = daemon.directory().view_of(new);
+    let mut effects = effects::of(old, new, view, is_in_use(daemon, new));
+    effects.extend(shape::apply(daemon, old, new).await);
+    VmInfo {
+        effects,
         ..info::vm(daemon, new)
-    });
-    Ok(told.collect())
+    }
 }
 
 /// Whether a VM runs, as far as that is known.
@@ -240,7 +251,7 @@ fn is_in_use(daemon: &Daemon, vm: &Vm) -> bool {
 }
 
 fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
-    let shape = edit.cpus.is_some() || edit.memory.is_some() || edit.hardware != HardwareEdit::default();
+    let shape = edit.cpus.is_some() || edit.memory.is_some() || *edit.hardware != HardwareEdit::default();
     match vm.machine() {
         None if shape => Err(Refusal::request(format!(
             "{} is run by someone else: change its size there",
@@ -252,6 +263,13 @@ fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
                 edit.cpus.unwrap_or(machine.cpus),
                 edit.memory.unwrap_or(machine.memory),
             )?;
+            if !edit.hardware.remove_disks.is_empty() && daemon.status.seen(vm).is_up() {
+                return Err(Refusal::request(format!(
+                    "{} is running: a disk is taken away, with what is on it, only while it is stopped",
+                    vm.name
+                ))
+                .hint(format!("seedbed stop {}", vm.name)));
+            }
             if (edit.address.is_some() || edit.mac.is_some()) && daemon.status.seen(vm).is_up() {
                 // Its tap's rules and its neighbour entry are made from both at start.
                 return Err(Refusal::request(format!(

@@ -10,12 +10,16 @@ use serde_json::{Value, json};
 
 use super::{Accel, SeedDevice, events, workshop};
 use crate::model::image::{Boot, DiskFormat};
-use crate::model::{Image, Machine, MachineType, Network, Places, Vm, VmName, mac};
+use crate::model::{ExtraDisk, Image, Machine, MachineType, Network, Places, Vm, VmName, mac};
 
 /// The number of the tap's file descriptor in QEMU.
 pub const TAP_FD: i32 = 3;
 /// The number of the file descriptor of install media in QEMU.
 pub const MEDIA_FD: i32 = 4;
+
+/// By which a guest gives memory back to the host: what it is asked for, and what it has no use for. VMs from before it was
+/// there do not get it: it would be another device to them.
+const BALLOON: &str = "virtio-balloon-pci,id=balloon0,free-page-reporting=on,bus=pcie.0,addr=0x7";
 
 /// What the host decides about a VM's QEMU.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +66,7 @@ pub fn argv(
     settings: &Settings<'_>,
 ) -> Result<Vec<String>, CommandError> {
     let mut args = Args(vec![text("QEMU's path", settings.qemu)?]);
+    let hardware = machine.hardware.as_deref();
     args.base(vm, machine, settings)?;
     match vm.install() {
         Some(install) => workshop::installation(&mut args, vm, install, settings.places)?,
@@ -70,9 +75,15 @@ pub fn argv(
     if machine.swap.0 > 0 {
         args.swap(&vm.name, settings.places)?;
     }
+    for disk in machine.extra_disks() {
+        args.extra_disk(&vm.name, disk, settings.places)?;
+    }
     args.nic(vm, network);
     args.pair("-object", "rng-builtin,id=rng0");
     args.pair("-device", "virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5");
+    if hardware.is_some_and(|hardware| hardware.machine_type.is_some()) {
+        args.pair("-device", BALLOON);
+    }
     if let Some(seed) = settings.seed {
         args.0.extend(seed.args(&vm.name, settings.places)?);
     }
@@ -192,6 +203,21 @@ impl Args {
         self.pair(
             "-device",
             "virtio-blk-pci,drive=swap,serial=swap,bus=pcie.0,addr=0x4",
+        );
+        Ok(())
+    }
+
+    fn extra_disk(&mut self, vm: &VmName, disk: &ExtraDisk, places: &Places) -> Result<(), CommandError> {
+        let (node, name, slot) = (disk.node(), &disk.name, disk.slot);
+        let path = places.extra_disk(vm, name);
+        let blockdev = json!({
+            "driver": "qcow2", "node-name": node, "discard": "unmap", "backing": null,
+            "file": file("a disk's path", &path, false)?,
+        });
+        self.pair("-blockdev", blockdev.to_string());
+        self.pair(
+            "-device",
+            format!("virtio-blk-pci,drive={node},serial={name},bus=pcie.0,addr={slot:#x}"),
         );
         Ok(())
     }

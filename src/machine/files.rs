@@ -8,12 +8,13 @@ use std::path::Path;
 use super::SeedDevice;
 use crate::image::FileError;
 use crate::image::files::{at, passage};
-use crate::model::{Places, VmName};
+use crate::model::{Machine, Places, Vm, VmName};
 
 /// Makes everything ready for a QEMU that runs as this user, and returns the log for what it says itself.
 ///
 /// The VM's directory belongs to root, so QEMU can write its logs but not put anything else in their place.
-pub(super) fn prepare(places: &Places, name: &VmName, uid: u32) -> Result<File, FileError> {
+pub(super) fn prepare(places: &Places, vm: &Vm, uid: u32) -> Result<File, FileError> {
+    let name = &vm.name;
     passage(&places.sockets())?;
     let sockets = places.vm_sockets(name);
     clear(places, name)?;
@@ -23,7 +24,9 @@ pub(super) fn prepare(places: &Places, name: &VmName, uid: u32) -> Result<File, 
         .map_err(at("creating", &sockets))?;
     chown(&sockets, Some(uid), Some(uid)).map_err(at("giving away", &sockets))?;
     // The user is derived from the VM's address, which may have changed since its disks were made.
-    for disk in [places.disk(name), places.swap(name)] {
+    let extra = vm.machine().map_or(&[][..], Machine::extra_disks).iter();
+    let extra = extra.map(|disk| places.extra_disk(name, &disk.name));
+    for disk in [places.disk(name), places.swap(name)].into_iter().chain(extra) {
         match chown(&disk, Some(uid), Some(uid)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             result => result.map_err(at("giving away", &disk))?,

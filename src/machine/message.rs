@@ -116,6 +116,14 @@ pub fn command(name: &str, id: u64) -> String {
     format!("{}\n", json!({ "execute": name, "id": id }))
 }
 
+/// A command with arguments as a line.
+pub fn command_with(name: &str, arguments: &Value, id: u64) -> String {
+    format!(
+        "{}\n",
+        json!({ "execute": name, "arguments": arguments, "id": id })
+    )
+}
+
 fn reason(error: &Map<String, Value>) -> String {
     let text = |key| error.get(key).and_then(Value::as_str).unwrap_or("?");
     shown(&format!("{}: {}", text("class"), text("desc")))

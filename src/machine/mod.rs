@@ -19,10 +19,12 @@ pub mod events;
 mod examples;
 mod files;
 pub mod lifecycle;
+mod live;
 pub mod message;
 pub mod process;
 pub mod qmp;
 pub mod seed_device;
+pub mod shape;
 pub mod supervise;
 mod workshop;
 

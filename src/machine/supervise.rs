@@ -237,7 +237,7 @@ impl Drop for Unready {
 
 async fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
     let name = &launch.vm.name;
-    let log = files::prepare(launch.places, name, launch.uid)?;
+    let log = files::prepare(launch.places, launch.vm, launch.uid)?;
     files::put_seed(&launch.places.seed(name), launch.seed.as_ref(), launch.uid)?;
     let mut argv = launch.argv.into_iter();
     let program = PathBuf::from(argv.next().unwrap_or_default());

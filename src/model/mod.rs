@@ -43,7 +43,7 @@ pub use deleted::{Deleted, DeletedId};
 pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};
 pub use generation::{Generation, ImageId, ImageRef};
-pub use hardware::Hardware;
+pub use hardware::{DiskProblem, ExtraDisk, Hardware};
 pub use host_key::{HostKey, HostKeyPolicy, SiteSecret};
 pub use identity::{Instance, InstanceId, InstancePolicy, SeedKey};
 pub use image::Image;
@@ -51,8 +51,8 @@ pub use key::{SshKey, SshKeys, Sshfp};
 pub use lease::{Lease, LeaseState, Leases};
 pub use mac::MacAddress;
 pub use name::{
-    AccountName, BridgeName, CpuModel, Domain, ImageName, KeyName, MachineType, NetworkName, OwnerName,
-    SecretName, TapName, TemplateName, VmName,
+    AccountName, BridgeName, CpuModel, DiskName, Domain, ImageName, KeyName, MachineType, NetworkName,
+    OwnerName, SecretName, TapName, TemplateName, VmName,
 };
 pub use network::Network;
 pub use places::Places;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::deleted::DeletedId;
 use super::generation::ImageId;
-use super::name::{NetworkName, VmName};
+use super::name::{DiskName, NetworkName, VmName};
 
 /// The two directories everything lies in: what must survive a host reboot, and what must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +115,11 @@ impl Places {
     /// A VM's root disk: a qcow2 overlay on its image.
     pub fn disk(&self, name: &VmName) -> PathBuf {
         self.vm(name).join("disk.qcow2")
+    }
+
+    /// One of a VM's disks beside its own.
+    pub fn extra_disk(&self, name: &VmName, disk: &DiskName) -> PathBuf {
+        self.vm(name).join(format!("disk-{disk}.qcow2"))
     }
 
     /// What was written last into the disk of a VM without an agent.

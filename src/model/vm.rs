@@ -9,7 +9,7 @@ use super::access::{Access, User};
 use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
 use super::generation::ImageId;
-use super::hardware::Hardware;
+use super::hardware::{ExtraDisk, Hardware};
 use super::identity::{Instance, InstanceId};
 use super::image::{Image, View};
 use super::key::{SshKey, SshKeys};
@@ -104,6 +104,13 @@ pub struct Machine {
     pub workshop: Option<Box<Workshop>>,
     /// What was pinned when it was created; nothing for those from before anything was, and for workshops.
     pub hardware: Option<Box<Hardware>>,
+}
+
+impl Machine {
+    /// Its disks beside its own.
+    pub fn extra_disks(&self) -> &[ExtraDisk] {
+        self.hardware.as_ref().map_or(&[], |hardware| &hardware.disks)
+    }
 }
 
 /// How far the making of a managed VM has come: a launch that is cut short is undone by the next start of the daemon, and an

@@ -186,7 +186,7 @@ pub struct Edit {
     /// Whether it is told its secrets once more, as in its first boot.
     pub release: bool,
     /// What a managed VM was created with.
-    pub hardware: HardwareEdit,
+    pub hardware: Box<HardwareEdit>,
 }
 
 /// What to change of what is set for a VM alone; what is `None` stays, and what is empty is as its network says.

@@ -72,7 +72,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         check_boot(directory, (name, network), custom.boot.as_ref())?;
     }
     vm.custom = custom.boxed();
-    let reshaped = hardware_edit != HardwareEdit::default();
+    let reshaped = *hardware_edit != HardwareEdit::default();
     if cpus.is_some() || memory.is_some() || reshaped {
         let Hosting::Managed(machine) = &mut vm.hosting else {
             return Err(Refusal::External { vm: name.clone() });
@@ -83,7 +83,10 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
             return Err(Refusal::NoCpus { vm: name.clone() });
         }
         if reshaped {
-            hardware::edited(machine, hardware_edit);
+            hardware::edit(machine, *hardware_edit).map_err(|problem| Refusal::Disks {
+                vm: name.clone(),
+                problem,
+            })?;
         }
     }
     Ok(vm)

@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use crate::model::mac::{self, MacError};
 use crate::model::subnet::{AddressProblem, Pool};
-use crate::model::{AccountName, Bytes, ImageRef, KeyName, MacAddress, NetworkName, RecordName, VmName};
+use crate::model::{
+    AccountName, Bytes, DiskProblem, ImageRef, KeyName, MacAddress, NetworkName, RecordName, VmName,
+};
 
 /// Why a change is not made. Nothing of it was done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -355,6 +357,14 @@ impl fmt::Display for Sentences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
     }
+    /// Its disks can not be changed so.
+    #[error("{vm} can not be changed so: {problem}")]
+    Disks {
+        /// Whose.
+        vm: VmName,
+        /// Why not.
+        problem: DiskProblem,
+    },
 }
 
 impl Refusal {
@@ -380,6 +390,7 @@ impl Refusal {
             | Self::AliasTaken { vm, .. }
             | Self::UserTwice { vm, .. }
             | Self::NoAccounts { vm, .. }
+            | Self::Disks { vm, .. }
             | Self::FirstBootKept { vm } => Some(vm),
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }

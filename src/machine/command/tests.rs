@@ -184,6 +184,48 @@ fn what_was_pinned_is_what_qemu_is_told_by_whatever_it_is_run() {
 }
 
 #[test]
+fn l10_extra_disks_stand_in_their_slots_under_any_path() {
+    let places = Places::new("/a,,b=c %s \"q\" -e\u{e9}", "/r");
+    let (vm, mut machine) = examples::vm();
+    let disk = |name: &str, slot| ExtraDisk {
+        name: name.parse().unwrap(),
+        size: Bytes::gib(1),
+        slot,
+    };
+    machine.hardware = Some(Box::new(Hardware {
+        machine_type: Some("pc-q35-7.2".parse().unwrap()),
+        disks: vec![disk("data", 9), disk("logs", 8)],
+        ..Hardware::default()
+    }));
+    let image = examples::image(DiskFormat::Raw, Boot::Disk);
+    let args = argv(
+        &vm,
+        &machine,
+        &image,
+        &examples::network(None),
+        &settings(&places, ""),
+    )
+    .unwrap();
+    let of_disks = args
+        .iter()
+        .filter(|arg| arg.contains("disk-data") || arg.contains("balloon"));
+    let text = of_disks.fold(String::new(), |text, arg| text + arg + "\n");
+    insta::assert_snapshot!(text, @r#"
+    {"backing":null,"discard":"unmap","driver":"qcow2","file":{"discard":"unmap","driver":"file","filename":"/a,,b=c %s \"q\" -eé/vms/web1/disk-data.qcow2"},"node-name":"disk-data"}
+    virtio-blk-pci,drive=disk-data,serial=data,bus=pcie.0,addr=0x9
+    virtio-balloon-pci,id=balloon0,free-page-reporting=on,bus=pcie.0,addr=0x7
+    "#);
+    let slots = |args: &[String]| {
+        let slots =
+            pairs(args, "-device").filter_map(|device| device.split("addr=").nth(1).map(str::to_owned));
+        let mut slots: Vec<_> = slots.collect();
+        slots.sort();
+        slots
+    };
+    assert_eq!(slots(&args), ["0x2", "0x3", "0x4", "0x5", "0x7", "0x8", "0x9"]);
+}
+
+#[test]
 fn a_vm_without_swap_has_no_swap_disk() {
     let places = Places::new("/s", "/r");
     let (vm, mut machine) = examples::vm();

@@ -17,7 +17,7 @@ mod site;
 mod socket;
 
 pub use deleted::{DeletedInfo, UndeleteVms};
-pub use hardware::{HardwareChange, HardwareInfo, NewHardware, DiskInfo};
+pub use hardware::{DiskInfo, HardwareChange, HardwareInfo, NewHardware};
 pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
     LintInfo, WorkshopSize,

@@ -329,6 +329,14 @@ pub enum Refusal {
         /// What to do.
         way_out: WayBack,
     },
+    /// Its disks can not be changed so.
+    #[error("{vm} can not be changed so: {problem}")]
+    Disks {
+        /// Whose.
+        vm: VmName,
+        /// Why not.
+        problem: DiskProblem,
+    },
 }
 
 /// What to do where a deleted VM can not come back as it was.
@@ -357,14 +365,6 @@ impl fmt::Display for Sentences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
     }
-    /// Its disks can not be changed so.
-    #[error("{vm} can not be changed so: {problem}")]
-    Disks {
-        /// Whose.
-        vm: VmName,
-        /// Why not.
-        problem: DiskProblem,
-    },
 }
 
 impl Refusal {

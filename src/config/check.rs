@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::file::{DefaultsFile, File, Text};
-use super::{AccelChoice, Config, Defaults, HostNames, VendorData, networks, paths};
+use super::{AccelChoice, Config, Defaults, HostNames, VendorData, networks, paths, starts};
 use crate::model::{Bytes, Places, time};
 
 /// What is wrong so far: where, and what.
@@ -93,6 +93,7 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
         hosts_file,
         defaults: written_defaults,
         networks: written_networks,
+        starts: written_starts,
     } = file;
     let state_dir = directory(problems, "state_dir", state_dir.as_ref())
         .unwrap_or_else(|| PathBuf::from(paths::STATE_DIR));
@@ -116,6 +117,7 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
         host_names: problems.parsed("host_names", host_names.as_ref(), HostNames::Auto),
         hosts_file: directory(problems, "hosts_file", hosts_file.as_ref())
             .unwrap_or_else(|| PathBuf::from("/etc/hosts")),
+        starts: starts::starts(problems, written_starts.as_ref()),
     }
 }
 

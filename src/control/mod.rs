@@ -7,6 +7,7 @@
 pub mod client;
 mod images;
 mod life;
+mod policy;
 mod reply;
 mod request;
 pub mod serve;
@@ -19,6 +20,7 @@ pub use images::{
     LintInfo, WorkshopSize,
 };
 pub use life::{LifeInfo, Power, PowerVms};
+pub use policy::PolicySettings;
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
     PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,

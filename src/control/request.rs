@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::images::ImageRequest;
 use super::life::PowerVms;
+use super::policy::PolicySettings;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
 
@@ -147,6 +148,9 @@ pub struct LaunchVms {
     pub swap: Option<String>,
     /// Whether to wait until they are ready, and how long at most.
     pub wait_seconds: Option<u64>,
+    /// When they are started without being asked for by name.
+    #[serde(default)]
+    pub policy: PolicySettings,
 }
 
 /// VMs to register.
@@ -237,6 +241,9 @@ pub struct SetVms {
     /// Whether they are told their secrets once more.
     #[serde(default)]
     pub release_secrets: bool,
+    /// When they are started without being asked for by name.
+    #[serde(default)]
+    pub policy: PolicySettings,
 }
 
 /// VMs to stop or restart.

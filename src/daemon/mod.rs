@@ -9,7 +9,9 @@
 //!
 //! [`run`] reads like the life of the process: check, open, bind, answer, recover, serve, drain.
 
+mod admission;
 mod adopt;
+mod autostart;
 mod crowd;
 mod custom;
 mod customize;
@@ -19,6 +21,7 @@ mod effects;
 mod events;
 mod exports;
 mod failpoint;
+mod failures;
 mod faults;
 mod guard;
 mod handle;
@@ -37,6 +40,7 @@ mod memory;
 mod names_tests;
 mod networks;
 mod observe;
+mod order;
 mod power;
 mod quiet;
 mod records;
@@ -44,6 +48,7 @@ mod recover;
 mod register;
 mod render;
 mod replace;
+mod restarts;
 mod ring;
 mod rungs;
 mod seed_device;
@@ -60,7 +65,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -73,13 +78,16 @@ use crate::machine::Accel;
 use crate::model::{Clock, Directory, Network, Revision, Vm, VmName};
 use crate::registry::{Change, CommitError, Committed, Registry};
 
+use admission::Admission;
 use discovered::Discovered;
 use guard::Guard;
 use heard::Heard;
 use hostnames::Naming;
 use impersonation::Impersonations;
 use inherited::Inherited;
+use order::Queue;
 use quiet::Quiet;
+use restarts::Restarts;
 use serving::Serving;
 use status::Status;
 use workshop::Outcomes;
@@ -121,8 +129,12 @@ pub struct Daemon {
     verifying: tokio::sync::Mutex<()>,
     /// What became of workshops.
     outcomes: Outcomes,
-    /// How many QEMU processes may be starting at once.
-    starting: Semaphore,
+    /// How many VMs may be made and started at once.
+    admission: Admission,
+    /// Who waits for a start.
+    queue: Queue,
+    /// What was done about VMs that ended by themselves.
+    restarts: Restarts,
 }
 
 impl Daemon {
@@ -161,6 +173,7 @@ impl Daemon {
         self.impersonations.forget(vm);
         self.heard.forget(vm);
         self.phone_homes.forget(vm);
+        self.restarts.forget(vm);
     }
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.
@@ -265,7 +278,11 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     metadata.spawn(&daemon, &events_tx, &tasks, &stop)?;
     drop(events_tx);
     keepers(&daemon, written_tx, &tasks, &stop);
-    recover::recover(&daemon).await?;
+    let fresh_boot = autostart::fresh_boot(&daemon);
+    recover::recover(&daemon, fresh_boot.is_none()).await?;
+    if let Some(boot) = fresh_boot {
+        autostart::begin(&daemon, boot);
+    }
     // Only now is it known which VMs run: what a guest told meanwhile, to the sockets of the daemon before, waits until then.
     tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
     tasks.spawn(control::serve::serve(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, custom, effects, info, machines, selection, several};
+use super::{Daemon, custom, effects, info, life, machines, selection, several};
 use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
@@ -209,6 +209,7 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         custom: custom::edit(&request.custom)?,
         new_instance: request.new_instance,
         release: request.release_secrets,
+        policy: life::edit(&request.policy)?,
     };
     let has_alias = edit
         .custom

@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod message;
 pub mod process;
 pub mod qmp;
+pub mod restart;
 pub mod seed_device;
 pub mod supervise;
 mod workshop;

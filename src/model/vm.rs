@@ -14,6 +14,7 @@ use super::image::{Image, View};
 use super::key::{SshKey, SshKeys};
 use super::mac::MacAddress;
 use super::name::{NetworkName, TapName, TemplateName, VmName};
+use super::policy::Policy;
 use super::release::Secrets;
 use super::time::Timestamp;
 use super::workshop::{Install, Workshop};
@@ -101,6 +102,8 @@ pub struct Machine {
     pub phase: Phase,
     /// What becomes of its disk when it powers off; nothing for all but workshops.
     pub workshop: Option<Box<Workshop>>,
+    /// When it is started without being asked for by name.
+    pub policy: Policy,
 }
 
 /// How far the making of a managed VM has come: a launch that is cut short is undone by the next start of the daemon, and an

@@ -6,7 +6,7 @@ use super::apply::{
 use super::change::{Edit, Effect};
 use super::claims::Claims;
 use super::refusal::Refusal;
-use super::site;
+use super::{policy, site};
 use crate::model::image::View;
 use crate::model::{
     Bytes, Directory, FirstBoot, Hosting, ImageId, InstancePolicy, Phase, SetUp, Timestamp, Vm, VmName,
@@ -29,6 +29,7 @@ pub(super) fn update(
         effect.batch.put_vms.extend(batch.put_vms);
         effect.vms.extend(vms);
     }
+    policy::check(directory, &effect.vms)?;
     Ok(without_leases(directory, effect))
 }
 
@@ -46,6 +47,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         custom: custom_edit,
         new_instance: _,
         release: _,
+        policy: policy_edit,
     } = edit.clone();
     if let Some(address) = address {
         claims.address(name, named_network(directory, name, &vm.network)?, address)?;
@@ -80,6 +82,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
             return Err(Refusal::NoCpus { vm: name.clone() });
         }
     }
+    policy_edit.change(&mut vm)?;
     Ok(vm)
 }
 

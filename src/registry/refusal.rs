@@ -282,6 +282,22 @@ pub enum Refusal {
         /// Its clones, and those that boot it from the network.
         clones: Listed<VmName>,
     },
+    /// What a VM would be started after is not there.
+    #[error("{vm} can not start after {after}: there is no VM {after}")]
+    UnknownDependency {
+        /// The VM.
+        vm: VmName,
+        /// What it would wait for.
+        after: VmName,
+    },
+    /// A VM would wait for itself.
+    #[error("{vm} would start after itself, by way of {through}: none of them could ever start")]
+    Circle {
+        /// The VM.
+        vm: VmName,
+        /// Those by which it comes back to itself.
+        through: Listed<VmName>,
+    },
 }
 
 impl Refusal {
@@ -307,6 +323,8 @@ impl Refusal {
             | Self::AliasTaken { vm, .. }
             | Self::UserTwice { vm, .. }
             | Self::NoAccounts { vm, .. }
+            | Self::UnknownDependency { vm, .. }
+            | Self::Circle { vm, .. }
             | Self::FirstBootKept { vm } => Some(vm),
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }

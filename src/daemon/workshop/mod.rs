@@ -18,7 +18,7 @@ use crate::image::media::{Media, command_line};
 use crate::model::image::{Boot, DiskFormat, View};
 use crate::model::workshop::{Answers, Family, Install, Work};
 use crate::model::{
-    Bytes, Hosting, Image, ImageId, ImageName, Machine, Network, Phase, Timestamp, Vm, Workshop,
+    Bytes, Hosting, Image, ImageId, ImageName, Machine, Network, Phase, Policy, Timestamp, Vm, Workshop,
 };
 use crate::registry::Change;
 use crate::seed::install::answers_url;
@@ -66,6 +66,7 @@ pub(super) async fn install(
             image: image.clone(),
             work: Work::Install(install),
         })),
+        policy: Policy::default(),
     };
     begin(
         daemon,
@@ -97,6 +98,7 @@ pub(super) async fn edit(
             image: image.clone(),
             work: Work::Edit,
         })),
+        policy: Policy::default(),
     };
     let who = AddVms {
         keys: request.keys,

@@ -10,6 +10,7 @@ use crate::model::Bytes;
 use crate::model::time::short;
 
 pub(super) mod deleted;
+mod life;
 pub(super) mod lint;
 pub(super) mod networks;
 pub(super) mod ring;
@@ -125,6 +126,7 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
         lines.push(("cloud-init", vm.cloud_init.clone()));
         let failed = vm.cloud_init_failures.iter();
         lines.extend(failed.map(|line| ("Failed there", Some(line.clone()))));
+        lines.extend(life::lines(vm));
         lines.push(("Owner", vm.owner.clone()));
         lines.extend(vm.users.iter().map(|user| ("Account", Some(user.clone()))));
         lines.extend(vm.ring.iter().map(|name| ("Ring key", Some(name.clone()))));

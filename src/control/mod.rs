@@ -9,6 +9,7 @@ mod deleted;
 mod hardware;
 mod images;
 mod life;
+mod policy;
 mod reply;
 mod request;
 pub mod serve;
@@ -23,6 +24,7 @@ pub use images::{
     LintInfo, WorkshopSize,
 };
 pub use life::{LifeInfo, Power, PowerVms};
+pub use policy::PolicySettings;
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
     PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,

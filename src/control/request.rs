@@ -6,6 +6,7 @@ use super::deleted::UndeleteVms;
 use super::hardware::{HardwareChange, NewHardware};
 use super::images::ImageRequest;
 use super::life::PowerVms;
+use super::policy::PolicySettings;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
 
@@ -159,6 +160,9 @@ pub struct LaunchVms {
     /// What they are created with, and keep.
     #[serde(default)]
     pub hardware: NewHardware,
+    /// When they are started without being asked for by name.
+    #[serde(default)]
+    pub policy: PolicySettings,
 }
 
 /// VMs to register.
@@ -252,6 +256,9 @@ pub struct SetVms {
     /// What managed ones were created with.
     #[serde(default)]
     pub hardware: HardwareChange,
+    /// When they are started without being asked for by name.
+    #[serde(default)]
+    pub policy: PolicySettings,
 }
 
 /// VMs to stop or restart.

@@ -1,7 +1,7 @@
 //! When a change of a VM counts: at once, at its next start, or when cloud-init sets it up anew. Pure.
 
 use crate::model::image::View;
-use crate::model::{CpuModel, DhcpSettings, InstancePolicy, MachineType, SetUp, Vm};
+use crate::model::{CpuModel, DhcpSettings, InstancePolicy, MachineType, Policy, SetUp, Vm};
 
 /// What a change means for a VM that runs, or that was set up before: a line for each moment, such as `memory: from its next
 /// start on`. Nothing for what counts at once anyway, because nobody is in the way.
@@ -107,7 +107,12 @@ fn at_once(old: &Vm, new: &Vm) -> Vec<String> {
             old.instance().policy != new.instance().policy,
         ),
         ("release of secrets", new.released() > old.released()),
+        ("restart, autostart and order", policy(old) != policy(new)),
     ])
+}
+
+fn policy(vm: &Vm) -> Option<&Policy> {
+    vm.machine().map(|machine| &machine.policy)
 }
 
 fn by_dhcp(old: &Vm, new: &Vm) -> Vec<String> {

@@ -86,13 +86,8 @@ fn hello() -> Answer {
 
 async fn start(daemon: &Arc<Daemon>, select: &Select, progress: &ProgressSink) -> Result<Answer, Refusal> {
     let chosen = selection::selected(&daemon.directory(), select)?;
-    let starts = chosen.iter().map(|vm| {
-        if !daemon.status.seen(vm).is_up() {
-            progress.line(vm.name.as_str(), "starting");
-        }
-        machines::start(daemon, vm)
-    });
-    finished(daemon, &chosen, futures_util::future::join_all(starts).await)
+    let results = power::start(daemon, &chosen, Some(progress)).await;
+    finished(daemon, &chosen, results)
 }
 
 async fn stop(daemon: &Arc<Daemon>, request: &StopVms, progress: &ProgressSink) -> Result<Answer, Refusal> {

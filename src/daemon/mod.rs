@@ -9,7 +9,9 @@
 //!
 //! [`run`] reads like the life of the process: check, open, bind, answer, recover, serve, drain.
 
+mod admission;
 mod adopt;
+mod autostart;
 mod crowd;
 mod custom;
 mod customize;
@@ -20,6 +22,7 @@ mod effects;
 mod events;
 mod exports;
 mod failpoint;
+mod failures;
 mod faults;
 mod guard;
 mod handle;
@@ -39,6 +42,7 @@ mod memory;
 mod names_tests;
 mod networks;
 mod observe;
+mod order;
 mod power;
 mod quiet;
 mod records;
@@ -46,6 +50,7 @@ mod recover;
 mod register;
 mod render;
 mod replace;
+mod restarts;
 mod ring;
 mod rungs;
 mod seed_device;
@@ -64,7 +69,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -77,13 +82,16 @@ use crate::machine::Accel;
 use crate::model::{Clock, Directory, Network, Revision, Vm, VmName};
 use crate::registry::{Change, CommitError, Committed, Registry};
 
+use admission::Admission;
 use discovered::Discovered;
 use guard::Guard;
 use heard::Heard;
 use hostnames::Naming;
 use impersonation::Impersonations;
 use inherited::Inherited;
+use order::Queue;
 use quiet::Quiet;
+use restarts::Restarts;
 use serving::Serving;
 use status::Status;
 use workshop::Outcomes;
@@ -129,6 +137,12 @@ pub struct Daemon {
     starting: Semaphore,
     /// What the installed QEMU said of itself.
     installed: hardware::Installed,
+    /// How many VMs may be made and started at once.
+    admission: Admission,
+    /// Who waits for a start.
+    queue: Queue,
+    /// What was done about VMs that ended by themselves.
+    restarts: Restarts,
 }
 
 impl Daemon {
@@ -167,6 +181,7 @@ impl Daemon {
         self.impersonations.forget(vm);
         self.heard.forget(vm);
         self.phone_homes.forget(vm);
+        self.restarts.forget(vm);
     }
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.
@@ -277,7 +292,11 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     metadata.spawn(&daemon, &events_tx, &tasks, &stop)?;
     drop(events_tx);
     keepers(&daemon, written_tx, &tasks, &stop);
-    recover::recover(&daemon).await?;
+    let fresh_boot = autostart::fresh_boot(&daemon);
+    recover::recover(&daemon, fresh_boot.is_none()).await?;
+    if let Some(boot) = fresh_boot {
+        autostart::begin(&daemon, boot);
+    }
     tasks.spawn(undelete::keep(Arc::clone(&daemon), stop.clone()));
     // Only now is it known which VMs run: what a guest told meanwhile, to the sockets of the daemon before, waits until then.
     tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, replace, rungs, shape, undelete};
+use super::{Daemon, launch, machines, replace, restarts, rungs, shape, undelete};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
 
-/// Brings the host and the registry together.
-pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
+/// Brings the host and the registry together. `same_boot` says whether the host has not been restarted since the daemon before.
+pub(super) async fn recover(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(), Refusal> {
     let found = process::all(&daemon.config.places).await?;
     let (mut running, mut strays) = (Vec::new(), Vec::new());
     for found in found {
@@ -36,6 +36,9 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
             tracing::warn!(vm = %vm.name, "{} ended while nobody saw how: removing it, and no image is made of it.", vm.name);
         } else {
             disks(daemon, vm, phase).await?;
+            if phase.is_some() && !daemon.status.seen(vm).is_up() {
+                restarts::recover(daemon, vm, same_boot);
+            }
             continue;
         }
         launch::undo(daemon, vm).await;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, custom, effects, hardware, info, machines, selection, several, shape};
-use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
+use super::{Daemon, custom, effects, hardware, info, life, machines, selection, shape};
+use crate::control::{AddVms, Answer, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
 use crate::registry::{self, Change, CommitError, Edit, HardwareEdit, NewVm};
@@ -209,6 +209,7 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         new_instance: request.new_instance,
         release: request.release_secrets,
         hardware: Box::new(hardware::edit(daemon, &request.hardware).await?),
+        policy: life::edit(&request.policy)?,
     };
     let has_alias = edit
         .custom

@@ -23,6 +23,7 @@ mod live;
 pub mod message;
 pub mod process;
 pub mod qmp;
+pub mod restart;
 pub mod seed_device;
 pub mod shape;
 pub mod supervise;

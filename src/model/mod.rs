@@ -24,6 +24,7 @@ pub mod mac;
 pub mod name;
 pub mod network;
 pub mod places;
+pub mod policy;
 pub mod range;
 pub mod record;
 pub mod release;
@@ -56,6 +57,7 @@ pub use name::{
 };
 pub use network::Network;
 pub use places::Places;
+pub use policy::Policy;
 pub use record::{DnsRecord, DnsRecords, HostName, RecordData, RecordName};
 pub use release::{Secrets, Window};
 pub use ring::{KeyRing, RingKey};

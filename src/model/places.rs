@@ -67,6 +67,11 @@ impl Places {
         self.run.join("discovered")
     }
 
+    /// In which boot of the host VMs were last started with it.
+    pub fn boot_id(&self) -> PathBuf {
+        self.state.join("boot_id")
+    }
+
     /// All base images.
     pub fn images(&self) -> PathBuf {
         self.state.join("images")
@@ -167,6 +172,11 @@ impl Places {
         self.vm(name).join("qemu.log")
     }
 
+    /// Why a VM failed since it was last started.
+    pub fn failure(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("failure.json")
+    }
+
     /// What a worker mounts a disk over, in a namespace of its own; nobody else sees anything there.
     pub fn offline(&self) -> PathBuf {
         self.run.join("offline")
@@ -201,6 +211,11 @@ impl Places {
     /// The rungs that VMs which someone else runs were last seen on, a name and a word a line. No VM has such a name.
     pub fn external_rungs(&self) -> PathBuf {
         self.rungs().join(".external")
+    }
+
+    /// That a VM was asked to power off, while it has not done so. No VM has such a name.
+    pub fn stopping(&self, name: &VmName) -> PathBuf {
+        self.rungs().join(format!(".stopping.{name}"))
     }
 
     /// One VM's sockets.

@@ -15,6 +15,7 @@ use super::image::{Image, View};
 use super::key::{SshKey, SshKeys};
 use super::mac::MacAddress;
 use super::name::{NetworkName, TapName, TemplateName, VmName};
+use super::policy::Policy;
 use super::release::Secrets;
 use super::time::Timestamp;
 use super::workshop::{Install, Workshop};
@@ -104,6 +105,8 @@ pub struct Machine {
     pub workshop: Option<Box<Workshop>>,
     /// What was pinned when it was created; nothing for those from before anything was, and for workshops.
     pub hardware: Option<Box<Hardware>>,
+    /// When it is started without being asked for by name.
+    pub policy: Policy,
 }
 
 impl Machine {

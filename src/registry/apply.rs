@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::change::{Batch, Change, Effect, NewVm};
 use super::claims::Claims;
 use super::refusal::{Listed, Refusal};
-use super::{deleted, edit, images, lending, records, site};
+use super::{deleted, edit, images, lending, policy, records, site};
 use crate::model::dhcp::DhcpMode;
 use crate::model::image::Boot;
 use crate::model::{
@@ -84,6 +84,7 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
         vm.custom = custom.boxed();
         registered.push(Arc::new(vm));
     }
+    policy::check(directory, &registered)?;
     let mut effect = without_leases(directory, written(registered));
     effect.batch.site = site::renewed(renewals);
     Ok(effect)

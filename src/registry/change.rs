@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::hardware::HardwareEdit;
+use super::policy::PolicyEdit;
 use crate::model::{
     Access, Bytes, Custom, CustomOption, Deleted, DeletedId, DhcpSettings, Directory, DnsRecord, Domain,
     FirstBoot, Hosting, Image, ImageId, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot,
@@ -187,6 +188,8 @@ pub struct Edit {
     pub release: bool,
     /// What a managed VM was created with.
     pub hardware: Box<HardwareEdit>,
+    /// When it is started without being asked for by name.
+    pub policy: PolicyEdit,
 }
 
 /// What to change of what is set for a VM alone; what is `None` stays, and what is empty is as its network says.

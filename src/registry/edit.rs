@@ -7,7 +7,7 @@ use super::change::{Edit, Effect};
 use super::claims::Claims;
 use super::hardware::{self, HardwareEdit};
 use super::refusal::Refusal;
-use super::site;
+use super::{policy, site};
 use crate::model::image::View;
 use crate::model::{
     Bytes, Directory, FirstBoot, Hosting, ImageId, InstancePolicy, Phase, SetUp, Timestamp, Vm, VmName,
@@ -30,6 +30,7 @@ pub(super) fn update(
         effect.batch.put_vms.extend(batch.put_vms);
         effect.vms.extend(vms);
     }
+    policy::check(directory, &effect.vms)?;
     Ok(without_leases(directory, effect))
 }
 
@@ -48,6 +49,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         new_instance: _,
         release: _,
         hardware: hardware_edit,
+        policy: policy_edit,
     } = edit.clone();
     if let Some(address) = address {
         claims.address(name, named_network(directory, name, &vm.network)?, address)?;
@@ -89,6 +91,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
             })?;
         }
     }
+    policy_edit.change(&mut vm)?;
     Ok(vm)
 }
 

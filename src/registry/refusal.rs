@@ -337,6 +337,22 @@ pub enum Refusal {
         /// Why not.
         problem: DiskProblem,
     },
+    /// What a VM would be started after is not there.
+    #[error("{vm} can not start after {after}: there is no VM {after}")]
+    UnknownDependency {
+        /// The VM.
+        vm: VmName,
+        /// What it would wait for.
+        after: VmName,
+    },
+    /// A VM would wait for itself.
+    #[error("{vm} would start after itself, by way of {through}: none of them could ever start")]
+    Circle {
+        /// The VM.
+        vm: VmName,
+        /// Those by which it comes back to itself.
+        through: Listed<VmName>,
+    },
 }
 
 /// What to do where a deleted VM can not come back as it was.
@@ -391,6 +407,8 @@ impl Refusal {
             | Self::UserTwice { vm, .. }
             | Self::NoAccounts { vm, .. }
             | Self::Disks { vm, .. }
+            | Self::UnknownDependency { vm, .. }
+            | Self::Circle { vm, .. }
             | Self::FirstBootKept { vm } => Some(vm),
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }

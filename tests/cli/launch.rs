@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use seedbed::control::{AddVms, CustomSettings, LaunchVms, NewHardware, Request};
+use seedbed::control::{AddVms, CustomSettings, LaunchVms, NewHardware, PolicySettings, Request};
 
 use crate::fake::{Fake, Run, vm};
 
@@ -87,6 +87,7 @@ fn all_that_is_asked_for_reaches_the_daemon() {
             swap: Some("512M".to_owned()),
             wait_seconds: Some(90),
             hardware: NewHardware::default(),
+            policy: PolicySettings::default(),
         }
     );
 }

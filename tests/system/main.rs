@@ -34,6 +34,7 @@ mod nat;
 mod netboot;
 mod offline;
 mod offline_view;
+mod policies;
 mod power;
 mod quickstart;
 mod recovery;

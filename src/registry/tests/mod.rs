@@ -8,7 +8,7 @@ use super::change::{Change, NewVm};
 use crate::model::examples::{self, KEY};
 use crate::model::image::{Boot, DiskFormat, FileStamp, View};
 use crate::model::{
-    Bytes, Clock, Custom, Directory, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, VmName,
+    Bytes, Clock, Custom, Directory, Hosting, Image, Machine, Network, Phase, Policy, Pool, Timestamp, VmName,
 };
 
 mod deleted;
@@ -22,6 +22,7 @@ mod instances;
 mod kill;
 mod network;
 mod opening;
+mod policy;
 mod power_cut;
 mod replacing;
 mod rules;
@@ -75,6 +76,7 @@ fn managed(text: &str, image: &str) -> NewVm {
             disk: Bytes::gib(4),
             swap: Bytes::mib(512),
             phase: Phase::Launching,
+            policy: Policy::default(),
         }),
         ..new(text)
     }

@@ -8,7 +8,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, customize, failpoint, images, replace, rungs, seed_device, selection, workshop};
+use super::{
+    Daemon, consoles, customize, failpoint, images, replace, rungs, seed_device, selection, workshop,
+};
 use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
@@ -169,6 +171,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
         seed,
         tap: tap.into_fd(),
         media: drive.map(OwnedFd::from),
+        serial: consoles::open(daemon, vm)?,
     };
     let running = machine::spawn(launch)
         .await
@@ -241,7 +244,10 @@ pub(super) fn follow(daemon: &Arc<Daemon>, vm: &Arc<Vm>, running: Running) {
     let (daemon, vm) = (Arc::clone(daemon), Arc::clone(vm));
     tokio::spawn(async move {
         let witness = workshop::witness(&daemon, &vm);
-        let ended = running.watch().await;
+        let ended = tokio::select! {
+            ended = running.watch() => ended,
+            never = consoles::keep(&daemon, &vm) => match never {},
+        };
         clear_away(&daemon, &vm).await;
         let state = daemon.status.live(&vm.name, &ended.into());
         if let VmState::Failed { why } = state {
@@ -265,6 +271,7 @@ async fn clear_away(daemon: &Daemon, vm: &Vm) {
     {
         tracing::warn!(vm = %vm.name, "could not remove the neighbour entry of {}: {error}.", vm.name);
     }
+    consoles::close(daemon, &vm.name).await;
     remove_sockets(daemon, &vm.name);
 }
 

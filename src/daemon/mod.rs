@@ -10,6 +10,7 @@
 //! [`run`] reads like the life of the process: check, open, bind, answer, recover, serve, drain.
 
 mod adopt;
+mod consoles;
 mod crowd;
 mod custom;
 mod customize;
@@ -70,6 +71,7 @@ use crate::machine::Accel;
 use crate::model::{Clock, Directory, Network, Revision, Vm, VmName};
 use crate::registry::{Change, CommitError, Committed, Registry};
 
+use consoles::Consoles;
 use discovered::Discovered;
 use guard::Guard;
 use heard::Heard;
@@ -120,6 +122,8 @@ pub struct Daemon {
     outcomes: Outcomes,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
+    /// Who brings guests' consoles to those who look on.
+    consoles: Consoles,
 }
 
 impl Daemon {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Daemon;
+use super::consoles::Consoles;
 use super::discovered::Discovered;
 use super::guard::Guard;
 use super::heard::Heard;
@@ -317,6 +318,7 @@ pub(super) fn daemon(
         serving: Arc::default(),
         verifying: tokio::sync::Mutex::default(),
         starting: Semaphore::new(parallel),
+        consoles: Consoles::default(),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
         templates: templates::Library::open(&config)?,

@@ -15,6 +15,7 @@ mod adopt;
 mod completions;
 mod confidence;
 mod console;
+mod console_broker;
 mod context;
 mod delete;
 mod discovered;
@@ -173,6 +174,10 @@ fn top_help() -> String {
 
 /// Carries out a command line and returns the process's exit code.
 pub fn run(argv: impl IntoIterator<Item = OsString>, daemon: Daemon) -> ExitCode {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    if argv.get(1).is_some_and(|verb| console_broker::is_meant(verb)) {
+        return console_broker::run();
+    }
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
         Err(error) => {

@@ -158,7 +158,7 @@ pub struct VmInfo {
     pub accel: Option<String>,
     /// Its SSH host keys: the one that was made for it, or those it told.
     pub host_keys: Vec<String>,
-    /// Its serial socket, for `console`.
+    /// The socket of its console's broker, for `console`.
     pub serial: Option<PathBuf>,
     /// Its serial log, for `log`.
     pub console_log: Option<PathBuf>,

@@ -65,7 +65,7 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         pid,
         accel: seen.accel.map(|accel| accel.as_str().to_owned()),
         host_keys: vm.host_keys().iter().map(SshKey::to_string).collect(),
-        serial: seen.is_up().then(|| places.serial(&vm.name)),
+        serial: seen.is_up().then(|| places.console(&vm.name)),
         console_log: machine.map(|_| places.console_log(&vm.name)),
         known_hosts: places.known_hosts(),
         life: life::info(daemon, vm, &seen.state),

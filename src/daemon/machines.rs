@@ -12,6 +12,8 @@ use super::events::Listener;
 use super::{
     Daemon, customize, failpoint, failures, hardware, images, replace, restarts, rungs, seed_device,
     selection, shape, workshop,
+use super::{
+    Daemon, consoles, customize, failpoint, images, replace, rungs, seed_device, selection, workshop,
 };
 use crate::control::Refusal;
 use crate::host::tap::Tap;
@@ -179,6 +181,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
         seed,
         tap: tap.into_fd(),
         media: drive.map(OwnedFd::from),
+        serial: consoles::open(daemon, vm)?,
     };
     let running = machine::spawn(launch)
         .await
@@ -255,7 +258,10 @@ pub(super) fn follow(daemon: &Arc<Daemon>, vm: &Arc<Vm>, running: Running) {
     let listener = Listener::start(daemon, vm, running.accel);
     let (daemon, vm) = (Arc::clone(daemon), Arc::clone(vm));
     tokio::spawn(async move {
-        let ended = running.watch().await;
+        let ended = tokio::select! {
+            ended = running.watch() => ended,
+            never = consoles::keep(&daemon, &vm) => match never {},
+        };
         clear_away(&daemon, &vm).await;
         let words = listener.last_words().await;
         over(&daemon, &vm, ended.given(words), words);
@@ -312,6 +318,7 @@ async fn clear_away(daemon: &Daemon, vm: &Vm) {
     {
         tracing::warn!(vm = %vm.name, "could not remove the neighbour entry of {}: {error}.", vm.name);
     }
+    consoles::close(daemon, &vm.name).await;
     remove_sockets(daemon, &vm.name);
     stopping(daemon, &vm.name, false);
 }

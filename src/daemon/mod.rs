@@ -12,6 +12,7 @@
 mod admission;
 mod adopt;
 mod autostart;
+mod consoles;
 mod crowd;
 mod custom;
 mod customize;
@@ -83,6 +84,7 @@ use crate::model::{Clock, Directory, Network, Revision, Vm, VmName};
 use crate::registry::{Change, CommitError, Committed, Registry};
 
 use admission::Admission;
+use consoles::Consoles;
 use discovered::Discovered;
 use guard::Guard;
 use heard::Heard;
@@ -143,6 +145,8 @@ pub struct Daemon {
     queue: Queue,
     /// What was done about VMs that ended by themselves.
     restarts: Restarts,
+    /// Who brings guests' consoles to those who look on.
+    consoles: Consoles,
 }
 
 impl Daemon {

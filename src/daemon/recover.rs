@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, replace, restarts, rungs, shape, undelete};
+use super::{Daemon, launch, machines, replace, restarts, rungs, shape, undelete, consoles};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
@@ -25,6 +25,7 @@ pub(super) async fn recover(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(),
         }
     }
     end(strays).await;
+    consoles::recover(daemon, &running).await?;
     adopt(daemon, running).await?;
     resume(daemon);
     undelete::recover(daemon).await?;

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Daemon;
 use super::admission::Admission;
+use super::consoles::Consoles;
 use super::discovered::Discovered;
 use super::guard::Guard;
 use super::hardware;
@@ -335,6 +336,7 @@ pub(super) fn daemon(
         admission: Admission::new(config.starts),
         queue: Queue::default(),
         restarts: Restarts::default(),
+        consoles: Consoles::default(),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
         templates: templates::Library::open(&config)?,

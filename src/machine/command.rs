@@ -16,6 +16,8 @@ use crate::model::{ExtraDisk, Image, Machine, MachineType, Network, Places, Vm, 
 pub const TAP_FD: i32 = 3;
 /// The number of the file descriptor of install media in QEMU.
 pub const MEDIA_FD: i32 = 4;
+/// The number of the file descriptor in QEMU of the socket it has its serial port at, where its console's broker waits already.
+pub const SERIAL_FD: i32 = 5;
 
 /// By which a guest gives memory back to the host: what it is asked for, and what it has no use for. VMs from before it was
 /// there do not get it: it would be another device to them.
@@ -246,12 +248,9 @@ impl Args {
         let qmp = socket(&places.qmp(name))?;
         self.pair("-chardev", format!("{QMP_BEFORE}{qmp}{SOCKET_AFTER}"));
         self.pair("-mon", "chardev=qmp,mode=control");
-        let serial = socket(&places.serial(name))?;
-        let log = comma_safe(&text("a log's path", &places.console_log(name))?);
-        self.pair(
-            "-chardev",
-            format!("socket,id=serial0,path={serial}{SOCKET_AFTER},logfile={log},logappend=off"),
-        );
+        // It starts when its broker is connected: nothing that the guest says is lost.
+        let serial = format!("socket,id=serial0,fd={SERIAL_FD},server=on,wait=on");
+        self.pair("-chardev", serial);
         self.pair("-serial", "chardev:serial0");
         Ok(())
     }

@@ -233,8 +233,23 @@ impl Places {
         self.vm_sockets(name).join("events")
     }
 
-    /// A VM's serial socket.
+    /// All VMs' sockets for their consoles.
+    pub fn consoles(&self) -> PathBuf {
+        self.run.join("consoles")
+    }
+
+    /// One VM's sockets for its console, in a folder that its QEMU can not change.
+    pub fn console_sockets(&self, name: &VmName) -> PathBuf {
+        self.consoles().join(name.as_str())
+    }
+
+    /// The socket at which a VM's QEMU has its serial port; the VM's broker sits there.
     pub fn serial(&self, name: &VmName) -> PathBuf {
-        self.vm_sockets(name).join("serial")
+        self.console_sockets(name).join("serial")
+    }
+
+    /// The socket at which a VM's broker takes viewers.
+    pub fn console(&self, name: &VmName) -> PathBuf {
+        self.console_sockets(name).join("console")
     }
 }

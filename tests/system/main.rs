@@ -14,6 +14,7 @@
 mod accounts;
 mod agents;
 mod cloud_init;
+mod console;
 mod dhcp;
 mod disks;
 mod dns;

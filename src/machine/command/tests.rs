@@ -87,7 +87,7 @@ fn the_command_line_of_a_vm_that_boots_from_its_disk() {
     -device virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5
     -chardev socket,id=qmp,path=/run/seedbed/vms/web1/qmp,server=on,wait=off
     -mon chardev=qmp,mode=control
-    -chardev socket,id=serial0,path=/run/seedbed/vms/web1/serial,server=on,wait=off,logfile=/var/lib/seedbed/vms/web1/console.log,logappend=off
+    -chardev socket,id=serial0,fd=5,server=on,wait=on
     -serial chardev:serial0
     -chardev socket,id=events,path=/run/seedbed/vms/web1/events,server=on,wait=off
     -mon chardev=events,mode=control
@@ -278,7 +278,6 @@ fn commas_and_quotes_in_paths_stay_what_they_are() {
     for part in [
         r#""filename":"/a,\"b/vms/web1/disk.qcow2""#,
         r#"path=/r,,"n/vms/web1/qmp,server"#,
-        r#"logfile=/a,,"b/vms/web1/console.log,"#,
         "serial=a,,b",
     ] {
         assert!(text.contains(part), "{part} is not in {text}");

@@ -252,7 +252,7 @@ mod tests {
 
     /// The keys that stand behind a hash.
     #[rustfmt::skip]
-    const KEYS: &[&str] = [
+    const KEYS: &[&str] = &[
         "accel", "qemu", "templates", "vendor_data", "defaults", "cpus", "memory", "swap", "stop_deadline", "lease",
         "dns", "upstreams", "ttl", "transfer", "private_answers", "servers", "search", "dhcp", "mode",
         "unregistered", "dynamic", "options", "150", "ntp", "mtu", "routes", "- to", "via",

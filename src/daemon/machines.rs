@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use super::events::Listener;
 use super::{
-    Daemon, customize, failpoint, failures, hardware, images, replace, restarts, rungs, seed_device,
-    selection, shape, workshop,
-use super::{
-    Daemon, consoles, customize, failpoint, images, replace, rungs, seed_device, selection, workshop,
+    Daemon, consoles, customize, failpoint, failures, hardware, images, replace, restarts, rungs,
+    seed_device, selection, shape, workshop,
 };
 use crate::control::Refusal;
 use crate::host::tap::Tap;

@@ -135,8 +135,6 @@ pub struct Daemon {
     verifying: tokio::sync::Mutex<()>,
     /// What became of workshops.
     outcomes: Outcomes,
-    /// How many QEMU processes may be starting at once.
-    starting: Semaphore,
     /// What the installed QEMU said of itself.
     installed: hardware::Installed,
     /// How many VMs may be made and started at once.

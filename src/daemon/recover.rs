@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, replace, restarts, rungs, shape, undelete, consoles};
+use super::{Daemon, consoles, launch, machines, replace, restarts, rungs, shape, undelete};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, custom, effects, hardware, info, life, machines, selection, shape};
+use super::{Daemon, custom, effects, hardware, info, life, selection, shape};
 use crate::control::{AddVms, Answer, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};

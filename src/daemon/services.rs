@@ -331,7 +331,6 @@ pub(super) fn daemon(
         outcomes: Outcomes::default(),
         serving: Arc::default(),
         verifying: tokio::sync::Mutex::default(),
-        starting: Semaphore::new(parallel),
         installed: hardware::Installed::default(),
         admission: Admission::new(config.starts),
         queue: Queue::default(),

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::cgroup::{self, Cgroup, Limits};
-use super::command::{self, MEDIA_FD, TAP_FD, SERIAL_FD};
+use super::command::{self, MEDIA_FD, SERIAL_FD, TAP_FD};
 use super::confinement::{self, Confinement};
 use super::events::LastWords;
 use super::lifecycle::LifeEvent;

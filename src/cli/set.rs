@@ -5,6 +5,7 @@ use super::confidence::Confidence;
 use super::context::Context;
 use super::failure::Failure;
 use super::keys;
+use super::nics::ChangedNics;
 use super::registration::Custom;
 use super::terminal::Terminal;
 use super::user_data::UserData;
@@ -21,7 +22,7 @@ use crate::control::{Request, SetVms};
 #[command(mut_arg("user_data", |file| file.help("Your own cloud-init user-data; - for standard input, an empty file for none")))]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
     .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template", "new_instance", "release_secrets"])
-    .args(Custom::IDS).args(Accounts::IDS).args(Confidence::IDS))]
+    .args(Custom::IDS).args(Accounts::IDS).args(Confidence::IDS).args(ChangedNics::IDS))]
 pub(super) struct Args {
     /// Names and ranges: web1, web[1-20], db[1-3,7]
     #[arg(value_name = "NAME", required = true)]
@@ -58,6 +59,8 @@ pub(super) struct Args {
     confidence: Confidence,
     #[command(flatten)]
     custom: Custom,
+    #[command(flatten)]
+    nics: ChangedNics,
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
@@ -80,6 +83,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         custom,
         new_instance: args.new_instance,
         release_secrets: args.release_secrets,
+        nics: args.nics.settings()?,
     }))?;
     terminal.vm_sentences(&vms)
 }

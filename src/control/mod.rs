@@ -6,6 +6,7 @@
 
 pub mod client;
 mod images;
+mod nics;
 mod reply;
 mod request;
 pub mod serve;
@@ -17,6 +18,7 @@ pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
     LintInfo, WorkshopSize,
 };
+pub use nics::{NicInfo, NicSettings, WrittenNic};
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
     PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,

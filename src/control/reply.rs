@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::images::{ImageInfo, LintInfo};
+use super::nics::NicInfo;
 
 /// One line of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +160,9 @@ pub struct VmInfo {
     pub console_log: Option<PathBuf>,
     /// The generated `known_hosts` file, for `ssh`.
     pub known_hosts: PathBuf,
+    /// All its NICs, where it has several; the first one is in the fields above too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<NicInfo>,
 }
 
 /// Keys of the key ring as they are shown.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::images::ImageRequest;
+use super::nics::NicSettings;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
 
@@ -172,6 +173,9 @@ pub struct AddVms {
     /// What is set for these VMs alone.
     #[serde(default)]
     pub custom: CustomSettings,
+    /// Their NICs beside the first.
+    #[serde(default, skip_serializing_if = "NicSettings::is_empty")]
+    pub nics: NicSettings,
 }
 
 /// One line of a roster.
@@ -234,6 +238,9 @@ pub struct SetVms {
     /// Whether they are told their secrets once more.
     #[serde(default)]
     pub release_secrets: bool,
+    /// What is to become of their NICs beside the first.
+    #[serde(default, skip_serializing_if = "NicSettings::is_empty")]
+    pub nics: NicSettings,
 }
 
 /// VMs to stop or restart.

@@ -98,10 +98,7 @@ fn changed<const N: usize>(all: [(&'static str, bool); N]) -> Vec<String> {
 
 fn at_once(old: &Vm, new: &Vm) -> Vec<String> {
     changed([
-        (
-            "DNS",
-            old.aliases() != new.aliases() || old.address != new.address,
-        ),
+        ("DNS", old.aliases() != new.aliases() || old.nics().ne(new.nics())),
         (
             "policy of the instance-id",
             old.instance().policy != new.instance().policy,
@@ -123,6 +120,10 @@ fn at_start(old: &Vm, new: &Vm) -> Vec<String> {
         ("CPUs", before.map(|size| size.0) != after.map(|size| size.0)),
         ("memory", before.map(|size| size.1) != after.map(|size| size.1)),
         ("network boot", old.boot() != new.boot()),
+        (
+            "NICs",
+            new.machine().is_some() && old.more_nics() != new.more_nics(),
+        ),
     ])
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::heard::Told;
-use super::{Daemon, custom, seed_device};
+use super::{Daemon, custom, nics, seed_device};
 use crate::control::{ImageInfo, VmInfo};
 use crate::model::image::{Boot, View};
 use crate::model::{BootStep, Directory, Image, SshKey, Timestamp, Vm, VmState, Window, mac};
@@ -68,6 +68,7 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         serial: seen.is_up().then(|| places.serial(&vm.name)),
         console_log: machine.map(|_| places.console_log(&vm.name)),
         known_hosts: places.known_hosts(),
+        nics: nics::shown(&directory, vm),
     }
 }
 

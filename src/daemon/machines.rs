@@ -8,9 +8,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, customize, failpoint, images, replace, rungs, seed_device, selection, workshop};
+use super::{Daemon, customize, failpoint, images, nics, replace, rungs, seed_device, selection, workshop};
 use crate::control::Refusal;
-use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
 use crate::model::image::View;
 use crate::model::{Image, Machine, Network, Phase, Vm, VmName, VmState, Workshop, identity};
@@ -144,18 +143,18 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     if vm.install().is_none() {
         images::verified(daemon, &image).await?;
     }
-    daemon.serving.answers(&network).await?;
+    let networks = nics::networks(daemon, vm)?;
+    for network in &networks {
+        daemon.serving.answers(network).await?;
+    }
     let seed = told_from_now(daemon, (vm, &network), &image).await?;
     customize::before_start(daemon, vm, &image).await?;
 
-    let tap = Tap::create(&vm.tap)?;
-    failpoint::reach("tap");
-    daemon.guard.add(vm).await?;
-    let host = &daemon.host;
-    host.set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
-        .await?;
-    host.attach(&vm.tap, &network.bridge).await?;
-    failpoint::reach("guarded");
+    let mut taps = nics::plug_in(daemon, vm, &networks).await?;
+    let more_taps = taps.split_off(1);
+    let tap = taps
+        .pop()
+        .ok_or_else(|| Refusal::internal(format!("{} has no NIC", vm.name)))?;
 
     rungs::forget(daemon, &vm.name);
     daemon.heard.power_on(&vm.name, daemon.clock.now());
@@ -167,8 +166,9 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
         uid: identity::uid(vm.address),
         gid: group(daemon.accel, vm),
         seed,
-        tap: tap.into_fd(),
+        tap,
         media: drive.map(OwnedFd::from),
+        more_taps,
     };
     let running = machine::spawn(launch)
         .await
@@ -202,6 +202,7 @@ pub(super) fn argv(
     (machine, image, seed): (&Machine, &Image, Option<&SeedDevice>),
     network: &Network,
 ) -> Result<Vec<String>, Refusal> {
+    let networks = nics::networks(daemon, vm)?;
     let key = daemon.directory().site().seed_key(vm);
     // An installer is led to its answers by its command line alone.
     let view = match vm.install() {
@@ -216,6 +217,7 @@ pub(super) fn argv(
         smbios_serial: &smbios.serial,
         smbios_product: smbios.product,
         seed,
+        more_networks: networks.get(1..).unwrap_or_default(),
     };
     Ok(machine::argv(vm, machine, image, network, &settings)?)
 }
@@ -255,16 +257,9 @@ pub(super) fn follow(daemon: &Arc<Daemon>, vm: &Arc<Vm>, running: Running) {
     });
 }
 
-/// Removes what a running VM has on the host. Goes on after an error: each step is worth doing without the others.
+/// Removes what a running VM has on the host.
 async fn clear_away(daemon: &Daemon, vm: &Vm) {
-    if let Err(error) = daemon.guard.remove(&vm.tap).await {
-        tracing::warn!(vm = %vm.name, "could not take the rules of {} away: {error}.", vm.name);
-    }
-    if let Ok(network) = daemon.network_of(vm)
-        && let Err(error) = daemon.host.remove_neighbour(&network.bridge, vm.address).await
-    {
-        tracing::warn!(vm = %vm.name, "could not remove the neighbour entry of {}: {error}.", vm.name);
-    }
+    nics::unplug(daemon, vm).await;
     remove_sockets(daemon, &vm.name);
 }
 

@@ -34,6 +34,7 @@ mod memory;
 #[cfg(test)]
 mod names_tests;
 mod networks;
+mod nics;
 mod observe;
 mod quiet;
 mod records;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, replace, rungs};
+use super::{Daemon, launch, machines, nics, replace, rungs};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
@@ -26,6 +26,7 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     }
     end(strays).await;
     adopt(daemon, running).await?;
+    nics::forget_stopped(daemon).await?;
     resume(daemon);
     for vm in daemon.directory().each_vm() {
         let phase = vm.machine().map(|machine| machine.phase);
@@ -77,11 +78,12 @@ async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(),
     let guarded = found.iter().map(|(vm, _)| &**vm);
     daemon.guard.add_all(guarded).await?;
     for (vm, found) in found {
-        let network = daemon.network_of(&vm)?;
-        daemon
-            .host
-            .set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
-            .await?;
+        for (nic, network) in vm.nics().zip(nics::networks(daemon, &vm)?) {
+            daemon
+                .host
+                .set_permanent_neighbour(&network.bridge, nic.address, nic.mac)
+                .await?;
+        }
         let running = machine::adopt(&daemon.config.places, &vm, found);
         daemon.status.live(&vm.name, &LifeEvent::StartAsked);
         daemon

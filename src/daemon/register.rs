@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, custom, effects, info, machines, selection, several};
+use super::{Daemon, custom, effects, info, machines, nics, selection, several};
 use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
@@ -42,6 +42,7 @@ pub(super) async fn planned(
     )?;
     let custom = custom::edit(&request.custom)?.on(Custom::default());
     selection::only_one(&names, &[("--alias", !custom.aliases.is_empty())])?;
+    let nics = nics::edit(daemon, &names, &request.nics).await?.put;
     let new = |name| NewVm {
         name,
         network: network.clone(),
@@ -53,6 +54,7 @@ pub(super) async fn planned(
         hosting: hosting.clone(),
         custom: custom.clone(),
         new_identity: request.new_identity,
+        nics: nics.clone(),
     };
     Ok(names.into_iter().map(new).collect())
 }
@@ -179,6 +181,7 @@ fn imported(
             ..Custom::default()
         },
         new_identity: false,
+        nics: Vec::new(),
     })
 }
 
@@ -209,6 +212,7 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         custom: custom::edit(&request.custom)?,
         new_instance: request.new_instance,
         release: request.release_secrets,
+        nics: nics::edit(daemon, &names, &request.nics).await?,
     };
     let has_alias = edit
         .custom
@@ -240,6 +244,7 @@ fn is_in_use(daemon: &Daemon, vm: &Vm) -> bool {
 }
 
 fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
+    nics::changeable(daemon, vm, &edit.nics)?;
     let shape = edit.cpus.is_some() || edit.memory.is_some();
     match vm.machine() {
         None if shape => Err(Refusal::request(format!(
@@ -300,7 +305,8 @@ pub(super) async fn delete(daemon: &Arc<Daemon>, request: DeleteVms) -> Result<S
     }
     daemon.exported(committed.revision).await;
     Ok(match vms.as_slice() {
-        [vm] => format!("{} is deleted; {} is free", vm.name, vm.address),
+        [vm] if vm.more_nics().is_empty() => format!("{} is deleted; {} is free", vm.name, vm.address),
+        [vm] => format!("{} is deleted; {} are free", vm.name, nics::addresses(vm)),
         _ => format!("{} VMs are deleted", vms.len()),
     })
 }

@@ -5,12 +5,13 @@
 //! and no header can name another file; in `key=value` options a comma is doubled.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Accel, SeedDevice, workshop};
+use super::{Accel, SeedDevice, nics, workshop};
 use crate::model::image::{Boot, DiskFormat};
-use crate::model::{Image, Machine, Network, Places, Vm, VmName, mac};
+use crate::model::{Image, Machine, Network, Places, Vm, VmName};
 
 /// The number of the tap's file descriptor in QEMU.
 pub const TAP_FD: i32 = 3;
@@ -32,6 +33,8 @@ pub struct Settings<'a> {
     pub smbios_product: &'a str,
     /// What tells the VM about itself without the network, where its image needs that.
     pub seed: Option<&'a SeedDevice>,
+    /// The networks of its NICs beside the first, in their order.
+    pub more_networks: &'a [Arc<Network>],
 }
 
 /// Why no command line can be made.
@@ -52,7 +55,7 @@ pub enum CommandError {
     SocketPath(String),
 }
 
-/// QEMU's arguments, its own path first. The devices' PCI addresses are fixed: the NIC keeps its name in the guest
+/// QEMU's arguments, its own path first. The devices' PCI addresses are fixed: a NIC keeps its name in the guest
 /// whatever else the VM has.
 pub fn argv(
     vm: &Vm,
@@ -70,7 +73,7 @@ pub fn argv(
     if machine.swap.0 > 0 {
         args.swap(&vm.name, settings.places)?;
     }
-    args.nic(vm, network);
+    nics::put(&mut args, vm, network, settings.more_networks);
     args.pair("-object", "rng-builtin,id=rng0");
     args.pair("-device", "virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5");
     if let Some(seed) = settings.seed {
@@ -190,26 +193,6 @@ impl Args {
             "virtio-blk-pci,drive=swap,serial=swap,bus=pcie.0,addr=0x4",
         );
         Ok(())
-    }
-
-    fn nic(&mut self, vm: &Vm, network: &Network) {
-        let mtu = network
-            .dhcp
-            .settings
-            .mtu
-            .map(|mtu| format!(",host_mtu={mtu}"))
-            .unwrap_or_default();
-        let mac = mac::text(vm.mac);
-        // Without its boot ROM, the firmware does not stop to offer a network boot.
-        let rom = match vm.boot() {
-            Some(_) => "bootindex=0",
-            None => "romfile=",
-        };
-        self.pair("-netdev", format!("tap,id=net0,fd={TAP_FD}"));
-        self.pair(
-            "-device",
-            format!("virtio-net-pci,netdev=net0,mac={mac}{mtu},{rom},bus=pcie.0,addr=0x2"),
-        );
     }
 
     fn control(&mut self, name: &VmName, places: &Places) -> Result<(), CommandError> {

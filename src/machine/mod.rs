@@ -16,6 +16,7 @@ mod examples;
 mod files;
 pub mod lifecycle;
 pub mod message;
+mod nics;
 pub mod process;
 pub mod qmp;
 pub mod seed_device;

@@ -14,7 +14,7 @@ use super::command::{self, MEDIA_FD, TAP_FD};
 use super::lifecycle::LifeEvent;
 use super::process::{self, Found, Process};
 use super::qmp::{Qmp, QmpError};
-use super::{Accel, SeedDevice, files};
+use super::{Accel, SeedDevice, files, nics};
 use crate::image::FileError;
 use crate::model::{Places, Vm, VmName};
 
@@ -37,6 +37,8 @@ pub struct Launch<'a> {
     pub tap: OwnedFd,
     /// The install media in its drive, where its command line has one.
     pub media: Option<OwnedFd>,
+    /// The taps of its NICs beside the first, in their order.
+    pub more_taps: Vec<OwnedFd>,
 }
 
 /// Why a VM's QEMU does not run.
@@ -220,7 +222,10 @@ fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
         parent_fd,
         child_fd: MEDIA_FD,
     });
-    command.fd_mappings(std::iter::once(tap).chain(media).collect())?;
+    let more = nics::more_tap_fds().zip(launch.more_taps);
+    let more = more.map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
+    let all = std::iter::once(tap).chain(media).chain(more);
+    command.fd_mappings(all.collect())?;
     command.spawn().map_err(unusable)
 }
 

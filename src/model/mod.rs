@@ -21,6 +21,7 @@ pub mod lease;
 pub mod mac;
 pub mod name;
 pub mod network;
+pub mod nic;
 pub mod places;
 pub mod range;
 pub mod record;
@@ -51,6 +52,7 @@ pub use name::{
     TemplateName, VmName,
 };
 pub use network::Network;
+pub use nic::{MoreNic, Nic};
 pub use places::Places;
 pub use record::{DnsRecord, DnsRecords, HostName, RecordData, RecordName};
 pub use release::{Secrets, Window};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::nics::{NewNic, NicsEdit};
 use crate::model::{
     Access, Bytes, Custom, CustomOption, DhcpSettings, Directory, DnsRecord, Domain, FirstBoot, Hosting,
     Image, ImageId, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot, NetworkName, OwnerName,
@@ -134,6 +135,8 @@ pub struct NewVm {
     pub custom: Custom,
     /// Whether the identity that VMs of this name had is given up: a new UUID, and a new host key.
     pub new_identity: bool,
+    /// Its NICs beside the first. Where those in `custom` are another VM's, it gets its own on the same networks.
+    pub nics: Vec<NewNic>,
 }
 
 /// What to change of a VM; what is `None` stays.
@@ -159,6 +162,8 @@ pub struct Edit {
     pub new_instance: bool,
     /// Whether it is told its secrets once more, as in its first boot.
     pub release: bool,
+    /// What to change of its NICs beside the first.
+    pub nics: NicsEdit,
 }
 
 /// What to change of what is set for a VM alone; what is `None` stays, and what is empty is as its network says.
@@ -234,6 +239,7 @@ impl CustomEdit {
             secrets,
             instance,
             offline,
+            nics,
         } = old;
         Custom {
             aliases: self.aliases.unwrap_or(aliases),
@@ -258,6 +264,7 @@ impl CustomEdit {
                 ..instance
             },
             offline: self.offline.unwrap_or(offline),
+            nics,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::apply::{
 use super::change::{Edit, Effect};
 use super::claims::Claims;
 use super::refusal::Refusal;
-use super::site;
+use super::{nics, site};
 use crate::model::image::View;
 use crate::model::{
     Bytes, Directory, FirstBoot, Hosting, ImageId, InstancePolicy, Phase, SetUp, Timestamp, Vm, VmName,
@@ -46,6 +46,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         custom: custom_edit,
         new_instance: _,
         release: _,
+        nics,
     } = edit.clone();
     if let Some(address) = address {
         claims.address(name, named_network(directory, name, &vm.network)?, address)?;
@@ -58,7 +59,11 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
     vm.keys = keys.unwrap_or(vm.keys);
     vm.template = template.unwrap_or(vm.template);
     vm.user_data = user_data.unwrap_or(vm.user_data);
-    let custom = custom_edit.on(vm.custom.take().map(|custom| *custom).unwrap_or_default());
+    let mut custom = custom_edit.on(vm.custom.take().map(|custom| *custom).unwrap_or_default());
+    if !nics.is_empty() {
+        let there = std::mem::take(&mut custom.nics);
+        custom.nics = nics::edit(claims, directory, old, (there, nics))?;
+    }
     claims.aliases(
         name,
         named_network(directory, name, &vm.network)?,
@@ -70,6 +75,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         check_boot(directory, (name, network), custom.boot.as_ref())?;
     }
     vm.custom = custom.boxed();
+    nics::check(claims, directory, &vm)?;
     if cpus.is_some() || memory.is_some() {
         let Hosting::Managed(machine) = &mut vm.hosting else {
             return Err(Refusal::External { vm: name.clone() });

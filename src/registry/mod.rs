@@ -26,6 +26,7 @@ mod edit;
 mod embedded;
 mod images;
 mod lending;
+mod nics;
 mod record;
 mod records;
 pub mod refusal;
@@ -37,6 +38,7 @@ mod writer;
 
 pub use apply::apply;
 pub use change::{AccessEdit, Change, CustomEdit, Edit, Effect, NewVm, SecretsEdit};
+pub use nics::{NewNic, NicsEdit};
 pub use refusal::Refusal;
 pub use store::OpenError;
 use store::Store;

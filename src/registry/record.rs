@@ -18,6 +18,7 @@ use crate::model::{
 
 mod image;
 mod network;
+mod nic;
 mod site;
 mod workshop;
 

@@ -199,6 +199,7 @@ pub(crate) fn vm(name: &str, last_octet: u8) -> VmInfo {
         serial: Some(PathBuf::from("/run/seedbed/vms/web1/serial")),
         console_log: Some(PathBuf::from("/var/lib/seedbed/vms/web1/console.log")),
         known_hosts: PathBuf::from("/var/lib/seedbed/known_hosts"),
+        nics: Vec::new(),
     }
 }
 

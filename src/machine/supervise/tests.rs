@@ -70,6 +70,7 @@ impl World {
             smbios_serial: "ds=nocloud-net;s=http://10.77.0.1/a,b/",
             smbios_product: "",
             seed: None,
+            more_networks: &[],
         };
         let args = argv(
             &self.vm,
@@ -98,6 +99,7 @@ impl World {
             seed: None,
             tap: theirs.into(),
             media: None,
+            more_taps: Vec::new(),
         })
         .await
     }

@@ -20,6 +20,7 @@ mod images;
 mod instances;
 mod kill;
 mod network;
+mod nics;
 mod opening;
 mod power_cut;
 mod replacing;
@@ -60,6 +61,7 @@ fn new(text: &str) -> NewVm {
         hosting: Hosting::External,
         custom: Custom::default(),
         new_identity: false,
+        nics: Vec::new(),
     }
 }
 

@@ -37,6 +37,7 @@ mod leases;
 mod list;
 mod log;
 mod network;
+mod nics;
 mod offline_worker;
 mod password;
 mod pause;

@@ -9,6 +9,7 @@ mod deleted;
 mod hardware;
 mod images;
 mod life;
+mod nics;
 mod policy;
 mod reply;
 mod request;
@@ -24,6 +25,7 @@ pub use images::{
     LintInfo, WorkshopSize,
 };
 pub use life::{LifeInfo, Power, PowerVms};
+pub use nics::{NicInfo, NicSettings, WrittenNic};
 pub use policy::PolicySettings;
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,

@@ -9,6 +9,7 @@ use super::deleted::DeletedInfo;
 use super::hardware::HardwareInfo;
 use super::images::{ImageInfo, LintInfo};
 use super::life::LifeInfo;
+use super::nics::NicInfo;
 
 /// One line of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +170,9 @@ pub struct VmInfo {
     pub life: LifeInfo,
     /// What it was created with, and keeps.
     pub hardware: HardwareInfo,
+    /// All its NICs, where it has several; the first one is in the fields above too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<NicInfo>,
 }
 
 /// Keys of the key ring as they are shown.

@@ -6,6 +6,7 @@ use super::deleted::UndeleteVms;
 use super::hardware::{HardwareChange, NewHardware};
 use super::images::ImageRequest;
 use super::life::PowerVms;
+use super::nics::NicSettings;
 use super::policy::PolicySettings;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
@@ -191,6 +192,9 @@ pub struct AddVms {
     /// What is set for these VMs alone.
     #[serde(default)]
     pub custom: CustomSettings,
+    /// Their NICs beside the first.
+    #[serde(default, skip_serializing_if = "NicSettings::is_empty")]
+    pub nics: NicSettings,
 }
 
 /// One line of a roster.
@@ -259,6 +263,9 @@ pub struct SetVms {
     /// When they are started without being asked for by name.
     #[serde(default)]
     pub policy: PolicySettings,
+    /// What is to become of their NICs beside the first.
+    #[serde(default, skip_serializing_if = "NicSettings::is_empty")]
+    pub nics: NicSettings,
 }
 
 /// VMs to stop or restart.

@@ -42,6 +42,7 @@ mod memory;
 #[cfg(test)]
 mod names_tests;
 mod networks;
+mod nics;
 mod observe;
 mod order;
 mod power;

@@ -33,6 +33,7 @@ mod merging;
 mod names;
 mod nat;
 mod netboot;
+mod nics;
 mod offline;
 mod offline_view;
 mod policies;

@@ -4,8 +4,10 @@
 //! [`Frame`]s, one JSON document a line: any number of [`Frame::Progress`], then exactly one [`Frame::Answer`] or
 //! [`Frame::Refusal`]. Nothing in here is a stored form, and `model` types never appear on the wire.
 
+mod check;
 pub mod client;
 mod images;
+mod ports;
 mod reply;
 mod request;
 pub mod serve;
@@ -13,10 +15,12 @@ mod settings;
 mod site;
 mod socket;
 
+pub use check::CheckInfo;
 pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
     LintInfo, WorkshopSize,
 };
+pub use ports::{PortInfo, PortRequest};
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
     PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::CheckInfo;
 use super::images::{ImageInfo, LintInfo};
+use super::ports::PortInfo;
 
 /// One line of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +67,10 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// One sentence that says what was done.
     Done(String),
+    /// Ports of VMs that someone else runs, by name.
+    Ports(Vec<PortInfo>),
+    /// What was seen of VMs just now, in the order of the request.
+    Checks(Vec<CheckInfo>),
 }
 
 /// A VM as it is shown.

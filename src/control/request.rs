@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::images::ImageRequest;
+use super::ports::PortRequest;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
 
@@ -113,6 +114,13 @@ pub enum Request {
     },
     /// Something about base images.
     Image(ImageRequest),
+    /// Something about ports of VMs that someone else runs.
+    Port(PortRequest),
+    /// Looks which VMs are live, all when `names` is empty; answered by [`super::Answer::Checks`].
+    Check {
+        /// Which.
+        names: Vec<String>,
+    },
 }
 
 /// Which VMs: patterns, or all.

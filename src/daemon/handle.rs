@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Daemon, adopt, images, info, launch, machines, networks, records, register, render, replace, ring,
-    selection, several, templates, waiting,
+    Daemon, adopt, check, images, info, launch, machines, networks, plugs, records, register, render,
+    replace, ring, selection, several, templates, waiting,
 };
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, Select, StopVms};
@@ -70,6 +70,8 @@ impl Handle for Door {
                 networks::export(daemon, form, network.as_ref()).map(Answer::Text)
             }
             Request::Image(request) => images::handle(daemon, request, progress).await,
+            Request::Port(request) => plugs::handle(daemon, request).await,
+            Request::Check { names } => check::check(daemon, &names).await,
         }
     }
 }

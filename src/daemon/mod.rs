@@ -10,6 +10,7 @@
 //! [`run`] reads like the life of the process: check, open, bind, answer, recover, serve, drain.
 
 mod adopt;
+mod check;
 mod crowd;
 mod custom;
 mod customize;
@@ -35,6 +36,7 @@ mod memory;
 mod names_tests;
 mod networks;
 mod observe;
+mod plugs;
 mod quiet;
 mod records;
 mod recover;
@@ -120,6 +122,8 @@ pub struct Daemon {
     outcomes: Outcomes,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
+    /// The ports of VMs that someone else runs.
+    plugs: plugs::Plugs,
 }
 
 impl Daemon {
@@ -262,7 +266,9 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     metadata.spawn(&daemon, &events_tx, &tasks, &stop)?;
     drop(events_tx);
     keepers(&daemon, written_tx, &tasks, &stop);
+    plugs::recall(&daemon).await?;
     recover::recover(&daemon).await?;
+    tasks.spawn(plugs::keep_up(Arc::clone(&daemon), stop.clone()));
     // Only now is it known which VMs run: what a guest told meanwhile, to the sockets of the daemon before, waits until then.
     tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
     tasks.spawn(control::serve::serve(

@@ -17,6 +17,7 @@ use super::heard::Heard;
 use super::hostnames::Naming;
 use super::impersonation::Impersonations;
 use super::inherited::{self, Inherited};
+use super::plugs::Plugs;
 use super::quiet::Quiet;
 use super::rungs;
 use super::status::Status;
@@ -317,6 +318,7 @@ pub(super) fn daemon(
         serving: Arc::default(),
         verifying: tokio::sync::Mutex::default(),
         starting: Semaphore::new(parallel),
+        plugs: Plugs::default(),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
         templates: templates::Library::open(&config)?,

@@ -13,6 +13,7 @@
 
 mod accounts;
 mod agents;
+mod check;
 mod cloud_init;
 mod dhcp;
 mod dns;
@@ -33,6 +34,7 @@ mod nat;
 mod netboot;
 mod offline;
 mod offline_view;
+mod others;
 mod quickstart;
 mod recovery;
 mod refusals;

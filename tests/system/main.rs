@@ -27,6 +27,7 @@ mod hostile_http;
 mod hostile_images;
 mod install;
 mod lab;
+mod legacy;
 mod lifecycle;
 mod merging;
 mod names;

@@ -22,6 +22,7 @@ mod discovered;
 mod dns;
 mod export;
 pub mod failure;
+mod hardware;
 mod host_cloud_init;
 mod hosts;
 mod image;
@@ -30,6 +31,7 @@ mod init;
 mod input;
 mod key;
 mod keys;
+mod kill;
 mod launch;
 mod leases;
 mod list;
@@ -37,6 +39,7 @@ mod log;
 mod network;
 mod offline_worker;
 mod password;
+mod pause;
 mod port;
 mod progress;
 mod qemu_argv;
@@ -45,6 +48,7 @@ mod registration;
 mod render;
 mod reset;
 mod restart;
+mod resume;
 mod roster;
 mod select;
 mod serve;
@@ -118,6 +122,9 @@ enum Verb {
     Start(start::Args),
     Stop(stop::Args),
     Restart(restart::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
+    Kill(kill::Args),
     Reset(reset::Args),
     Rebase(rebase::Args),
     #[command(visible_alias = "rm")]
@@ -201,6 +208,9 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Start(args) => start::run(args, &context()?, terminal),
         Verb::Stop(args) => stop::run(args, &context()?, terminal),
         Verb::Restart(args) => restart::run(args, &context()?, terminal),
+        Verb::Pause(args) => pause::run(args, &context()?, terminal),
+        Verb::Resume(args) => resume::run(args, &context()?, terminal),
+        Verb::Kill(args) => kill::run(args, &context()?, terminal),
         Verb::Reset(args) => reset::run(args, &context()?, terminal),
         Verb::Rebase(args) => rebase::run(args, &context()?, terminal),
         Verb::Delete(args) => delete::run(args, &context()?, terminal),

@@ -6,7 +6,9 @@
 
 mod check;
 pub mod client;
+mod hardware;
 mod images;
+mod life;
 mod ports;
 mod reply;
 mod request;
@@ -16,10 +18,12 @@ mod site;
 mod socket;
 
 pub use check::CheckInfo;
+pub use hardware::{HardwareChange, HardwareInfo, NewHardware};
 pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
     LintInfo, WorkshopSize,
 };
+pub use life::{LifeInfo, Power, PowerVms};
 pub use ports::{PortInfo, PortRequest};
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::check::CheckInfo;
+use super::hardware::HardwareInfo;
 use super::images::{ImageInfo, LintInfo};
+use super::life::LifeInfo;
 use super::ports::PortInfo;
 
 /// One line of a reply.
@@ -80,7 +82,7 @@ pub struct VmInfo {
     pub name: String,
     /// Its fully qualified name.
     pub fqdn: String,
-    /// `running`, `stopped`, `starting`, `stopping`, `failed` or `external`.
+    /// `running`, `paused`, `stopped`, `starting`, `stopping`, `failed` or `external`.
     pub state: String,
     /// The highest rung of its current boot: `started`, `dhcp`, `metadata`, `ready`; `None` when it does not run.
     pub step: Option<String>,
@@ -165,6 +167,11 @@ pub struct VmInfo {
     pub console_log: Option<PathBuf>,
     /// The generated `known_hosts` file, for `ssh`.
     pub known_hosts: PathBuf,
+    /// What is known of its life beside its state.
+    #[serde(flatten)]
+    pub life: LifeInfo,
+    /// What it was created with, and keeps.
+    pub hardware: HardwareInfo,
 }
 
 /// Keys of the key ring as they are shown.

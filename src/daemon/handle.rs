@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Daemon, adopt, check, images, info, launch, machines, networks, plugs, records, register, render,
+    Daemon, adopt, check, images, info, launch, machines, networks, plugs, power, records, register, render,
     replace, ring, selection, several, templates, waiting,
 };
 use crate::control::serve::{Handle, ProgressSink};
@@ -70,6 +70,7 @@ impl Handle for Door {
                 networks::export(daemon, form, network.as_ref()).map(Answer::Text)
             }
             Request::Image(request) => images::handle(daemon, request, progress).await,
+            Request::Power(request) => power::handle(daemon, request).await,
             Request::Port(request) => plugs::handle(daemon, request).await,
             Request::Check { names } => check::check(daemon, &names).await,
         }
@@ -123,8 +124,7 @@ fn finished(
     chosen: &[Arc<Vm>],
     results: Vec<Result<(), Refusal>>,
 ) -> Result<Answer, Refusal> {
-    let refusals = results.into_iter().filter_map(Result::err).collect();
-    several::combined(refusals, chosen.len()).map_or_else(|| Ok(vms(daemon, chosen)), Err)
+    several::answer(daemon, chosen, results)
 }
 
 fn vms(daemon: &Daemon, vms: &[Arc<Vm>]) -> Answer {

@@ -17,11 +17,13 @@ mod customize;
 mod discovered;
 mod door;
 mod effects;
+mod events;
 mod exports;
 mod failpoint;
 mod faults;
 mod guard;
 mod handle;
+mod hardware;
 mod heard;
 mod hostnames;
 mod images;
@@ -30,6 +32,7 @@ mod info;
 mod inherited;
 mod launch;
 mod lending;
+mod life;
 mod machines;
 mod memory;
 #[cfg(test)]
@@ -37,6 +40,7 @@ mod names_tests;
 mod networks;
 mod observe;
 mod plugs;
+mod power;
 mod quiet;
 mod records;
 mod recover;
@@ -122,6 +126,8 @@ pub struct Daemon {
     outcomes: Outcomes,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
+    /// What the installed QEMU said of itself.
+    installed: hardware::Installed,
     /// The ports of VMs that someone else runs.
     plugs: plugs::Plugs,
 }
@@ -235,6 +241,7 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
                 .hint("sudo seedbed serve"),
         );
     }
+    services::keep_no_core()?;
     services::directories(&config)?;
     let registry = services::open_registry(&config)?;
     services::keep_secret(&registry).await?;

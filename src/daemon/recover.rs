@@ -82,7 +82,7 @@ async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(),
             .host
             .set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
             .await?;
-        let running = machine::adopt(&daemon.config.places, &vm, found);
+        let running = machine::adopt(&daemon.config.places, &vm, found).await;
         daemon.status.live(&vm.name, &LifeEvent::StartAsked);
         daemon
             .status
@@ -131,7 +131,21 @@ async fn sweep(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     for image in &orphans.images {
         tracing::warn!(%image, "removed the files of image {image}, which is not registered.");
     }
+    stale_groups(daemon).await;
     stale_sockets(daemon)
+}
+
+/// Ends what VMs that do not run left in their control groups. That is worth doing, and nothing that a start has to wait for.
+async fn stale_groups(daemon: &Daemon) {
+    let directory = daemon.directory();
+    let runs = |name: &str| {
+        let vm = name.parse::<VmName>().ok();
+        let vm = vm.and_then(|name| directory.vm(&name).cloned());
+        vm.is_some_and(|vm| daemon.status.seen(&vm).is_up())
+    };
+    if let Err(error) = machine::cgroup::sweep(&daemon.config.places, runs).await {
+        tracing::warn!("could not remove the control groups of VMs that do not run: {error}.");
+    }
 }
 
 /// Removes the socket directories of VMs that do not run.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, custom, effects, info, machines, selection, several};
+use super::{Daemon, custom, effects, hardware, info, machines, selection, several};
 use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
-use crate::registry::{self, Change, CommitError, Edit, NewVm};
+use crate::registry::{self, Change, CommitError, Edit, HardwareEdit, NewVm};
 
 /// Registers VMs that someone else runs.
 pub(super) async fn add(daemon: &Arc<Daemon>, request: AddVms) -> Result<Vec<Arc<Vm>>, Refusal> {
@@ -209,6 +209,7 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         custom: custom::edit(&request.custom)?,
         new_instance: request.new_instance,
         release: request.release_secrets,
+        hardware: hardware::edit(daemon, &request.hardware).await?,
     };
     let has_alias = edit
         .custom
@@ -240,7 +241,7 @@ fn is_in_use(daemon: &Daemon, vm: &Vm) -> bool {
 }
 
 fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
-    let shape = edit.cpus.is_some() || edit.memory.is_some();
+    let shape = edit.cpus.is_some() || edit.memory.is_some() || edit.hardware != HardwareEdit::default();
     match vm.machine() {
         None if shape => Err(Refusal::request(format!(
             "{} is run by someone else: change its size there",

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::Daemon;
 use super::discovered::Discovered;
 use super::guard::Guard;
+use super::hardware;
 use super::heard::Heard;
 use super::hostnames::Naming;
 use super::impersonation::Impersonations;
@@ -36,6 +37,17 @@ use crate::metadata::token::Tokens;
 use crate::model::{BridgeName, Clock, Event, Network, Revision, SiteSecret};
 use crate::registry::{Change, Registry};
 use crate::{dhcp, dns, metadata};
+
+/// Sees to it that neither this process nor a QEMU that it starts leaves a core file, which would hold guests' secrets.
+pub(super) fn keep_no_core() -> Result<(), Refusal> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)
+        .map_err(|error| Refusal::host(format!("core files can not be switched off: {error}")))
+}
 
 /// Makes the directories everything lies in. QEMU runs as a user of its own and has to pass through them to its files.
 pub(super) fn directories(config: &Config) -> Result<(), Refusal> {
@@ -318,6 +330,7 @@ pub(super) fn daemon(
         serving: Arc::default(),
         verifying: tokio::sync::Mutex::default(),
         starting: Semaphore::new(parallel),
+        installed: hardware::Installed::default(),
         plugs: Plugs::default(),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::cgroup;
 use super::process::{Found, KILL, find};
 use super::qmp::{Qmp, QmpError};
 use crate::image::FileError;
-use crate::model::{Places, Vm};
+use crate::model::{Places, Vm, identity};
 
 /// How a VM came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub async fn power_off(
     let Some(found) = find(places, vm).await? else {
         return Ok(HowStopped::NotRunning);
     };
+    // Looked up while it runs, as it is the process that leads to it.
+    let cgroup = cgroup::of(places, found.pid).filter(|_| !found.process.ended());
     let failed = |source| StopError::Process {
         vm: found.vm.clone(),
         pid: found.pid,
@@ -86,6 +89,9 @@ pub async fn power_off(
         return Ok(HowStopped::ByQemu);
     }
     found.process.kill().map_err(failed)?;
+    if let Some(cgroup) = &cgroup {
+        cgroup.kill().map_err(failed)?;
+    }
     if ended_while(&found, std::future::ready(()), KILL)
         .await
         .map_err(failed)?
@@ -96,6 +102,36 @@ pub async fn power_off(
         vm: found.vm,
         pid: found.pid,
     })
+}
+
+/// Ends a VM's QEMU at once, as when a machine's plug is pulled: neither its guest nor QEMU is asked, and what they had not
+/// written is lost.
+pub async fn kill(places: &Places, vm: &Vm) -> Result<HowStopped, StopError> {
+    let Some(found) = find(places, vm).await? else {
+        return Ok(HowStopped::NotRunning);
+    };
+    match found.process.end().await {
+        Ok(()) => Ok(HowStopped::Killed),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(StopError::Stuck {
+            vm: found.vm,
+            pid: found.pid,
+        }),
+        Err(source) => Err(StopError::Process {
+            vm: found.vm,
+            pid: found.pid,
+            source,
+        }),
+    }
+}
+
+/// Has a guest stand still, with all that it has in memory.
+pub async fn pause(places: &Places, vm: &Vm) -> Result<(), QmpError> {
+    command(places, vm, identity::uid(vm.address), "stop").await
+}
+
+/// Has a guest that stands still go on.
+pub async fn resume(places: &Places, vm: &Vm) -> Result<(), QmpError> {
+    command(places, vm, identity::uid(vm.address), "cont").await
 }
 
 /// Does something while waiting for the process to end, and says whether it did in time.
@@ -128,7 +164,11 @@ async fn quit(places: &Places, vm: &Vm, found: &Found) {
     }
 }
 
-async fn tell(places: &Places, vm: &Vm, found: &Found, command: &'static str) -> Result<(), QmpError> {
-    let mut qmp = Qmp::connect(&places.qmp(&vm.name), found.uid).await?;
-    qmp.execute(command).await.map(drop)
+async fn tell(places: &Places, vm: &Vm, found: &Found, what: &'static str) -> Result<(), QmpError> {
+    command(places, vm, found.uid, what).await
+}
+
+async fn command(places: &Places, vm: &Vm, uid: u32, what: &'static str) -> Result<(), QmpError> {
+    let mut qmp = Qmp::connect(&places.qmp(&vm.name), uid).await?;
+    qmp.execute(what).await.map(drop)
 }

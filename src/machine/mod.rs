@@ -9,8 +9,12 @@
 //! A VM outlives the daemon. Whether it runs is always found out by looking for its process, never from a file that
 //! says so.
 
+pub mod cgroup;
 pub mod client;
 pub mod command;
+mod confinement;
+pub mod emulator;
+pub mod events;
 #[cfg(test)]
 mod examples;
 mod files;
@@ -24,8 +28,9 @@ mod workshop;
 
 use std::fmt;
 
-pub use client::{HowStopped, StopError, power_off};
+pub use client::{HowStopped, StopError, kill, pause, power_off, resume};
 pub use command::{CommandError, Settings, argv};
+pub use emulator::{Emulator, EmulatorError};
 pub use lifecycle::{LifeEvent, step};
 pub use process::Found;
 pub use seed_device::SeedDevice;

@@ -24,6 +24,7 @@ mod common;
 pub mod dump;
 mod edit;
 mod embedded;
+mod hardware;
 mod images;
 mod lending;
 mod record;
@@ -37,6 +38,7 @@ mod writer;
 
 pub use apply::apply;
 pub use change::{AccessEdit, Change, CustomEdit, Edit, Effect, NewVm, SecretsEdit};
+pub use hardware::HardwareEdit;
 pub use refusal::Refusal;
 pub use store::OpenError;
 use store::Store;

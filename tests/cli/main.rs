@@ -15,6 +15,7 @@ mod failures;
 mod fake;
 mod hostile;
 mod launch;
+mod life;
 mod login;
 mod networks;
 mod render;

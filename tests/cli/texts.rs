@@ -66,6 +66,9 @@ const VERBS: &[&str] = &[
     "template reload",
     "completions",
     "version",
+    "pause",
+    "resume",
+    "kill",
 ];
 
 fn run(args: &[&str]) -> Run {

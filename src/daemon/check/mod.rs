@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::{Daemon, info, selection};
 use crate::control::{Answer, CheckInfo, Refusal};
 use crate::host::probe;
-use crate::model::{BootStep, MacAddress, Network, SshKey, Vm, VmState, mac};
+use crate::model::{BootStep, MacAddress, Network, Pause, SshKey, Vm, VmState, mac};
 use crate::ssh::client::{AskError, Server};
 use verdict::{Expected, Facts, Seen, Ssh, Verdict, judge};
 
@@ -161,7 +161,11 @@ fn expected(daemon: &Daemon, vm: &Vm) -> Expected {
                 Expected::Up
             }
         }
-        (_, Some(why)) => Expected::Failed(why),
+        // By hand it stands still because somebody wants it so.
+        (VmState::Paused { why, .. }, _) if why != Pause::ByHand => {
+            Expected::Failed(format!("it is paused: {why}"))
+        }
+        (_, Some(why)) => Expected::Failed(format!("it failed: {why}")),
         (_, None) => Expected::Down(word),
     }
 }

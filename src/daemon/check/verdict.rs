@@ -15,7 +15,7 @@ pub(super) enum Expected {
     Booting,
     /// It does not run, and that is its state's word.
     Down(&'static str),
-    /// It failed.
+    /// It failed, or a disk of it did: what happened, in a sentence.
     Failed(String),
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Verdict {
 pub(super) fn judge(facts: &Facts) -> Verdict {
     let mut problems = Vec::new();
     if let Expected::Failed(why) = &facts.expected {
-        problems.push(format!("it failed: {why}"));
+        problems.push(why.clone());
     }
     problems.extend(strangers(facts));
     match &facts.dns {
@@ -274,7 +274,7 @@ mod tests {
             word(&silent(Expected::Down("stopped"))),
             ("stopped", String::new())
         );
-        let failed = silent(Expected::Failed("signal 9".to_owned()));
+        let failed = silent(Expected::Failed("it failed: signal 9".to_owned()));
         assert_eq!(word(&failed), ("wrong", "it failed: signal 9".to_owned()));
         let wrong_name = Facts {
             dns: Seen::Answered(vec!["web1.lab is 10.0.0.1".to_owned()]),

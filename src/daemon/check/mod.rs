@@ -163,7 +163,7 @@ fn expected(daemon: &Daemon, vm: &Vm) -> Expected {
         }
         // By hand it stands still because somebody wants it so.
         (VmState::Paused { why, .. }, _) if why != Pause::ByHand => {
-            Expected::Failed(format!("it is paused: {why}"))
+            Expected::Failed(format!("it stands still: {}", why.sentence()))
         }
         (_, Some(why)) => Expected::Failed(format!("it failed: {why}")),
         (_, None) => Expected::Down(word),

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::hardware;
 use super::keys;
+use super::nics::ChangedNics;
 use super::policy::Policy;
 use super::registration::Custom;
 use super::terminal::Terminal;
@@ -26,7 +27,7 @@ use crate::control::{Request, SetVms};
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
     .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template", "new_instance", "release_secrets"])
     .args(Custom::IDS).args(Accounts::IDS).args(Confidence::IDS)
-    .args(hardware::Changed::IDS).args(Policy::IDS))]
+    .args(hardware::Changed::IDS).args(Policy::IDS).args(ChangedNics::IDS))]
 pub(super) struct Args {
     /// Names and ranges: web1, web[1-20], db[1-3,7]
     #[arg(value_name = "NAME", required = true)]
@@ -67,6 +68,8 @@ pub(super) struct Args {
     custom: Custom,
     #[command(flatten)]
     policy: Policy,
+    #[command(flatten)]
+    nics: ChangedNics,
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
@@ -91,6 +94,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         release_secrets: args.release_secrets,
         hardware: args.hardware.wanted(),
         policy: args.policy.settings(),
+        nics: args.nics.settings()?,
     }))?;
     terminal.vm_sentences(&vms)
 }

@@ -98,10 +98,7 @@ fn changed<const N: usize>(all: [(&'static str, bool); N]) -> Vec<String> {
 
 fn at_once(old: &Vm, new: &Vm) -> Vec<String> {
     changed([
-        (
-            "DNS",
-            old.aliases() != new.aliases() || old.address != new.address,
-        ),
+        ("DNS", old.aliases() != new.aliases() || old.nics().ne(new.nics())),
         (
             "policy of the instance-id",
             old.instance().policy != new.instance().policy,
@@ -128,6 +125,10 @@ fn at_start(old: &Vm, new: &Vm) -> Vec<String> {
         ("network boot", old.boot() != new.boot()),
         ("machine type", pinned(old).0 != pinned(new).0),
         ("CPU model", pinned(old).1 != pinned(new).1),
+        (
+            "NICs",
+            new.machine().is_some() && old.more_nics() != new.more_nics(),
+        ),
     ])
 }
 

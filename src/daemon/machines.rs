@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use super::events::Listener;
 use super::{
-    Daemon, consoles, customize, failpoint, failures, hardware, images, replace, restarts, rungs,
+    Daemon, consoles, customize, failpoint, failures, hardware, images, nics, replace, restarts, rungs,
     seed_device, selection, shape, workshop,
 };
 use crate::control::Refusal;
-use crate::host::tap::Tap;
 use crate::machine::events::LastWords;
 use crate::machine::restart::End;
 use crate::machine::{self, Accel, Ended, Launch, LifeEvent, Running, SeedDevice, Settings, process};
@@ -153,19 +152,19 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     if vm.install().is_none() {
         images::verified(daemon, &image).await?;
     }
-    daemon.serving.answers(&network).await?;
+    let networks = nics::networks(daemon, vm)?;
+    for network in &networks {
+        daemon.serving.answers(network).await?;
+    }
     let seed = told_from_now(daemon, (vm, &network), &image).await?;
     shape::grow(daemon, vm, machine).await?;
     customize::before_start(daemon, vm, &image).await?;
 
-    let tap = Tap::create(&vm.tap)?;
-    failpoint::reach("tap");
-    daemon.guard.add(vm).await?;
-    let host = &daemon.host;
-    host.set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
-        .await?;
-    host.attach(&vm.tap, &network.bridge).await?;
-    failpoint::reach("guarded");
+    let mut taps = nics::plug_in(daemon, vm, &networks).await?;
+    let more_taps = taps.split_off(1);
+    let tap = taps
+        .pop()
+        .ok_or_else(|| Refusal::internal(format!("{} has no NIC", vm.name)))?;
 
     rungs::forget(daemon, &vm.name);
     daemon.heard.power_on(&vm.name, daemon.clock.now());
@@ -177,9 +176,10 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
         uid: identity::uid(vm.address),
         gid: group(daemon.accel, vm),
         seed,
-        tap: tap.into_fd(),
+        tap,
         media: drive.map(OwnedFd::from),
         serial: consoles::open(daemon, vm)?,
+        more_taps,
     };
     let running = machine::spawn(launch)
         .await
@@ -213,6 +213,7 @@ pub(super) fn argv(
     (machine, image, seed): (&Machine, &Image, Option<&SeedDevice>),
     network: &Network,
 ) -> Result<Vec<String>, Refusal> {
+    let networks = nics::networks(daemon, vm)?;
     let key = daemon.directory().site().seed_key(vm);
     // An installer is led to its answers by its command line alone.
     let view = match vm.install() {
@@ -227,6 +228,7 @@ pub(super) fn argv(
         smbios_serial: &smbios.serial,
         smbios_product: smbios.product,
         seed,
+        more_networks: networks.get(1..).unwrap_or_default(),
     };
     Ok(machine::argv(vm, machine, image, network, &settings)?)
 }
@@ -308,14 +310,7 @@ pub(super) fn stopping(daemon: &Daemon, vm: &VmName, is: bool) {
 
 /// Removes what a running VM has on the host. Goes on after an error: each step is worth doing without the others.
 async fn clear_away(daemon: &Daemon, vm: &Vm) {
-    if let Err(error) = daemon.guard.remove(&vm.tap).await {
-        tracing::warn!(vm = %vm.name, "could not take the rules of {} away: {error}.", vm.name);
-    }
-    if let Ok(network) = daemon.network_of(vm)
-        && let Err(error) = daemon.host.remove_neighbour(&network.bridge, vm.address).await
-    {
-        tracing::warn!(vm = %vm.name, "could not remove the neighbour entry of {}: {error}.", vm.name);
-    }
+    nics::unplug(daemon, vm).await;
     consoles::close(daemon, &vm.name).await;
     remove_sockets(daemon, &vm.name);
     stopping(daemon, &vm.name, false);

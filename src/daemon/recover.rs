@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, consoles, launch, machines, replace, restarts, rungs, shape, undelete};
+use super::{Daemon, consoles, launch, machines, nics, replace, restarts, rungs, shape, undelete};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
@@ -27,6 +27,7 @@ pub(super) async fn recover(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(),
     end(strays).await;
     consoles::recover(daemon, &running).await?;
     adopt(daemon, running).await?;
+    nics::forget_stopped(daemon).await?;
     resume(daemon);
     undelete::recover(daemon).await?;
     for vm in daemon.directory().each_vm() {
@@ -83,11 +84,12 @@ async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(),
     let guarded = found.iter().map(|(vm, _)| &**vm);
     daemon.guard.add_all(guarded).await?;
     for (vm, found) in found {
-        let network = daemon.network_of(&vm)?;
-        daemon
-            .host
-            .set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
-            .await?;
+        for (nic, network) in vm.nics().zip(nics::networks(daemon, &vm)?) {
+            daemon
+                .host
+                .set_permanent_neighbour(&network.bridge, nic.address, nic.mac)
+                .await?;
+        }
         let running = machine::adopt(&daemon.config.places, &vm, found).await;
         daemon.status.live(&vm.name, &LifeEvent::StartAsked);
         daemon

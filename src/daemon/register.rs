@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, custom, effects, hardware, info, life, selection, shape};
+use super::{Daemon, custom, effects, hardware, info, life, nics, selection, shape};
 use crate::control::{AddVms, Answer, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
@@ -41,6 +41,7 @@ pub(super) async fn planned(
     )?;
     let custom = custom::edit(&request.custom)?.on(Custom::default());
     selection::only_one(&names, &[("--alias", !custom.aliases.is_empty())])?;
+    let nics = nics::edit(daemon, &names, &request.nics).await?.put;
     let new = |name| NewVm {
         name,
         network: network.clone(),
@@ -52,6 +53,7 @@ pub(super) async fn planned(
         hosting: hosting.clone(),
         custom: custom.clone(),
         new_identity: request.new_identity,
+        nics: nics.clone(),
     };
     Ok(names.into_iter().map(new).collect())
 }
@@ -178,6 +180,7 @@ fn imported(
             ..Custom::default()
         },
         new_identity: false,
+        nics: Vec::new(),
     })
 }
 
@@ -210,6 +213,7 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         release: request.release_secrets,
         hardware: Box::new(hardware::edit(daemon, &request.hardware).await?),
         policy: life::edit(&request.policy)?,
+        nics: nics::edit(daemon, &names, &request.nics).await?,
     };
     let has_alias = edit
         .custom
@@ -252,6 +256,7 @@ fn is_in_use(daemon: &Daemon, vm: &Vm) -> bool {
 }
 
 fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
+    nics::changeable(daemon, vm, &edit.nics)?;
     let shape = edit.cpus.is_some() || edit.memory.is_some() || *edit.hardware != HardwareEdit::default();
     match vm.machine() {
         None if shape => Err(Refusal::request(format!(

@@ -5,12 +5,13 @@
 //! and no header can name another file; in `key=value` options a comma is doubled.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Accel, SeedDevice, events, workshop};
+use super::{Accel, SeedDevice, events, nics, workshop};
 use crate::model::image::{Boot, DiskFormat};
-use crate::model::{ExtraDisk, Image, Machine, MachineType, Network, Places, Vm, VmName, mac};
+use crate::model::{ExtraDisk, Image, Machine, MachineType, Network, Places, Vm, VmName};
 
 /// The number of the tap's file descriptor in QEMU.
 pub const TAP_FD: i32 = 3;
@@ -38,6 +39,8 @@ pub struct Settings<'a> {
     pub smbios_product: &'a str,
     /// What tells the VM about itself without the network, where its image needs that.
     pub seed: Option<&'a SeedDevice>,
+    /// The networks of its NICs beside the first, in their order.
+    pub more_networks: &'a [Arc<Network>],
 }
 
 /// Why no command line can be made.
@@ -58,7 +61,7 @@ pub enum CommandError {
     SocketPath(String),
 }
 
-/// QEMU's arguments, its own path first. The devices' PCI addresses are fixed: the NIC keeps its name in the guest
+/// QEMU's arguments, its own path first. The devices' PCI addresses are fixed: a NIC keeps its name in the guest
 /// whatever else the VM has.
 pub fn argv(
     vm: &Vm,
@@ -80,7 +83,7 @@ pub fn argv(
     for disk in machine.extra_disks() {
         args.extra_disk(&vm.name, disk, settings.places)?;
     }
-    args.nic(vm, network);
+    nics::put(&mut args, vm, network, settings.more_networks);
     args.pair("-object", "rng-builtin,id=rng0");
     args.pair("-device", "virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5");
     if hardware.is_some_and(|hardware| hardware.machine_type.is_some()) {
@@ -222,26 +225,6 @@ impl Args {
             format!("virtio-blk-pci,drive={node},serial={name},bus=pcie.0,addr={slot:#x}"),
         );
         Ok(())
-    }
-
-    fn nic(&mut self, vm: &Vm, network: &Network) {
-        let mtu = network
-            .dhcp
-            .settings
-            .mtu
-            .map(|mtu| format!(",host_mtu={mtu}"))
-            .unwrap_or_default();
-        let mac = mac::text(vm.mac);
-        // Without its boot ROM, the firmware does not stop to offer a network boot.
-        let rom = match vm.boot() {
-            Some(_) => "bootindex=0",
-            None => "romfile=",
-        };
-        self.pair("-netdev", format!("tap,id=net0,fd={TAP_FD}"));
-        self.pair(
-            "-device",
-            format!("virtio-net-pci,netdev=net0,mac={mac}{mtu},{rom},bus=pcie.0,addr=0x2"),
-        );
     }
 
     fn control(&mut self, name: &VmName, places: &Places) -> Result<(), CommandError> {

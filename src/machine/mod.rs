@@ -21,6 +21,7 @@ mod files;
 pub mod lifecycle;
 mod live;
 pub mod message;
+mod nics;
 pub mod process;
 pub mod qmp;
 pub mod restart;

@@ -18,7 +18,7 @@ use super::events::LastWords;
 use super::lifecycle::LifeEvent;
 use super::process::{self, Found, Process};
 use super::qmp::{Qmp, QmpError};
-use super::{Accel, SeedDevice, files};
+use super::{Accel, SeedDevice, files, nics};
 use crate::image::FileError;
 use crate::model::{Bytes, Places, Vm, VmName};
 
@@ -43,6 +43,8 @@ pub struct Launch<'a> {
     pub media: Option<OwnedFd>,
     /// The socket it has its serial port at, listening; it waits until someone is connected there.
     pub serial: OwnedFd,
+    /// The taps of its NICs beside the first, in their order.
+    pub more_taps: Vec<OwnedFd>,
 }
 
 /// Why a VM's QEMU does not run.
@@ -270,7 +272,10 @@ async fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
         parent_fd: launch.serial,
         child_fd: SERIAL_FD,
     };
-    command.fd_mappings([tap, serial].into_iter().chain(media).collect())?;
+    let more = nics::more_tap_fds().zip(launch.more_taps);
+    let more = more.map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
+    let all = [tap, serial].into_iter().chain(media).chain(more);
+    command.fd_mappings(all.collect())?;
     let confinement = Confinement::of(&program, launch.vm, launch.places);
     confinement::spawn(command, confinement).await.map_err(unusable)
 }

@@ -23,6 +23,7 @@ pub mod lease;
 pub mod mac;
 pub mod name;
 pub mod network;
+pub mod nic;
 pub mod places;
 pub mod policy;
 pub mod range;
@@ -56,6 +57,7 @@ pub use name::{
     OwnerName, SecretName, TapName, TemplateName, VmName,
 };
 pub use network::Network;
+pub use nic::{MoreNic, Nic};
 pub use places::Places;
 pub use policy::Policy;
 pub use record::{DnsRecord, DnsRecords, HostName, RecordData, RecordName};

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::hardware::HardwareEdit;
+use super::nics::{NewNic, NicsEdit};
 use super::policy::PolicyEdit;
 use crate::model::{
     Access, Bytes, Custom, CustomOption, Deleted, DeletedId, DhcpSettings, Directory, DnsRecord, Domain,
@@ -161,6 +162,8 @@ pub struct NewVm {
     pub custom: Custom,
     /// Whether the identity that VMs of this name had is given up: a new UUID, and a new host key.
     pub new_identity: bool,
+    /// Its NICs beside the first. Where those in `custom` are another VM's, it gets its own on the same networks.
+    pub nics: Vec<NewNic>,
 }
 
 /// What to change of a VM; what is `None` stays.
@@ -190,6 +193,8 @@ pub struct Edit {
     pub hardware: Box<HardwareEdit>,
     /// When it is started without being asked for by name.
     pub policy: PolicyEdit,
+    /// What to change of its NICs beside the first.
+    pub nics: NicsEdit,
 }
 
 /// What to change of what is set for a VM alone; what is `None` stays, and what is empty is as its network says.
@@ -265,6 +270,7 @@ impl CustomEdit {
             secrets,
             instance,
             offline,
+            nics,
         } = old;
         Custom {
             aliases: self.aliases.unwrap_or(aliases),
@@ -289,6 +295,7 @@ impl CustomEdit {
                 ..instance
             },
             offline: self.offline.unwrap_or(offline),
+            nics,
         }
     }
 }

@@ -20,6 +20,7 @@ mod deleted;
 mod hardware;
 mod image;
 mod network;
+mod nic;
 mod policy;
 mod site;
 mod workshop;

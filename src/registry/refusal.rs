@@ -353,6 +353,14 @@ pub enum Refusal {
         /// Those by which it comes back to itself.
         through: Listed<VmName>,
     },
+    /// The VM can not have such a NIC.
+    #[error("{vm}: {problem}")]
+    Nic {
+        /// Whose.
+        vm: VmName,
+        /// Why not.
+        problem: NicProblem,
+    },
 }
 
 /// What to do where a deleted VM can not come back as it was.
@@ -383,6 +391,29 @@ impl fmt::Display for Sentences {
     }
 }
 
+/// Why a VM can not have a NIC.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NicProblem {
+    /// What is set for the first NIC has options of its own.
+    #[error("network {0} is that of its first NIC, which stays: --ip and --mac change its addresses")]
+    First(NetworkName),
+    /// Two NICs on one wire: a guest answers for both addresses on either.
+    #[error("it would have two NICs on network {0}: a VM has one on each")]
+    Twice(NetworkName),
+    /// There is nothing to take away.
+    #[error("it has no NIC on network {0}")]
+    None(NetworkName),
+    /// Two NICs with one hardware address.
+    #[error("two of its NICs would have MAC address {}", mac::text(*.0))]
+    Mac(MacAddress),
+    /// Two NICs with one address.
+    #[error("two of its NICs would have address {0}")]
+    Address(Ipv4Addr),
+    /// There is no slot left.
+    #[error("it has {0} NICs beside its first one already, and there is room for no more")]
+    TooMany(usize),
+}
+
 impl Refusal {
     /// The VM whose part of the change is refused, so that a roster's reader can be told the line.
     pub const fn about(&self) -> Option<&VmName> {
@@ -409,7 +440,8 @@ impl Refusal {
             | Self::Disks { vm, .. }
             | Self::UnknownDependency { vm, .. }
             | Self::Circle { vm, .. }
-            | Self::FirstBootKept { vm } => Some(vm),
+            | Self::FirstBootKept { vm }
+            | Self::Nic { vm, .. } => Some(vm),
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }
             | Self::ImageInUse { .. }

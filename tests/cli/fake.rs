@@ -206,6 +206,7 @@ pub(crate) fn vm(name: &str, last_octet: u8) -> VmInfo {
             extra_disks: Vec::new(),
             needs_restart: Vec::new(),
         },
+        nics: Vec::new(),
     }
 }
 

@@ -72,6 +72,7 @@ impl World {
             smbios_serial: "ds=nocloud-net;s=http://10.77.0.1/a,b/",
             smbios_product: "",
             seed: None,
+            more_networks: &[],
         };
         let args = argv(
             &self.vm,
@@ -105,6 +106,7 @@ impl World {
             tap: theirs.into(),
             media: None,
             serial: serial.into(),
+            more_taps: Vec::new(),
         })
         .await
     }

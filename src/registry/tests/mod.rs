@@ -21,6 +21,7 @@ mod images;
 mod instances;
 mod kill;
 mod network;
+mod nics;
 mod opening;
 mod policy;
 mod power_cut;
@@ -62,6 +63,7 @@ fn new(text: &str) -> NewVm {
         hosting: Hosting::External,
         custom: Custom::default(),
         new_identity: false,
+        nics: Vec::new(),
     }
 }
 

@@ -165,6 +165,7 @@ pub struct VmInfo {
     #[serde(flatten)]
     pub life: LifeInfo,
     /// What it was created with, and keeps.
+    #[serde(flatten)]
     pub hardware: HardwareInfo,
 }
 

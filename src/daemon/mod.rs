@@ -20,6 +20,7 @@ mod events;
 mod exports;
 mod failpoint;
 mod faults;
+mod firmware;
 mod guard;
 mod handle;
 mod hardware;

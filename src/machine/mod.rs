@@ -12,9 +12,9 @@
 pub mod cgroup;
 pub mod client;
 pub mod command;
+mod confinement;
 pub mod emulator;
 pub mod events;
-mod confinement;
 #[cfg(test)]
 mod examples;
 mod files;

@@ -13,8 +13,8 @@ use tokio::time::{sleep, timeout};
 
 use super::cgroup::{self, Cgroup, Limits};
 use super::command::{self, MEDIA_FD, TAP_FD};
-use super::events::LastWords;
 use super::confinement::{self, Confinement};
+use super::events::LastWords;
 use super::lifecycle::LifeEvent;
 use super::process::{self, Found, Process};
 use super::qmp::{Qmp, QmpError};

@@ -9,7 +9,7 @@ use super::access::{Access, User};
 use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
 use super::generation::ImageId;
-use super::hardware::{ExtraDisk, Hardware};
+use super::hardware::{ExtraDisk, Hardware, Uefi};
 use super::identity::{Instance, InstanceId};
 use super::image::{Image, View};
 use super::key::{SshKey, SshKeys};
@@ -110,6 +110,11 @@ impl Machine {
     /// Its disks beside its own.
     pub fn extra_disks(&self) -> &[ExtraDisk] {
         self.hardware.as_ref().map_or(&[], |hardware| &hardware.disks)
+    }
+
+    /// The UEFI that starts it, where that is not a BIOS.
+    pub fn uefi(&self) -> Option<&Uefi> {
+        self.hardware.as_ref()?.uefi.as_ref()
     }
 }
 

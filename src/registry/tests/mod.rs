@@ -15,6 +15,7 @@ mod disk;
 mod disk_full;
 mod editing;
 mod failing;
+mod hardware;
 mod history;
 mod images;
 mod instances;

@@ -15,6 +15,7 @@ mod adopt;
 mod completions;
 mod confidence;
 mod console;
+mod console_broker;
 mod context;
 mod delete;
 mod discovered;
@@ -36,9 +37,11 @@ mod leases;
 mod list;
 mod log;
 mod network;
+mod nics;
 mod offline_worker;
 mod password;
 mod pause;
+mod policy;
 mod progress;
 mod rebase;
 mod registration;
@@ -55,8 +58,10 @@ mod ssh;
 mod start;
 mod stop;
 mod table;
+mod tally;
 mod template;
 pub mod terminal;
+mod undelete;
 mod user_data;
 mod version;
 mod wait;
@@ -146,6 +151,7 @@ enum Verb {
     Template(template::Verb),
     Completions(completions::Args),
     Version(version::Args),
+    Undelete(undelete::Args),
     #[command(hide = true)]
     OfflineWorker(offline_worker::Args),
 }
@@ -169,6 +175,10 @@ fn top_help() -> String {
 
 /// Carries out a command line and returns the process's exit code.
 pub fn run(argv: impl IntoIterator<Item = OsString>, daemon: Daemon) -> ExitCode {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    if argv.get(1).is_some_and(|verb| console_broker::is_meant(verb)) {
+        return console_broker::run();
+    }
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
         Err(error) => {
@@ -224,6 +234,7 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Template(verb) => template::run(verb, context, terminal),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Verb::Version(args) => version::run(args, &context()?, terminal),
+        Verb::Undelete(args) => undelete::run(args, &context()?, terminal),
         Verb::OfflineWorker(args) => offline_worker::run(&args),
     }
 }

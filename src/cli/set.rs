@@ -6,6 +6,8 @@ use super::context::Context;
 use super::failure::Failure;
 use super::hardware;
 use super::keys;
+use super::nics::ChangedNics;
+use super::policy::Policy;
 use super::registration::Custom;
 use super::terminal::Terminal;
 use super::user_data::UserData;
@@ -25,7 +27,7 @@ use crate::control::{Request, SetVms};
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
     .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template", "new_instance", "release_secrets"])
     .args(Custom::IDS).args(Accounts::IDS).args(Confidence::IDS)
-    .args(hardware::Changed::IDS))]
+    .args(hardware::Changed::IDS).args(Policy::IDS).args(ChangedNics::IDS))]
 pub(super) struct Args {
     /// Names and ranges: web1, web[1-20], db[1-3,7]
     #[arg(value_name = "NAME", required = true)]
@@ -64,6 +66,10 @@ pub(super) struct Args {
     confidence: Confidence,
     #[command(flatten)]
     custom: Custom,
+    #[command(flatten)]
+    policy: Policy,
+    #[command(flatten)]
+    nics: ChangedNics,
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
@@ -87,6 +93,8 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         new_instance: args.new_instance,
         release_secrets: args.release_secrets,
         hardware: args.hardware.wanted(),
+        policy: args.policy.settings(),
+        nics: args.nics.settings()?,
     }))?;
     terminal.vm_sentences(&vms)
 }

@@ -5,9 +5,12 @@
 //! [`Frame::Refusal`]. Nothing in here is a stored form, and `model` types never appear on the wire.
 
 pub mod client;
+mod deleted;
 mod hardware;
 mod images;
 mod life;
+mod nics;
+mod policy;
 mod reply;
 mod request;
 pub mod serve;
@@ -15,12 +18,15 @@ mod settings;
 mod site;
 mod socket;
 
+pub use deleted::{DeletedInfo, UndeleteVms};
 pub use hardware::{DiskInfo, HardwareChange, HardwareInfo, NewHardware};
 pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
     LintInfo, WorkshopSize,
 };
 pub use life::{LifeInfo, Power, PowerVms};
+pub use nics::{NicInfo, NicSettings, WrittenNic};
+pub use policy::PolicySettings;
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
     PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,

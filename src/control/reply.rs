@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::deleted::DeletedInfo;
 use super::hardware::HardwareInfo;
 use super::images::{ImageInfo, LintInfo};
 use super::life::LifeInfo;
+use super::nics::NicInfo;
 
 /// One line of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +69,8 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// One sentence that says what was done.
     Done(String),
+    /// Deleted VMs that can be undone, by name, the oldest first.
+    Deleted(Vec<DeletedInfo>),
 }
 
 /// A VM as it is shown.
@@ -155,7 +159,7 @@ pub struct VmInfo {
     pub accel: Option<String>,
     /// Its SSH host keys: the one that was made for it, or those it told.
     pub host_keys: Vec<String>,
-    /// Its serial socket, for `console`.
+    /// The socket of its console's broker, for `console`.
     pub serial: Option<PathBuf>,
     /// Its serial log, for `log`.
     pub console_log: Option<PathBuf>,
@@ -167,6 +171,9 @@ pub struct VmInfo {
     /// What it was created with, and keeps.
     #[serde(flatten)]
     pub hardware: HardwareInfo,
+    /// All its NICs, where it has several; the first one is in the fields above too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<NicInfo>,
 }
 
 /// Keys of the key ring as they are shown.

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deleted::UndeleteVms;
 use super::hardware::{HardwareChange, NewHardware};
 use super::images::ImageRequest;
 use super::life::PowerVms;
+use super::nics::NicSettings;
+use super::policy::PolicySettings;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
 
@@ -117,6 +120,13 @@ pub enum Request {
     Image(ImageRequest),
     /// Pauses, resumes or kills VMs; answered by [`super::Answer::Vms`].
     Power(PowerVms),
+    /// Brings deleted VMs back; answered by [`super::Answer::Done`].
+    Undelete(UndeleteVms),
+    /// Shows the deleted VMs that can be undone, all when `names` is empty; answered by [`super::Answer::Deleted`].
+    Deleted {
+        /// Which.
+        names: Vec<String>,
+    },
 }
 
 /// Which VMs: patterns, or all.
@@ -151,6 +161,9 @@ pub struct LaunchVms {
     /// What they are created with, and keep.
     #[serde(default)]
     pub hardware: NewHardware,
+    /// When they are started without being asked for by name.
+    #[serde(default)]
+    pub policy: PolicySettings,
 }
 
 /// VMs to register.
@@ -179,6 +192,9 @@ pub struct AddVms {
     /// What is set for these VMs alone.
     #[serde(default)]
     pub custom: CustomSettings,
+    /// Their NICs beside the first.
+    #[serde(default, skip_serializing_if = "NicSettings::is_empty")]
+    pub nics: NicSettings,
 }
 
 /// One line of a roster.
@@ -244,6 +260,12 @@ pub struct SetVms {
     /// What managed ones were created with.
     #[serde(default)]
     pub hardware: HardwareChange,
+    /// When they are started without being asked for by name.
+    #[serde(default)]
+    pub policy: PolicySettings,
+    /// What is to become of their NICs beside the first.
+    #[serde(default, skip_serializing_if = "NicSettings::is_empty")]
+    pub nics: NicSettings,
 }
 
 /// VMs to stop or restart.
@@ -289,6 +311,12 @@ pub struct DeleteVms {
     pub select: Select,
     /// Also those that run: power them off first.
     pub force: bool,
+    /// Whether nothing of them is kept. A name that no VM has is then one of a VM that was deleted before.
+    #[serde(default)]
+    pub now: bool,
+    /// Whether only what is kept of VMs that were deleted before is meant.
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 /// What to wait for.

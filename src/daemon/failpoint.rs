@@ -27,6 +27,12 @@ pub(super) const STEPS: &[&str] = &[
     "disks made",
     "disks replaced",
     "disks in place",
+    "deleted",
+    "disks set aside",
+    "deletion final",
+    "undelete registered",
+    "disks brought back",
+    "undeleted",
     "extra disk made",
     "extra disks registered",
 ];

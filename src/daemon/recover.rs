@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, replace, rungs, shape};
+use super::{Daemon, consoles, launch, machines, nics, replace, restarts, rungs, shape, undelete};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
 
-/// Brings the host and the registry together.
-pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
+/// Brings the host and the registry together. `same_boot` says whether the host has not been restarted since the daemon before.
+pub(super) async fn recover(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(), Refusal> {
     let found = process::all(&daemon.config.places).await?;
     let (mut running, mut strays) = (Vec::new(), Vec::new());
     for found in found {
@@ -25,8 +25,11 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
         }
     }
     end(strays).await;
+    consoles::recover(daemon, &running).await?;
     adopt(daemon, running).await?;
+    nics::forget_stopped(daemon).await?;
     resume(daemon);
+    undelete::recover(daemon).await?;
     for vm in daemon.directory().each_vm() {
         let phase = vm.machine().map(|machine| machine.phase);
         if phase == Some(Phase::Launching) {
@@ -35,6 +38,9 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
             tracing::warn!(vm = %vm.name, "{} ended while nobody saw how: removing it, and no image is made of it.", vm.name);
         } else {
             disks(daemon, vm, phase).await?;
+            if phase.is_some() && !daemon.status.seen(vm).is_up() {
+                restarts::recover(daemon, vm, same_boot);
+            }
             continue;
         }
         launch::undo(daemon, vm).await;
@@ -78,11 +84,12 @@ async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(),
     let guarded = found.iter().map(|(vm, _)| &**vm);
     daemon.guard.add_all(guarded).await?;
     for (vm, found) in found {
-        let network = daemon.network_of(&vm)?;
-        daemon
-            .host
-            .set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
-            .await?;
+        for (nic, network) in vm.nics().zip(nics::networks(daemon, &vm)?) {
+            daemon
+                .host
+                .set_permanent_neighbour(&network.bridge, nic.address, nic.mac)
+                .await?;
+        }
         let running = machine::adopt(&daemon.config.places, &vm, found).await;
         daemon.status.live(&vm.name, &LifeEvent::StartAsked);
         daemon
@@ -123,11 +130,17 @@ async fn sweep(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
         for vm in &orphans.vms {
             store.remove_disks(vm)?;
         }
+        for id in &orphans.deleted {
+            store.remove_deleted(id)?;
+        }
         Ok::<_, crate::image::StoreError>(orphans)
     });
     let orphans = swept.await??;
     for vm in &orphans.vms {
         tracing::warn!(%vm, "removed the disks of {vm}, which is not registered.");
+    }
+    for id in &orphans.deleted {
+        tracing::warn!(vm = %id.name, "removed the disks of {}, whose deletion can not be undone any more.", id.name);
     }
     for image in &orphans.images {
         tracing::warn!(%image, "removed the files of image {image}, which is not registered.");

@@ -1,9 +1,8 @@
-//! Requests that only change records: add, import, set, delete.
+//! Requests that only change records: add, import, set.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Daemon, custom, effects, hardware, info, machines, selection, several, shape};
+use super::{Daemon, custom, effects, hardware, info, life, machines, nics, selection, several, shape};
 use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
@@ -42,6 +41,7 @@ pub(super) async fn planned(
     )?;
     let custom = custom::edit(&request.custom)?.on(Custom::default());
     selection::only_one(&names, &[("--alias", !custom.aliases.is_empty())])?;
+    let nics = nics::edit(daemon, &names, &request.nics).await?.put;
     let new = |name| NewVm {
         name,
         network: network.clone(),
@@ -53,6 +53,7 @@ pub(super) async fn planned(
         hosting: hosting.clone(),
         custom: custom.clone(),
         new_identity: request.new_identity,
+        nics: nics.clone(),
     };
     Ok(names.into_iter().map(new).collect())
 }
@@ -179,6 +180,7 @@ fn imported(
             ..Custom::default()
         },
         new_identity: false,
+        nics: Vec::new(),
     })
 }
 
@@ -210,6 +212,8 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         new_instance: request.new_instance,
         release: request.release_secrets,
         hardware: Box::new(hardware::edit(daemon, &request.hardware).await?),
+        policy: life::edit(&request.policy)?,
+        nics: nics::edit(daemon, &names, &request.nics).await?,
     };
     let has_alias = edit
         .custom
@@ -252,6 +256,7 @@ fn is_in_use(daemon: &Daemon, vm: &Vm) -> bool {
 }
 
 fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
+    nics::changeable(daemon, vm, &edit.nics)?;
     let shape = edit.cpus.is_some() || edit.memory.is_some() || *edit.hardware != HardwareEdit::default();
     match vm.machine() {
         None if shape => Err(Refusal::request(format!(
@@ -282,44 +287,4 @@ fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
             Ok(())
         }
     }
-}
-
-/// Deletes VMs and their disks; their addresses are free at once.
-pub(super) async fn delete(daemon: &Arc<Daemon>, request: DeleteVms) -> Result<String, Refusal> {
-    let vms = selection::selected(&daemon.directory(), &request.select)?;
-    let running: Vec<_> = vms
-        .iter()
-        .filter(|vm| daemon.status.seen(vm).is_up())
-        .map(|vm| vm.name.to_string())
-        .collect();
-    if !request.force && !running.is_empty() {
-        return Err(Refusal::request(format!("still running: {}", running.join(", ")))
-            .hint("stop it first, or delete it with --force"));
-    }
-    let _held = daemon.lock_all(&vms).await;
-    let vms = several::current(daemon, &vms);
-    let stops = vms
-        .iter()
-        .filter(|vm| vm.machine().is_some())
-        .map(|vm| machines::stop_locked(daemon, vm, true, Duration::ZERO));
-    let refusals: Vec<_> = futures_util::future::join_all(stops)
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
-    if let Some(refusal) = several::combined(refusals, vms.len()) {
-        return Err(refusal);
-    }
-    // The record first: from here on the addresses are free, and disks without a record are swept at the next start.
-    let names: Vec<_> = vms.iter().map(|vm| vm.name.clone()).collect();
-    let committed = daemon.commit(Change::Delete { names }).await?;
-    for vm in &vms {
-        machines::remove_disks(daemon, vm).await;
-        daemon.forget(&vm.name);
-    }
-    daemon.exported(committed.revision).await;
-    Ok(match vms.as_slice() {
-        [vm] => format!("{} is deleted; {} is free", vm.name, vm.address),
-        _ => format!("{} VMs are deleted", vms.len()),
-    })
 }

@@ -1,4 +1,4 @@
-//! The files that must lie ready before QEMU starts: an empty socket directory, fresh logs, and what the VM is told.
+//! The files that must lie ready before QEMU starts: an empty socket directory, a fresh log, and what the VM is told.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -12,7 +12,7 @@ use crate::model::{Machine, Places, Vm, VmName};
 
 /// Makes everything ready for a QEMU that runs as this user, and returns the log for what it says itself.
 ///
-/// The VM's directory belongs to root, so QEMU can write its logs but not put anything else in their place.
+/// The VM's directory belongs to root, so QEMU can write its disks but not put anything else in their place.
 pub(super) fn prepare(places: &Places, vm: &Vm, uid: u32) -> Result<File, FileError> {
     let name = &vm.name;
     passage(&places.sockets())?;
@@ -33,9 +33,6 @@ pub(super) fn prepare(places: &Places, vm: &Vm, uid: u32) -> Result<File, FileEr
             result => result.map_err(at("giving away", &disk))?,
         }
     }
-    let console = places.console_log(name);
-    let file = fresh(&console)?;
-    fchown(&file, Some(uid), Some(uid)).map_err(at("giving away", &console))?;
     fresh(&places.qemu_log(name))
 }
 
@@ -90,6 +87,9 @@ pub(super) fn length(log: &Path) -> u64 {
     fs::symlink_metadata(log).map_or(0, |metadata| metadata.len())
 }
 
+/// What every QEMU says before it takes its console's broker.
+const WAITING: &str = "QEMU waiting for connection on:";
+
 /// The last lines that were written to a log after its first `from` bytes, escaped, as one short text.
 pub(super) fn tail(log: &Path, from: u64) -> String {
     const MOST: u64 = 2000;
@@ -107,7 +107,7 @@ pub(super) fn tail(log: &Path, from: u64) -> String {
     let mut lines: Vec<_> = text
         .lines()
         .rev()
-        .filter(|line| !line.trim().is_empty())
+        .filter(|line| !line.trim().is_empty() && !line.contains(WAITING))
         .take(LINES)
         .collect();
     lines.reverse();
@@ -171,6 +171,12 @@ mod tests {
         assert_eq!(tail(log.path(), 9), "two; three; \\u{1b}[2Jfour");
         assert_eq!(tail(log.path(), 19), "\\u{1b}[2Jfour");
         assert_eq!(tail(log.path(), 1000), "");
+        fs::write(
+            log.path(),
+            "one\nqemu: info: QEMU waiting for connection on: disconnected:unix:/s\n",
+        )
+        .unwrap();
+        assert_eq!(tail(log.path(), 0), "one");
         fs::write(log.path(), "x".repeat(100_000)).unwrap();
         assert!(tail(log.path(), 0).len() <= 600);
         assert_eq!(tail(Path::new("/nonexistent/log"), 0), "");

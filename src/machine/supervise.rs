@@ -12,13 +12,13 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::cgroup::{self, Cgroup, Limits};
-use super::command::{self, MEDIA_FD, TAP_FD};
+use super::command::{self, MEDIA_FD, SERIAL_FD, TAP_FD};
 use super::confinement::{self, Confinement};
 use super::events::LastWords;
 use super::lifecycle::LifeEvent;
 use super::process::{self, Found, Process};
 use super::qmp::{Qmp, QmpError};
-use super::{Accel, SeedDevice, files};
+use super::{Accel, SeedDevice, files, nics};
 use crate::image::FileError;
 use crate::model::{Bytes, Places, Vm, VmName};
 
@@ -41,6 +41,10 @@ pub struct Launch<'a> {
     pub tap: OwnedFd,
     /// The install media in its drive, where its command line has one.
     pub media: Option<OwnedFd>,
+    /// The socket it has its serial port at, listening; it waits until someone is connected there.
+    pub serial: OwnedFd,
+    /// The taps of its NICs beside the first, in their order.
+    pub more_taps: Vec<OwnedFd>,
 }
 
 /// Why a VM's QEMU does not run.
@@ -83,7 +87,7 @@ pub enum StartError {
     #[error(transparent)]
     Qmp(#[from] QmpError),
     /// The file descriptor could not be passed on.
-    #[error("the tap or the install media can not be passed to QEMU: {0}")]
+    #[error("the tap, the serial port or the install media can not be passed to QEMU: {0}")]
     Tap(#[from] FdMappingCollision),
 }
 
@@ -151,8 +155,9 @@ impl From<Ended> for LifeEvent {
 
 /// Starts a VM's QEMU and waits until it answers. Failed or cancelled, it leaves no process behind.
 ///
-/// QEMU gets a session and a control group of its own, an empty environment, and no file descriptor but the tap, install media and
-/// its log, so that neither a signal to the daemon nor its end reaches the guest. What it can reach is in [`super::confinement`].
+/// QEMU gets a session and a control group of its own, an empty environment, and no file descriptor but the tap, install media, its
+/// serial port and its log, so that neither a signal to the daemon nor its end reaches the guest. What it can reach is in
+/// [`super::confinement`].
 pub async fn spawn(launch: Launch<'_>) -> Result<Running, StartError> {
     let Launch { vm, places, .. } = launch;
     if let Some(found) = process::find(places, vm).await? {
@@ -263,7 +268,14 @@ async fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
         parent_fd,
         child_fd: MEDIA_FD,
     });
-    command.fd_mappings(std::iter::once(tap).chain(media).collect())?;
+    let serial = FdMapping {
+        parent_fd: launch.serial,
+        child_fd: SERIAL_FD,
+    };
+    let more = nics::more_tap_fds().zip(launch.more_taps);
+    let more = more.map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
+    let all = [tap, serial].into_iter().chain(media).chain(more);
+    command.fd_mappings(all.collect())?;
     let confinement = Confinement::of(&program, launch.vm, launch.places);
     confinement::spawn(command, confinement).await.map_err(unusable)
 }

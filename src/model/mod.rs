@@ -7,6 +7,7 @@ pub mod access;
 pub mod boot;
 pub mod bytes;
 pub mod cloud_init;
+pub mod deleted;
 pub mod dhcp;
 pub mod directory;
 #[cfg(test)]
@@ -22,7 +23,9 @@ pub mod lease;
 pub mod mac;
 pub mod name;
 pub mod network;
+pub mod nic;
 pub mod places;
+pub mod policy;
 pub mod range;
 pub mod record;
 pub mod release;
@@ -38,6 +41,7 @@ pub mod workshop;
 pub use access::{Access, PasswordHash, Shell, User};
 pub use boot::{BootStep, Event, EventKind, Pause, Progress, VmState};
 pub use bytes::Bytes;
+pub use deleted::{Deleted, DeletedId};
 pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};
 pub use generation::{Generation, ImageId, ImageRef};
@@ -53,7 +57,9 @@ pub use name::{
     OwnerName, SecretName, TapName, TemplateName, VmName,
 };
 pub use network::Network;
+pub use nic::{MoreNic, Nic};
 pub use places::Places;
+pub use policy::Policy;
 pub use record::{DnsRecord, DnsRecords, HostName, RecordData, RecordName};
 pub use release::{Secrets, Window};
 pub use ring::{KeyRing, RingKey};

@@ -5,11 +5,13 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::hardware::HardwareEdit;
+use super::nics::{NewNic, NicsEdit};
+use super::policy::PolicyEdit;
 use crate::model::{
-    Access, Bytes, Custom, CustomOption, DhcpSettings, Directory, DnsRecord, Domain, FirstBoot, Hosting,
-    Image, ImageId, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot, NetworkName, OwnerName,
-    RecordName, RingKey, Route, Secret, SecretName, Secrets, SiteSecret, SshKeys, TemplateName, User, Vm,
-    VmName,
+    Access, Bytes, Custom, CustomOption, Deleted, DeletedId, DhcpSettings, Directory, DnsRecord, Domain,
+    FirstBoot, Hosting, Image, ImageId, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot,
+    NetworkName, OwnerName, RecordName, RingKey, Route, Secret, SecretName, Secrets, SiteSecret, SshKeys,
+    TemplateName, User, Vm, VmName,
 };
 
 /// One write. Each is done as a whole or not at all.
@@ -110,6 +112,31 @@ pub enum Change {
     Promote(ImageId),
     /// Deletes generations that no VM is a clone of.
     RemoveImages(Vec<ImageId>),
+    /// Deletes VMs as [`Self::Delete`] does, and keeps what was registered of them, so that it can be undone. Of one that was
+    /// never launched nothing is kept.
+    SetAside {
+        /// Which; a name that is listed twice counts once.
+        names: Vec<VmName>,
+    },
+    /// Registers a deleted VM again, as it was. One that Seedbed runs is in phase Launching until its disks are in place.
+    Undelete(Undelete),
+    /// Notes that the disks of a VM that came back are in place.
+    Undeleted(DeletedId),
+    /// Deletes a VM that was coming back, and keeps what was kept.
+    SendBack(DeletedId),
+    /// Gives up what is kept of deleted VMs.
+    ForgetDeleted(Vec<DeletedId>),
+}
+
+/// How a deleted VM comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelete {
+    /// Which.
+    pub id: DeletedId,
+    /// By which name; its own when not given. By another one it is another instance, which cloud-init sets up anew.
+    pub name: Option<VmName>,
+    /// Whether what others have meanwhile is chosen anew; if not, it is refused. Under another name it is in any case.
+    pub anew: bool,
 }
 
 /// A VM to register: what the user chose. The rest is derived from the name.
@@ -135,6 +162,8 @@ pub struct NewVm {
     pub custom: Custom,
     /// Whether the identity that VMs of this name had is given up: a new UUID, and a new host key.
     pub new_identity: bool,
+    /// Its NICs beside the first. Where those in `custom` are another VM's, it gets its own on the same networks.
+    pub nics: Vec<NewNic>,
 }
 
 /// What to change of a VM; what is `None` stays.
@@ -162,6 +191,10 @@ pub struct Edit {
     pub release: bool,
     /// What a managed VM was created with.
     pub hardware: Box<HardwareEdit>,
+    /// When it is started without being asked for by name.
+    pub policy: PolicyEdit,
+    /// What to change of its NICs beside the first.
+    pub nics: NicsEdit,
 }
 
 /// What to change of what is set for a VM alone; what is `None` stays, and what is empty is as its network says.
@@ -237,6 +270,7 @@ impl CustomEdit {
             secrets,
             instance,
             offline,
+            nics,
         } = old;
         Custom {
             aliases: self.aliases.unwrap_or(aliases),
@@ -261,6 +295,7 @@ impl CustomEdit {
                 ..instance
             },
             offline: self.offline.unwrap_or(offline),
+            nics,
         }
     }
 }
@@ -306,6 +341,10 @@ pub struct SiteBatch {
     pub put_keys: Vec<Arc<RingKey>>,
     /// Names of the ring to delete.
     pub removed_keys: Vec<KeyName>,
+    /// Deleted VMs to keep, each in place of what was kept of that deletion.
+    pub put_deleted: Vec<Arc<Deleted>>,
+    /// Deletions of which nothing is kept any more.
+    pub removed_deleted: Vec<DeletedId>,
 }
 
 /// All DNS records of one name.

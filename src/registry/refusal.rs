@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use uuid::Uuid;
+
 use crate::model::mac::{self, MacError};
 use crate::model::subnet::{AddressProblem, Pool};
 use crate::model::{
@@ -284,6 +286,49 @@ pub enum Refusal {
         /// Its clones, and those that boot it from the network.
         clones: Listed<VmName>,
     },
+    /// VMs that were clones of the image can come back.
+    #[error(
+        "image {image} is kept for deleted VMs that can be undone: {deleted}; give them up first \
+         (`seedbed delete --deleted NAME...`), or wait until their time is over (`seedbed list --deleted`)"
+    )]
+    ImageKept {
+        /// The image.
+        image: ImageRef,
+        /// The names they had.
+        deleted: Listed<VmName>,
+    },
+    /// Nothing is kept of such a VM.
+    #[error(
+        "there is no deleted VM {name} that could come back; `seedbed list --deleted` shows those that can"
+    )]
+    UnknownDeleted {
+        /// The name it had.
+        name: VmName,
+    },
+    /// The VM is on its way back.
+    #[error("{name} is coming back right now")]
+    Returning {
+        /// The name it had.
+        name: VmName,
+    },
+    /// Another VM has the UUID.
+    #[error("its UUID {uuid} is {holder}'s")]
+    UuidTaken {
+        /// The UUID.
+        uuid: Uuid,
+        /// Whose it is.
+        holder: VmName,
+    },
+    /// Others have meanwhile what the VM had.
+    #[error("{name} can not come back as it was: {taken}. {way_out}")]
+    Taken {
+        /// The name it would have.
+        name: VmName,
+        /// What is taken, each in a few words.
+        taken: Sentences,
+        /// What to do.
+        way_out: WayBack,
+    },
     /// Its disks can not be changed so.
     #[error("{vm} can not be changed so: {problem}")]
     Disks {
@@ -292,6 +337,81 @@ pub enum Refusal {
         /// Why not.
         problem: DiskProblem,
     },
+    /// What a VM would be started after is not there.
+    #[error("{vm} can not start after {after}: there is no VM {after}")]
+    UnknownDependency {
+        /// The VM.
+        vm: VmName,
+        /// What it would wait for.
+        after: VmName,
+    },
+    /// A VM would wait for itself.
+    #[error("{vm} would start after itself, by way of {through}: none of them could ever start")]
+    Circle {
+        /// The VM.
+        vm: VmName,
+        /// Those by which it comes back to itself.
+        through: Listed<VmName>,
+    },
+    /// The VM can not have such a NIC.
+    #[error("{vm}: {problem}")]
+    Nic {
+        /// Whose.
+        vm: VmName,
+        /// Why not.
+        problem: NicProblem,
+    },
+}
+
+/// What to do where a deleted VM can not come back as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayBack {
+    /// Its name is taken.
+    Name,
+    /// Something else is.
+    Other,
+}
+
+impl fmt::Display for WayBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "Give it another name: --as NEWNAME; what is taken is then chosen anew",
+            Self::Other => "With --anew, what is taken is chosen anew",
+        })
+    }
+}
+
+/// Several reasons in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentences(pub Vec<String>);
+
+impl fmt::Display for Sentences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+/// Why a VM can not have a NIC.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NicProblem {
+    /// What is set for the first NIC has options of its own.
+    #[error("network {0} is that of its first NIC, which stays: --ip and --mac change its addresses")]
+    First(NetworkName),
+    /// Two NICs on one wire: a guest answers for both addresses on either.
+    #[error("it would have two NICs on network {0}: a VM has one on each")]
+    Twice(NetworkName),
+    /// There is nothing to take away.
+    #[error("it has no NIC on network {0}")]
+    None(NetworkName),
+    /// Two NICs with one hardware address.
+    #[error("two of its NICs would have MAC address {}", mac::text(*.0))]
+    Mac(MacAddress),
+    /// Two NICs with one address.
+    #[error("two of its NICs would have address {0}")]
+    Address(Ipv4Addr),
+    /// There is no slot left.
+    #[error("it has {0} NICs beside its first one already, and there is room for no more")]
+    TooMany(usize),
 }
 
 impl Refusal {
@@ -318,10 +438,18 @@ impl Refusal {
             | Self::UserTwice { vm, .. }
             | Self::NoAccounts { vm, .. }
             | Self::Disks { vm, .. }
-            | Self::FirstBootKept { vm } => Some(vm),
+            | Self::UnknownDependency { vm, .. }
+            | Self::Circle { vm, .. }
+            | Self::FirstBootKept { vm }
+            | Self::Nic { vm, .. } => Some(vm),
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }
             | Self::ImageInUse { .. }
+            | Self::ImageKept { .. }
+            | Self::UnknownDeleted { .. }
+            | Self::Returning { .. }
+            | Self::Taken { .. }
+            | Self::UuidTaken { .. }
             | Self::ImageExists { .. }
             | Self::CurrentGeneration { .. }
             | Self::NoSuchNetwork { .. }
@@ -343,6 +471,7 @@ impl Refusal {
                 | Self::NoSuchNetwork { .. }
                 | Self::UnknownRecord { .. }
                 | Self::UnknownKeys { .. }
+                | Self::UnknownDeleted { .. }
         )
     }
 }

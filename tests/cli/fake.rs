@@ -207,6 +207,7 @@ pub(crate) fn vm(name: &str, last_octet: u8) -> VmInfo {
             extra_disks: Vec::new(),
             needs_restart: Vec::new(),
         },
+        nics: Vec::new(),
     }
 }
 
@@ -225,6 +226,7 @@ pub(crate) fn image(name: &str) -> ImageInfo {
         view: "auto".to_owned(),
         cloud_init: None,
         used_by: vec!["web1".to_owned(), "web2".to_owned()],
+        kept_for: Vec::new(),
         created: "2026-01-02T03:04:05Z".to_owned(),
         age_seconds: 90,
     }

@@ -21,4 +21,5 @@ mod render;
 mod roster;
 mod templates;
 mod texts;
+mod undo;
 mod user_data;

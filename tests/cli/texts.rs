@@ -63,6 +63,7 @@ const VERBS: &[&str] = &[
     "pause",
     "resume",
     "kill",
+    "undelete",
 ];
 
 fn run(args: &[&str]) -> Run {

@@ -129,6 +129,8 @@ impl Lab {
         Run::of(&mut init).ok();
         // The hosts file of the machine that runs the tests is not ours.
         lab.configure("host_names: off");
+        // Most tests look whether anything is left of what they deleted.
+        lab.configure("undo_window: 0");
         lab
     }
 
@@ -305,6 +307,12 @@ impl Lab {
                 .is_some_and(|program| program.contains("qemu-system"))
                 && words.iter().any(|w| w.contains(&ours))
         })
+    }
+
+    /// Ids of the brokers of this lab's consoles.
+    pub(crate) fn brokers(&self) -> Vec<u32> {
+        let ours = self.path("run").to_string_lossy().into_owned();
+        processes(|words| words.get(1) == Some(&"console-broker") && words.iter().any(|w| w.contains(&ours)))
     }
 
     /// The taps in the lab's namespace.

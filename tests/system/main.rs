@@ -14,7 +14,9 @@
 mod accounts;
 mod agents;
 mod cloud_init;
+mod console;
 mod dhcp;
+mod disks;
 mod dns;
 mod downloads;
 mod first_boot;
@@ -31,8 +33,10 @@ mod merging;
 mod names;
 mod nat;
 mod netboot;
+mod nics;
 mod offline;
 mod offline_view;
+mod policies;
 mod power;
 mod quickstart;
 mod recovery;
@@ -48,6 +52,7 @@ mod template_scripts;
 mod templates;
 mod turn;
 mod twenty;
+mod undo;
 mod user_data;
 mod workshop;
 

@@ -6,7 +6,7 @@ use crate::machine::{HowStopped, Settings, argv, examples, power_off};
 use crate::model::image::{DiskFormat, View};
 use crate::model::{Machine, Timestamp, identity};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use tempfile::TempDir;
 
 const QEMU: &str = "/usr/bin/qemu-system-x86_64";
@@ -19,6 +19,7 @@ struct World {
     vm: Vm,
     machine: Machine,
     cable: Option<UnixStream>,
+    console: Option<UnixStream>,
 }
 
 impl World {
@@ -39,6 +40,7 @@ impl World {
             vm,
             machine,
             cable: None,
+            console: None,
         })
     }
 
@@ -70,6 +72,7 @@ impl World {
             smbios_serial: "ds=nocloud-net;s=http://10.77.0.1/a,b/",
             smbios_product: "",
             seed: None,
+            more_networks: &[],
         };
         let args = argv(
             &self.vm,
@@ -87,6 +90,10 @@ impl World {
     async fn start(&mut self, argv: Vec<String>) -> Result<Running, StartError> {
         let (ours, theirs) = UnixStream::pair().unwrap();
         self.cable = Some(ours);
+        let path = self.directory.path().join("serial");
+        std::fs::remove_file(&path).ok();
+        let serial = UnixListener::bind(&path).unwrap();
+        self.console = Some(UnixStream::connect(&path).unwrap());
         let uid = identity::uid(self.vm.address);
         let (vm, places) = (&self.vm, &self.places);
         spawn(Launch {
@@ -98,6 +105,8 @@ impl World {
             seed: None,
             tap: theirs.into(),
             media: None,
+            serial: serial.into(),
+            more_taps: Vec::new(),
         })
         .await
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::failure::Failure;
+use super::hardware;
 use super::keys;
 use super::registration::Registration;
 use super::terminal::Terminal;
@@ -47,6 +48,8 @@ pub(super) struct Args {
     #[arg(long)]
     offline: bool,
     #[command(flatten)]
+    hardware: hardware::Created,
+    #[command(flatten)]
     registration: Registration,
     /// Wait until they are ready, for 10 minutes when no SPAN is given
     #[arg(long, value_name = "SPAN", num_args = 0..=1, require_equals = true)]
@@ -75,6 +78,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         disk: args.disk,
         swap: args.swap,
         wait_seconds: args.wait.map(|span| span.as_secs()),
+        hardware: args.hardware.wanted(),
     });
     let vms = context.watch_vms(&request, &names, terminal)?;
     for vm in vms.iter().filter(|vm| vm.keys.is_empty()) {

@@ -21,6 +21,7 @@ mod discovered;
 mod dns;
 mod export;
 pub mod failure;
+mod hardware;
 mod host_cloud_init;
 mod hosts;
 mod image;
@@ -29,6 +30,7 @@ mod init;
 mod input;
 mod key;
 mod keys;
+mod kill;
 mod launch;
 mod leases;
 mod list;
@@ -36,12 +38,14 @@ mod log;
 mod network;
 mod offline_worker;
 mod password;
+mod pause;
 mod progress;
 mod rebase;
 mod registration;
 mod render;
 mod reset;
 mod restart;
+mod resume;
 mod roster;
 mod select;
 mod serve;
@@ -116,6 +120,9 @@ enum Verb {
     Start(start::Args),
     Stop(stop::Args),
     Restart(restart::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
+    Kill(kill::Args),
     Reset(reset::Args),
     Rebase(rebase::Args),
     #[command(visible_alias = "rm")]
@@ -197,6 +204,9 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Start(args) => start::run(args, &context()?, terminal),
         Verb::Stop(args) => stop::run(args, &context()?, terminal),
         Verb::Restart(args) => restart::run(args, &context()?, terminal),
+        Verb::Pause(args) => pause::run(args, &context()?, terminal),
+        Verb::Resume(args) => resume::run(args, &context()?, terminal),
+        Verb::Kill(args) => kill::run(args, &context()?, terminal),
         Verb::Reset(args) => reset::run(args, &context()?, terminal),
         Verb::Rebase(args) => rebase::run(args, &context()?, terminal),
         Verb::Delete(args) => delete::run(args, &context()?, terminal),

@@ -4,6 +4,7 @@ use super::accounts::Accounts;
 use super::confidence::Confidence;
 use super::context::Context;
 use super::failure::Failure;
+use super::hardware;
 use super::keys;
 use super::registration::Custom;
 use super::terminal::Terminal;
@@ -21,7 +22,8 @@ use crate::control::{Request, SetVms};
 #[command(mut_arg("user_data", |file| file.help("Your own cloud-init user-data; - for standard input, an empty file for none")))]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
     .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template", "new_instance", "release_secrets"])
-    .args(Custom::IDS).args(Accounts::IDS).args(Confidence::IDS))]
+    .args(Custom::IDS).args(Accounts::IDS).args(Confidence::IDS)
+    .args(hardware::Changed::IDS))]
 pub(super) struct Args {
     /// Names and ranges: web1, web[1-20], db[1-3,7]
     #[arg(value_name = "NAME", required = true)]
@@ -53,6 +55,8 @@ pub(super) struct Args {
     #[arg(long)]
     release_secrets: bool,
     #[command(flatten)]
+    hardware: hardware::Changed,
+    #[command(flatten)]
     accounts: Accounts,
     #[command(flatten)]
     confidence: Confidence,
@@ -80,6 +84,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         custom,
         new_instance: args.new_instance,
         release_secrets: args.release_secrets,
+        hardware: args.hardware.wanted(),
     }))?;
     terminal.vm_sentences(&vms)
 }

@@ -60,6 +60,10 @@ pub(super) fn images(images: &[ImageInfo]) -> String {
 pub(super) fn state(vm: &VmInfo) -> String {
     match (vm.state.as_str(), vm.step.as_deref()) {
         ("running", Some("ready")) => "ready".to_owned(),
+        ("paused", _) => {
+            let why = vm.life.paused.as_deref().unwrap_or("by hand");
+            format!("paused ({why})")
+        }
         ("running" | "external", Some(step)) => format!("{} ({step})", vm.state),
         (state, _) => state.to_owned(),
     }
@@ -98,6 +102,8 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Memory", size(vm.memory)),
             ("Disk", size(vm.disk)),
             ("Swap", size(vm.swap)),
+            ("Machine", vm.hardware.machine_type.clone()),
+            ("CPU model", vm.hardware.cpu_model.clone()),
             ("User", vm.default_user.clone()),
             ("Template", Some(vm.template.clone())),
             ("View", Some(vm.view.clone())),

@@ -6,7 +6,9 @@
 
 pub mod client;
 mod deleted;
+mod hardware;
 mod images;
+mod life;
 mod reply;
 mod request;
 pub mod serve;
@@ -15,10 +17,12 @@ mod site;
 mod socket;
 
 pub use deleted::{DeletedInfo, UndeleteVms};
+pub use hardware::{HardwareChange, HardwareInfo, NewHardware};
 pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
     LintInfo, WorkshopSize,
 };
+pub use life::{LifeInfo, Power, PowerVms};
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
     PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::deleted::DeletedInfo;
+use super::hardware::HardwareInfo;
 use super::images::{ImageInfo, LintInfo};
+use super::life::LifeInfo;
 
 /// One line of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +79,7 @@ pub struct VmInfo {
     pub name: String,
     /// Its fully qualified name.
     pub fqdn: String,
-    /// `running`, `stopped`, `starting`, `stopping`, `failed` or `external`.
+    /// `running`, `paused`, `stopped`, `starting`, `stopping`, `failed` or `external`.
     pub state: String,
     /// The highest rung of its current boot: `started`, `dhcp`, `metadata`, `ready`; `None` when it does not run.
     pub step: Option<String>,
@@ -162,6 +164,11 @@ pub struct VmInfo {
     pub console_log: Option<PathBuf>,
     /// The generated `known_hosts` file, for `ssh`.
     pub known_hosts: PathBuf,
+    /// What is known of its life beside its state.
+    #[serde(flatten)]
+    pub life: LifeInfo,
+    /// What it was created with, and keeps.
+    pub hardware: HardwareInfo,
 }
 
 /// Keys of the key ring as they are shown.

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::deleted::UndeleteVms;
+use super::hardware::{HardwareChange, NewHardware};
 use super::images::ImageRequest;
+use super::life::PowerVms;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
 
@@ -114,6 +116,8 @@ pub enum Request {
     },
     /// Something about base images.
     Image(ImageRequest),
+    /// Pauses, resumes or kills VMs; answered by [`super::Answer::Vms`].
+    Power(PowerVms),
     /// Brings deleted VMs back; answered by [`super::Answer::Done`].
     Undelete(UndeleteVms),
     /// Shows the deleted VMs that can be undone, all when `names` is empty; answered by [`super::Answer::Deleted`].
@@ -152,6 +156,9 @@ pub struct LaunchVms {
     pub swap: Option<String>,
     /// Whether to wait until they are ready, and how long at most.
     pub wait_seconds: Option<u64>,
+    /// What they are created with, and keep.
+    #[serde(default)]
+    pub hardware: NewHardware,
 }
 
 /// VMs to register.
@@ -242,6 +249,9 @@ pub struct SetVms {
     /// Whether they are told their secrets once more.
     #[serde(default)]
     pub release_secrets: bool,
+    /// What managed ones were created with.
+    #[serde(default)]
+    pub hardware: HardwareChange,
 }
 
 /// VMs to stop or restart.
@@ -312,7 +322,7 @@ pub struct WaitFor {
 pub enum Rung {
     /// QEMU runs.
     Started,
-    /// It was sent a DHCPACK.
+    /// It has its address: it was sent a DHCPACK.
     Dhcp,
     /// It fetched its meta-data.
     Metadata,

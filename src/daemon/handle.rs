@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Daemon, adopt, delete, images, info, launch, machines, networks, records, register, render, replace,
-    ring, selection, several, templates, undelete, waiting,
+    Daemon, adopt, delete, images, info, launch, machines, networks, power, records, register, render,
+    replace, ring, selection, several, templates, undelete, waiting,
 };
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, Select, StopVms};
@@ -70,6 +70,7 @@ impl Handle for Door {
                 networks::export(daemon, form, network.as_ref()).map(Answer::Text)
             }
             Request::Image(request) => images::handle(daemon, request, progress).await,
+            Request::Power(request) => power::handle(daemon, request).await,
             Request::Undelete(request) => undelete::undelete(daemon, request).await.map(Answer::Done),
             Request::Deleted { names } => undelete::shown(daemon, &names),
         }
@@ -123,8 +124,7 @@ fn finished(
     chosen: &[Arc<Vm>],
     results: Vec<Result<(), Refusal>>,
 ) -> Result<Answer, Refusal> {
-    let refusals = results.into_iter().filter_map(Result::err).collect();
-    several::combined(refusals, chosen.len()).map_or_else(|| Ok(vms(daemon, chosen)), Err)
+    several::answer(daemon, chosen, results)
 }
 
 fn vms(daemon: &Daemon, vms: &[Arc<Vm>]) -> Answer {

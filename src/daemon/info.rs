@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::heard::Told;
-use super::{Daemon, custom, seed_device};
+use super::{Daemon, custom, hardware, life, seed_device};
 use crate::control::{ImageInfo, VmInfo};
 use crate::model::image::{Boot, View};
 use crate::model::{BootStep, Directory, Image, SshKey, Timestamp, Vm, VmState, Window, mac};
@@ -68,6 +68,8 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         serial: seen.is_up().then(|| places.serial(&vm.name)),
         console_log: machine.map(|_| places.console_log(&vm.name)),
         known_hosts: places.known_hosts(),
+        life: life::info(daemon, vm, &seen.state),
+        hardware: hardware::info(vm),
     }
 }
 
@@ -109,6 +111,7 @@ fn state_words(state: &VmState) -> (&'static str, Option<String>, Option<u32>) {
         VmState::Running { pid } => ("running", None, Some(*pid)),
         VmState::Stopping { pid } => ("stopping", None, Some(*pid)),
         VmState::Failed { why } => ("failed", Some(why.clone()), None),
+        VmState::Paused { pid, .. } => ("paused", None, Some(*pid)),
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Daemon, failpoint, machines, register, selection, several, undelete, waiting};
+use super::{Daemon, failpoint, hardware, machines, register, selection, several, undelete, waiting};
 use crate::control::serve::ProgressSink;
 use crate::control::{LaunchVms, Refusal, Rung};
 use crate::image::media::Media;
@@ -25,7 +25,7 @@ pub(super) async fn launch(
     request: LaunchVms,
     progress: ProgressSink,
 ) -> Result<Vec<Arc<Vm>>, Refusal> {
-    let hosting = Hosting::Managed(shape(daemon, &request)?);
+    let hosting = Hosting::Managed(shape(daemon, &request).await?);
     let vms = register::planned(daemon, &request.register, &hosting).await?;
     let committed = daemon.commit(Change::Register { vms }).await?;
     failpoint::reach("registered");
@@ -60,7 +60,7 @@ pub(super) async fn launch(
     Ok(several::current(daemon, &vms))
 }
 
-fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
+async fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
     let defaults = &daemon.config.defaults;
     let image = machines::image_named(daemon, &request.image)?;
     let mut machine = Machine {
@@ -71,6 +71,7 @@ fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
         swap: selection::size(request.swap.as_ref(), defaults.swap)?,
         phase: Phase::Launching,
         workshop: None,
+        hardware: Some(Box::new(hardware::pinned(daemon, &request.hardware).await?)),
     };
     machine.disk = selection::size(request.disk.as_ref(), image.virtual_size)?;
     if machine.disk < image.virtual_size {

@@ -8,7 +8,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, customize, failpoint, images, replace, rungs, seed_device, selection, workshop};
+use super::events::Listener;
+use super::{
+    Daemon, customize, failpoint, hardware, images, replace, rungs, seed_device, selection, workshop,
+};
 use crate::control::Refusal;
 use crate::host::tap::Tap;
 use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
@@ -141,6 +144,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     let machine = machine_of(vm)?;
     let network = daemon.network_of(vm)?;
     let image = image_of(daemon, machine)?;
+    hardware::fits(daemon, vm, machine).await?;
     if vm.install().is_none() {
         images::verified(daemon, &image).await?;
     }
@@ -238,19 +242,21 @@ pub(super) fn follow(daemon: &Arc<Daemon>, vm: &Arc<Vm>, running: Running) {
     daemon
         .status
         .live(&vm.name, &LifeEvent::Ready { pid: running.pid });
+    workshop::began(daemon, vm);
+    let listener = Listener::start(daemon, vm, running.accel);
     let (daemon, vm) = (Arc::clone(daemon), Arc::clone(vm));
     tokio::spawn(async move {
-        let witness = workshop::witness(&daemon, &vm);
         let ended = running.watch().await;
         clear_away(&daemon, &vm).await;
-        let state = daemon.status.live(&vm.name, &ended.into());
+        let words = listener.last_words().await;
+        let state = daemon.status.live(&vm.name, &ended.given(words).into());
         if let VmState::Failed { why } = state {
             tracing::error!(vm = %vm.name, "{} failed: {why}.", vm.name);
         } else {
             tracing::info!(vm = %vm.name, "{} is stopped.", vm.name);
         }
-        if let Some(witness) = witness {
-            workshop::ended(&daemon, &vm, witness).await;
+        if vm.workshop().is_some() {
+            workshop::ended(&daemon, &vm, words.by_guest).await;
         }
     });
 }
@@ -285,6 +291,12 @@ pub(super) async fn stop_locked(
     machine_of(vm)?;
     if !daemon.status.seen(vm).is_up() {
         return Ok(());
+    }
+    if !force && matches!(daemon.status.seen(vm).state, VmState::Paused { .. }) {
+        // A guest that stands still does not hear the power button; one that can not go on is powered off at the deadline.
+        if let Err(error) = machine::resume(&daemon.config.places, vm).await {
+            tracing::warn!(vm = %vm.name, "{} could not be resumed to be asked: {error}.", vm.name);
+        }
     }
     daemon.status.live(&vm.name, &LifeEvent::StopAsked);
     machine::power_off(&daemon.config.places, vm, force, deadline)

@@ -17,11 +17,13 @@ mod delete;
 mod discovered;
 mod door;
 mod effects;
+mod events;
 mod exports;
 mod failpoint;
 mod faults;
 mod guard;
 mod handle;
+mod hardware;
 mod heard;
 mod hostnames;
 mod images;
@@ -30,12 +32,14 @@ mod info;
 mod inherited;
 mod launch;
 mod lending;
+mod life;
 mod machines;
 mod memory;
 #[cfg(test)]
 mod names_tests;
 mod networks;
 mod observe;
+mod power;
 mod quiet;
 mod records;
 mod recover;
@@ -122,6 +126,8 @@ pub struct Daemon {
     outcomes: Outcomes,
     /// How many QEMU processes may be starting at once.
     starting: Semaphore,
+    /// What the installed QEMU said of itself.
+    installed: hardware::Installed,
 }
 
 impl Daemon {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, custom, effects, info, selection};
+use super::{Daemon, custom, effects, hardware, info, selection};
 use crate::control::{AddVms, Answer, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
-use crate::registry::{self, Change, CommitError, Edit, NewVm};
+use crate::registry::{self, Change, CommitError, Edit, HardwareEdit, NewVm};
 
 /// Registers VMs that someone else runs.
 pub(super) async fn add(daemon: &Arc<Daemon>, request: AddVms) -> Result<Vec<Arc<Vm>>, Refusal> {
@@ -208,6 +208,7 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         custom: custom::edit(&request.custom)?,
         new_instance: request.new_instance,
         release: request.release_secrets,
+        hardware: hardware::edit(daemon, &request.hardware).await?,
     };
     let has_alias = edit
         .custom
@@ -239,7 +240,7 @@ fn is_in_use(daemon: &Daemon, vm: &Vm) -> bool {
 }
 
 fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
-    let shape = edit.cpus.is_some() || edit.memory.is_some();
+    let shape = edit.cpus.is_some() || edit.memory.is_some() || edit.hardware != HardwareEdit::default();
     match vm.machine() {
         None if shape => Err(Refusal::request(format!(
             "{} is run by someone else: change its size there",

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::Daemon;
 use super::discovered::Discovered;
 use super::guard::Guard;
+use super::hardware;
 use super::heard::Heard;
 use super::hostnames::Naming;
 use super::impersonation::Impersonations;
@@ -317,6 +318,7 @@ pub(super) fn daemon(
         serving: Arc::default(),
         verifying: tokio::sync::Mutex::default(),
         starting: Semaphore::new(parallel),
+        installed: hardware::Installed::default(),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
         templates: templates::Library::open(&config)?,

@@ -45,7 +45,10 @@ impl Seen {
     /// Whether its QEMU runs, or is about to.
     pub(super) fn is_up(&self) -> bool {
         match self.state {
-            VmState::Starting | VmState::Running { .. } | VmState::Stopping { .. } => true,
+            VmState::Starting
+            | VmState::Running { .. }
+            | VmState::Paused { .. }
+            | VmState::Stopping { .. } => true,
             VmState::Stopped | VmState::Failed { .. } | VmState::External => false,
         }
     }

@@ -8,7 +8,7 @@ use super::status::Seen;
 use crate::control::serve::ProgressSink;
 use crate::control::{Refusal, Rung};
 use crate::model::image::View;
-use crate::model::{BootStep, Phase, Vm, VmState};
+use crate::model::{BootStep, Pause, Phase, Vm, VmState};
 
 /// Waits for all of these VMs, at most `timeout`, telling each rung on the way.
 pub(super) async fn wait_for(
@@ -70,9 +70,15 @@ fn arrived(vm: &Vm, seen: &Seen, rung: Rung) -> Result<bool, Refusal> {
         }
         VmState::Stopped => Err(Refusal::request(format!("{} is not running", vm.name))
             .hint(format!("start it with `seedbed start {}`", vm.name))),
-        VmState::Starting | VmState::Running { .. } | VmState::Stopping { .. } | VmState::External => {
-            Ok(seen.reached(step))
-        }
+        VmState::Paused { why, .. } if *why != Pause::ByHand && !seen.reached(step) => Err(Refusal::host(
+            format!("{} is paused: {}", vm.name, why.sentence()),
+        )
+        .hint(format!("mend that, and let it go on: seedbed resume {}", vm.name))),
+        VmState::Starting
+        | VmState::Running { .. }
+        | VmState::Paused { .. }
+        | VmState::Stopping { .. }
+        | VmState::External => Ok(seen.reached(step)),
     }
 }
 
@@ -88,7 +94,7 @@ fn late(daemon: &Daemon, vms: &[Arc<Vm>], rung: Rung, timeout: Duration) -> Refu
     });
     let rung = match rung {
         Rung::Started => "started",
-        Rung::Dhcp => "dhcp",
+        Rung::Dhcp => "ip",
         Rung::Metadata => "metadata",
         Rung::Ready => "ready",
         Rung::Stopped => "stopped",
@@ -103,6 +109,7 @@ fn late(daemon: &Daemon, vms: &[Arc<Vm>], rung: Rung, timeout: Duration) -> Refu
 
 fn how_far(vm: &Vm, seen: &Seen, rung: Rung) -> String {
     match (rung, seen.progress) {
+        _ if matches!(seen.state, VmState::Paused { .. }) => format!("{} is paused by hand", vm.name),
         (Rung::Stopped, _) => format!("{} still runs", vm.name),
         (_, Some(progress)) => format!("{} got as far as `{}`", vm.name, progress.step),
         (_, None) => format!("nothing was heard of {} yet", vm.name),
@@ -114,6 +121,9 @@ fn missing_step((vm, view): (&Vm, View), seen: &Seen, rung: Rung) -> String {
     let name = &vm.name;
     if rung == Rung::Stopped {
         return format!("power it off: seedbed stop {name}, or at once with --force");
+    }
+    if matches!(seen.state, VmState::Paused { .. }) {
+        return format!("let it go on: seedbed resume {name}");
     }
     match seen.progress.map(|progress| progress.step) {
         None => format!("check that its NIC has the MAC shown by `seedbed show {name}`"),

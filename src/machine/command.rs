@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Accel, SeedDevice, workshop};
+use super::{Accel, SeedDevice, events, workshop};
 use crate::model::image::{Boot, DiskFormat};
-use crate::model::{Image, Machine, Network, Places, Vm, VmName, mac};
+use crate::model::{Image, Machine, MachineType, Network, Places, Vm, VmName, mac};
 
 /// The number of the tap's file descriptor in QEMU.
 pub const TAP_FD: i32 = 3;
@@ -77,9 +77,7 @@ pub fn argv(
         args.0.extend(seed.args(&vm.name, settings.places)?);
     }
     args.control(&vm.name, settings.places)?;
-    if vm.workshop().is_some() {
-        workshop::witness(&mut args, &vm.name, settings.places)?;
-    }
+    events::socket(&mut args, &vm.name, settings.places)?;
     match vm.install() {
         Some(install) => workshop::installer(&mut args, &vm.name, install, settings.places)?,
         None => args.boot(vm, image, settings.places)?,
@@ -116,11 +114,17 @@ impl Args {
     }
 
     fn base(&mut self, vm: &Vm, machine: &Machine, settings: &Settings<'_>) -> Result<(), CommandError> {
-        let (accel, cpu) = match settings.accel {
+        let hardware = machine.hardware.as_deref();
+        let (accel, best) = match settings.accel {
             Accel::Kvm => ("kvm", "host"),
             // Four levels of page tables: the translator walks them for every miss, and no small guest needs five.
             Accel::Tcg => ("tcg,thread=multi", "max,la57=off"),
         };
+        let model = hardware.and_then(|hardware| hardware.cpu_model.as_ref());
+        // On a host that lacks something of it, a guest would silently get another processor.
+        let cpu = model.map_or_else(|| best.to_owned(), |model| format!("{model},enforce"));
+        let board = hardware.and_then(|hardware| hardware.machine_type.as_ref());
+        let board = board.map_or("q35", MachineType::as_str);
         let cpus = machine.cpus;
         self.pair("-name", format!("guest={}", vm.name));
         self.pair("-uuid", vm.uuid.hyphenated().to_string());
@@ -130,7 +134,7 @@ impl Args {
         // No SMBus, and SATA only for a drive: guests spend time finding out that nothing is on them.
         let has_drive = vm.install().is_some_and(|install| install.has_media);
         let sata = if has_drive { "on" } else { "off" };
-        self.pair("-machine", format!("q35,sata={sata},smbus=off,vmport=off"));
+        self.pair("-machine", format!("{board},sata={sata},smbus=off,vmport=off"));
         self.pair("-accel", accel);
         self.pair("-cpu", cpu);
         self.pair("-smp", format!("cpus={cpus},sockets=1,cores={cpus},threads=1"));

@@ -44,6 +44,13 @@ pub enum QmpEvent {
     Resumed,
     /// The power button was pressed.
     Powerdown,
+    /// A disk could not be read or written.
+    IoError {
+        /// Whether the machine is stopped for it; if not, its guest is told.
+        stops: bool,
+        /// Whether the host's disk is full.
+        disk_full: bool,
+    },
     /// Another event, by its name, escaped.
     Other(String),
 }
@@ -85,9 +92,16 @@ impl Message {
 
 impl QmpEvent {
     fn of(name: &str, data: Option<&Value>) -> Self {
-        let by_guest = || data.and_then(|data| data.get("guest")).and_then(Value::as_bool) == Some(true);
+        let told = |key: &str| data.and_then(|data| data.get(key));
+        let is = |key: &str| told(key).and_then(Value::as_bool) == Some(true);
         match name {
-            "SHUTDOWN" => Self::Shutdown { by_guest: by_guest() },
+            "SHUTDOWN" => Self::Shutdown {
+                by_guest: is("guest"),
+            },
+            "BLOCK_IO_ERROR" => Self::IoError {
+                stops: told("action").and_then(Value::as_str) == Some("stop"),
+                disk_full: is("nospace"),
+            },
             "RESET" => Self::Reset,
             "STOP" => Self::Stopped,
             "RESUME" => Self::Resumed,
@@ -141,6 +155,15 @@ mod tests {
         assert_eq!(
             parse(shutdown),
             Message::Event(QmpEvent::Shutdown { by_guest: true })
+        );
+        let full = r#"{"event": "BLOCK_IO_ERROR", "data": {"device": "", "node-name": "root", "operation": "write",
+            "action": "stop", "nospace": true, "reason": "No space left on device"}}"#;
+        assert_eq!(
+            parse(full),
+            Message::Event(QmpEvent::IoError {
+                stops: true,
+                disk_full: true
+            })
         );
         assert_eq!(
             parse(r#"{"event": "RTC_CHANGE"}"#),

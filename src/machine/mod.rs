@@ -11,6 +11,8 @@
 
 pub mod client;
 pub mod command;
+pub mod emulator;
+pub mod events;
 #[cfg(test)]
 mod examples;
 mod files;
@@ -24,8 +26,9 @@ mod workshop;
 
 use std::fmt;
 
-pub use client::{HowStopped, StopError, power_off};
+pub use client::{HowStopped, StopError, kill, pause, power_off, resume};
 pub use command::{CommandError, Settings, argv};
+pub use emulator::{Emulator, EmulatorError};
 pub use lifecycle::{LifeEvent, step};
 pub use process::Found;
 pub use seed_device::SeedDevice;

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::command::{self, MEDIA_FD, TAP_FD};
+use super::events::LastWords;
 use super::lifecycle::LifeEvent;
 use super::process::{self, Found, Process};
 use super::qmp::{Qmp, QmpError};
@@ -116,12 +117,28 @@ pub enum Ended {
     Clean,
     /// With an error, in one sentence.
     Error(String),
+    /// Its exit status went to an earlier daemon, and it did not complain.
+    Unseen,
+}
+
+impl Ended {
+    /// How it ended, with what its QEMU said last: one that is told to end says so before it does.
+    #[must_use]
+    pub fn given(self, words: LastWords) -> Self {
+        match self {
+            Self::Unseen if words.listened && !words.shut_down => Self::Error(
+                "QEMU ended without a word: it was killed, by hand or for want of memory".to_owned(),
+            ),
+            Self::Unseen => Self::Clean,
+            seen => seen,
+        }
+    }
 }
 
 impl From<Ended> for LifeEvent {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::Clean => Self::EndedClean,
+            Ended::Clean | Ended::Unseen => Self::EndedClean,
             Ended::Error(why) => Self::EndedError { why },
         }
     }
@@ -309,7 +326,7 @@ impl Running {
     fn ended_unseen(&self) -> Ended {
         let said = files::tail(&self.log, self.log_from);
         if said.is_empty() || said.contains("warning:") {
-            Ended::Clean
+            Ended::Unseen
         } else {
             Ended::Error(format!("QEMU ended: {said}"))
         }

@@ -78,6 +78,7 @@ pub(crate) fn machine() -> Machine {
         swap: Bytes::mib(256),
         phase: Phase::Launched,
         workshop: None,
+        hardware: None,
     }
 }
 

@@ -13,6 +13,7 @@ pub mod directory;
 #[cfg(test)]
 pub(crate) mod examples;
 pub mod generation;
+pub mod hardware;
 pub mod host_key;
 pub mod identity;
 pub mod image;
@@ -36,12 +37,13 @@ pub mod vm;
 pub mod workshop;
 
 pub use access::{Access, PasswordHash, Shell, User};
-pub use boot::{BootStep, Event, EventKind, Progress, VmState};
+pub use boot::{BootStep, Event, EventKind, Pause, Progress, VmState};
 pub use bytes::Bytes;
 pub use deleted::{Deleted, DeletedId};
 pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};
 pub use generation::{Generation, ImageId, ImageRef};
+pub use hardware::Hardware;
 pub use host_key::{HostKey, HostKeyPolicy, SiteSecret};
 pub use identity::{Instance, InstanceId, InstancePolicy, SeedKey};
 pub use image::Image;
@@ -49,8 +51,8 @@ pub use key::{SshKey, SshKeys, Sshfp};
 pub use lease::{Lease, LeaseState, Leases};
 pub use mac::MacAddress;
 pub use name::{
-    AccountName, BridgeName, Domain, ImageName, KeyName, NetworkName, OwnerName, SecretName, TapName,
-    TemplateName, VmName,
+    AccountName, BridgeName, CpuModel, Domain, ImageName, KeyName, MachineType, NetworkName, OwnerName,
+    SecretName, TapName, TemplateName, VmName,
 };
 pub use network::Network;
 pub use places::Places;

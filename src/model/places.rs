@@ -208,9 +208,9 @@ impl Places {
         self.vm_sockets(name).join("qmp")
     }
 
-    /// The QMP socket at which it is heard how a workshop ends.
-    pub fn witness(&self, name: &VmName) -> PathBuf {
-        self.vm_sockets(name).join("witness")
+    /// The QMP socket at which the daemon hears what happens in a VM.
+    pub fn events(&self, name: &VmName) -> PathBuf {
+        self.vm_sockets(name).join("events")
     }
 
     /// A VM's serial socket.

@@ -9,6 +9,7 @@ use super::access::{Access, User};
 use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
 use super::generation::ImageId;
+use super::hardware::Hardware;
 use super::identity::{Instance, InstanceId};
 use super::image::{Image, View};
 use super::key::{SshKey, SshKeys};
@@ -101,6 +102,8 @@ pub struct Machine {
     pub phase: Phase,
     /// What becomes of its disk when it powers off; nothing for all but workshops.
     pub workshop: Option<Box<Workshop>>,
+    /// What was pinned when it was created; nothing for those from before anything was, and for workshops.
+    pub hardware: Option<Box<Hardware>>,
 }
 
 /// How far the making of a managed VM has come: a launch that is cut short is undone by the next start of the daemon, and an

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::hardware::HardwareEdit;
 use crate::model::{
     Access, Bytes, Custom, CustomOption, Deleted, DeletedId, DhcpSettings, Directory, DnsRecord, Domain,
     FirstBoot, Hosting, Image, ImageId, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot,
@@ -184,6 +185,8 @@ pub struct Edit {
     pub new_instance: bool,
     /// Whether it is told its secrets once more, as in its first boot.
     pub release: bool,
+    /// What a managed VM was created with.
+    pub hardware: HardwareEdit,
 }
 
 /// What to change of what is set for a VM alone; what is `None` stays, and what is empty is as its network says.

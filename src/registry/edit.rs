@@ -5,6 +5,7 @@ use super::apply::{
 };
 use super::change::{Edit, Effect};
 use super::claims::Claims;
+use super::hardware::{self, HardwareEdit};
 use super::refusal::Refusal;
 use super::site;
 use crate::model::image::View;
@@ -46,6 +47,7 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         custom: custom_edit,
         new_instance: _,
         release: _,
+        hardware: hardware_edit,
     } = edit.clone();
     if let Some(address) = address {
         claims.address(name, named_network(directory, name, &vm.network)?, address)?;
@@ -70,7 +72,8 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         check_boot(directory, (name, network), custom.boot.as_ref())?;
     }
     vm.custom = custom.boxed();
-    if cpus.is_some() || memory.is_some() {
+    let reshaped = hardware_edit != HardwareEdit::default();
+    if cpus.is_some() || memory.is_some() || reshaped {
         let Hosting::Managed(machine) = &mut vm.hosting else {
             return Err(Refusal::External { vm: name.clone() });
         };
@@ -78,6 +81,9 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         machine.memory = memory.unwrap_or(machine.memory);
         if machine.cpus == 0 {
             return Err(Refusal::NoCpus { vm: name.clone() });
+        }
+        if reshaped {
+            hardware::edited(machine, hardware_edit);
         }
     }
     Ok(vm)

@@ -25,6 +25,7 @@ mod deleted;
 pub mod dump;
 mod edit;
 mod embedded;
+mod hardware;
 mod images;
 mod lending;
 mod record;
@@ -38,6 +39,7 @@ mod writer;
 
 pub use apply::apply;
 pub use change::{AccessEdit, Change, CustomEdit, Edit, Effect, NewVm, SecretsEdit, Undelete};
+pub use hardware::HardwareEdit;
 pub use refusal::Refusal;
 pub use store::OpenError;
 use store::Store;

@@ -13,16 +13,18 @@ use uuid::Uuid;
 
 use super::common::Common;
 use crate::model::{
-    Bytes, Custom, FirstBoot, Hosting, Machine, Phase, SshKeys, Timestamp, Vm, Workshop, mac,
+    Bytes, Custom, FirstBoot, Hardware, Hosting, Machine, Phase, SshKeys, Timestamp, Vm, Workshop, mac,
 };
 
 mod deleted;
+mod hardware;
 mod image;
 mod network;
 mod site;
 mod workshop;
 
 pub(super) use deleted::DeletedV3;
+use hardware::HardwareV3;
 pub(super) use image::{ImageV1, StoredImage, image_key};
 pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};
 use workshop::WorkshopV3;
@@ -85,6 +87,8 @@ pub(super) struct MachineV1<'a> {
     /// Since schema 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     workshop: Option<Box<WorkshopV3>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hardware: Option<Box<HardwareV3>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +183,10 @@ impl<'a> From<&'a Machine> for MachineV1<'a> {
                 .workshop
                 .as_deref()
                 .map(|workshop| Box::new(workshop.into())),
+            hardware: machine
+                .hardware
+                .as_deref()
+                .map(|hardware| Box::new(hardware.into())),
         }
     }
 }
@@ -199,6 +207,10 @@ impl MachineV1<'_> {
             workshop: self
                 .workshop
                 .map(|stored| Workshop::try_from(*stored).map(Box::new))
+                .transpose()?,
+            hardware: self
+                .hardware
+                .map(|stored| Hardware::try_from(*stored).map(Box::new))
                 .transpose()?,
         })
     }

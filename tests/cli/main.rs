@@ -14,6 +14,7 @@ mod failures;
 mod fake;
 mod hostile;
 mod launch;
+mod life;
 mod login;
 mod networks;
 mod render;

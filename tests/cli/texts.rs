@@ -60,6 +60,9 @@ const VERBS: &[&str] = &[
     "template reload",
     "completions",
     "version",
+    "pause",
+    "resume",
+    "kill",
     "undelete",
 ];
 

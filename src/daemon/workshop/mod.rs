@@ -26,7 +26,7 @@ use crate::seed::install::answers_url;
 mod finish;
 mod outcome;
 
-pub(super) use finish::{ended, witness};
+pub(super) use finish::{began, ended};
 pub(super) use outcome::{Outcomes, outcome};
 
 /// The size of a disk that a system is installed on; those of its clones are as large as they are wanted.
@@ -66,6 +66,7 @@ pub(super) async fn install(
             image: image.clone(),
             work: Work::Install(install),
         })),
+        hardware: None,
     };
     begin(
         daemon,
@@ -97,6 +98,7 @@ pub(super) async fn edit(
             image: image.clone(),
             work: Work::Edit,
         })),
+        hardware: None,
     };
     let who = AddVms {
         keys: request.keys,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::machine::examples;
 use crate::model::vm::Custom;
-use crate::model::{Bytes, Hosting, Workshop};
+use crate::model::{Bytes, Hardware, Hosting, Workshop};
 
 fn settings<'a>(places: &'a Places, smbios_serial: &'a str) -> Settings<'a> {
     Settings {
@@ -89,6 +89,8 @@ fn the_command_line_of_a_vm_that_boots_from_its_disk() {
     -mon chardev=qmp,mode=control
     -chardev socket,id=serial0,path=/run/seedbed/vms/web1/serial,server=on,wait=off,logfile=/var/lib/seedbed/vms/web1/console.log,logappend=off
     -serial chardev:serial0
+    -chardev socket,id=events,path=/run/seedbed/vms/web1/events,server=on,wait=off
+    -mon chardev=events,mode=control
     -boot strict=on
     "#);
 }
@@ -152,6 +154,32 @@ fn a_vm_that_boots_from_the_network_tries_that_first_and_its_disk_next() {
             !text.contains("romfile=") && !text.contains("-kernel") && text.ends_with("-boot strict=on"),
             "{text}"
         );
+    }
+}
+
+#[test]
+fn what_was_pinned_is_what_qemu_is_told_by_whatever_it_is_run() {
+    let places = Places::new("/s", "/r");
+    let (vm, mut machine) = examples::vm();
+    let image = examples::image(DiskFormat::Raw, Boot::Disk);
+    let mut hardware = Hardware {
+        machine_type: Some("pc-q35-7.2".parse().unwrap()),
+        ..Hardware::default()
+    };
+    for (accel, model, cpu) in [
+        (Accel::Kvm, None, "host"),
+        (Accel::Tcg, None, "max,la57=off"),
+        (Accel::Kvm, Some("EPYC-v4"), "EPYC-v4,enforce"),
+    ] {
+        hardware.cpu_model = model.map(|model| model.parse().unwrap());
+        machine.hardware = Some(Box::new(hardware.clone()));
+        let settings = Settings {
+            accel,
+            ..settings(&places, "")
+        };
+        let args = argv(&vm, &machine, &image, &examples::network(None), &settings).unwrap();
+        assert!(pairs(&args, "-machine").eq(["pc-q35-7.2,sata=off,smbus=off,vmport=off"]));
+        assert!(pairs(&args, "-cpu").eq([cpu]));
     }
 }
 

@@ -191,7 +191,7 @@ async fn a_vm_outlives_whoever_started_it_and_is_found_again() {
     assert_eq!((adopted.pid, adopted.accel), (pid, Accel::Tcg));
     let watched = tokio::spawn(adopted.watch());
     assert_eq!(world.off(true).await, HowStopped::ByQemu);
-    assert_eq!(watched.await.unwrap(), Ended::Clean);
+    assert_eq!(watched.await.unwrap(), Ended::Unseen);
     assert!(world.found().is_none());
 }
 
@@ -245,4 +245,22 @@ async fn a_start_that_is_given_up_leaves_no_process() {
             .expect("it was killed")
             .unwrap();
     }
+}
+
+#[test]
+fn an_end_that_nobody_saw_is_an_error_when_qemu_said_nothing_of_it() {
+    let words = |listened, shut_down| LastWords {
+        listened,
+        shut_down,
+        by_guest: false,
+    };
+    let killed = Ended::Unseen.given(words(true, false));
+    assert!(
+        matches!(&killed, Ended::Error(why) if why.contains("killed")),
+        "{killed:?}"
+    );
+    assert_eq!(Ended::Unseen.given(words(true, true)), Ended::Clean);
+    // Nothing can be said of one that nobody listened to.
+    assert_eq!(Ended::Unseen.given(words(false, false)), Ended::Clean);
+    assert_eq!(Ended::Clean.given(words(true, false)), Ended::Clean);
 }

@@ -69,6 +69,7 @@ fn managed(text: &str, image: &str) -> NewVm {
         hosting: Hosting::Managed(Machine {
             image: format!("{image}@1").parse().unwrap(),
             workshop: None,
+            hardware: None,
             cpus: 1,
             memory: Bytes::mib(512),
             disk: Bytes::gib(4),

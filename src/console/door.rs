@@ -33,6 +33,11 @@ const HANDED: usize = 4;
 ///
 /// The folder is root's alone: a guest that took its QEMU over can not put another socket into the place of these.
 pub fn prepare(places: &Places, name: &VmName) -> Result<OwnedFd, FileError> {
+    let serial = places.serial(name);
+    if connect(&serial).is_ok() {
+        // Its QEMU runs, whatever we think: its console stays as it is.
+        return Err(at("listening at", &serial)(io::ErrorKind::AddrInUse.into()));
+    }
     clear(places, name)?;
     let folder = places.console_sockets(name);
     DirBuilder::new()
@@ -41,7 +46,6 @@ pub fn prepare(places: &Places, name: &VmName) -> Result<OwnedFd, FileError> {
         .create(&folder)
         .map_err(at("creating", &folder))?;
     Files::create(places, name)?;
-    let serial = places.serial(name);
     let listener = UnixListener::bind(&serial).map_err(at("listening at", &serial))?;
     Ok(listener.into())
 }

@@ -9,14 +9,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Daemon;
 use crate::console::door;
 use crate::control::Refusal;
 use crate::image::FileError;
-use crate::machine::Found;
 use crate::machine::process::{self, Claim, Process};
+use crate::machine::{Found, cgroup};
 use crate::model::{Places, Vm, VmName, identity};
 
 /// How soon a broker that ended is followed by another one.
@@ -47,17 +48,30 @@ impl Consoles {
     }
 }
 
-/// Begins the console of a VM that is about to start, and returns the socket that its QEMU is to listen on.
-pub(super) fn open(daemon: &Daemon, vm: &Vm) -> Result<OwnedFd, Refusal> {
-    let serial = door::prepare(&daemon.config.places, &vm.name)?;
-    begin(daemon, &vm.name, identity::uid(vm.address))?;
-    Ok(serial)
+/// A broker that was just started. Until it is let go, its number is nobody else's.
+#[derive(Debug)]
+pub(super) struct Begun(Child);
+
+impl Begun {
+    /// Puts it into the control group of its QEMU, so that it can not outlive it.
+    pub(super) fn join(self, daemon: &Daemon, qemu: u32) {
+        let Some(pid) = self.0.id() else { return };
+        if let Err(error) = cgroup::beside(&daemon.config.places, qemu, pid) {
+            tracing::warn!("a console's broker runs outside of its VM's control group: {error}.");
+        }
+    }
 }
 
-fn begin(daemon: &Daemon, vm: &VmName, uid: u32) -> Result<(), FileError> {
+/// Begins the console of a VM that is about to start, and returns the socket that its QEMU is to listen on.
+pub(super) fn open(daemon: &Daemon, vm: &Vm) -> Result<(OwnedFd, Begun), Refusal> {
+    let serial = door::prepare(&daemon.config.places, &vm.name)?;
+    let begun = begin(daemon, &vm.name, identity::uid(vm.address))?;
+    Ok((serial, begun))
+}
+
+fn begin(daemon: &Daemon, vm: &VmName, uid: u32) -> Result<Begun, FileError> {
     let places = &daemon.config.places;
     let child = door::start(places, vm, uid)?;
-    // Until the child is let go, its number is nobody else's.
     let opened = child
         .id()
         .map_or_else(|| Err(ErrorKind::NotFound.into()), Process::open);
@@ -67,11 +81,11 @@ fn begin(daemon: &Daemon, vm: &VmName, uid: u32) -> Result<(), FileError> {
         source,
     })?;
     daemon.consoles.put(vm, process);
-    Ok(())
+    Ok(Begun(child))
 }
 
 /// Sees to it that a running VM has a broker, for as long as this is waited for.
-pub(super) async fn keep(daemon: &Daemon, vm: &Vm) -> Infallible {
+pub(super) async fn keep(daemon: &Daemon, vm: &Vm, qemu: u32) -> Infallible {
     let mut pause = SOONEST;
     loop {
         let begun = Instant::now();
@@ -86,7 +100,8 @@ pub(super) async fn keep(daemon: &Daemon, vm: &Vm) -> Infallible {
         sleep(pause).await;
         pause = (pause * 2).min(LATEST);
         match begin(daemon, &vm.name, user(daemon, vm)) {
-            Ok(()) => {
+            Ok(begun) => {
+                begun.join(daemon, qemu);
                 tracing::warn!(vm = %vm.name, "the console of {} had no broker any more: started another one.", vm.name);
             }
             // Its QEMU is just ending.

@@ -169,6 +169,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     rungs::forget(daemon, &vm.name);
     daemon.heard.power_on(&vm.name, daemon.clock.now());
     daemon.status.power_on(&vm.name, daemon.accel, daemon.clock.now());
+    let (serial, broker) = consoles::open(daemon, vm)?;
     let launch = Launch {
         argv: argv(daemon, vm, (machine, &image, seed.as_ref()), &network)?,
         vm,
@@ -178,12 +179,13 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
         seed,
         tap,
         media: drive.map(OwnedFd::from),
-        serial: consoles::open(daemon, vm)?,
+        serial,
         more_taps,
     };
     let running = machine::spawn(launch)
         .await
         .map_err(|error| Refusal::host(format!("{} did not start: {error}", vm.name)))?;
+    broker.join(daemon, running.pid);
     failpoint::reach("spawned");
     Ok(running)
 }
@@ -256,11 +258,11 @@ pub(super) fn follow(daemon: &Arc<Daemon>, vm: &Arc<Vm>, running: Running) {
     daemon.restarts.runs(&vm.name, daemon.clock.now());
     workshop::began(daemon, vm);
     let listener = Listener::start(daemon, vm, running.accel);
-    let (daemon, vm) = (Arc::clone(daemon), Arc::clone(vm));
+    let (daemon, vm, qemu) = (Arc::clone(daemon), Arc::clone(vm), running.pid);
     tokio::spawn(async move {
         let ended = tokio::select! {
             ended = running.watch() => ended,
-            never = consoles::keep(&daemon, &vm) => match never {},
+            never = consoles::keep(&daemon, &vm, qemu) => match never {},
         };
         clear_away(&daemon, &vm).await;
         let words = listener.last_words().await;

@@ -158,6 +158,9 @@ fn several_look_on_at_once_from_power_on_and_who_watches_types_nothing() {
         status.contains(&format!("Uid:\t{user}\t{user}\t{user}\t{user}")),
         "{status}"
     );
+    // Who ends all of a VM ends this, too.
+    let group = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert_eq!(group(pid), group(lab.qemus()[0]));
     // A QEMU that its guest took over can not put another socket into the place of these.
     let facts = fs::metadata(lab.path("run/consoles/web1")).unwrap();
     assert_eq!((facts.uid(), facts.mode() & 0o777), (0, 0o700));

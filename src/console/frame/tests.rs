@@ -58,7 +58,9 @@ proptest! {
     #[test]
     fn what_a_viewer_says_is_heard_in_parts_of_any_size(said in vec(from_viewer(), 0..20), part in 1_usize..400) {
         let mut bytes = Vec::new();
-        said.iter().for_each(|said| said.encode(&mut bytes));
+        for said in &said {
+            said.encode(&mut bytes);
+        }
         let heard: Vec<_> = frames(&bytes, part).iter().filter_map(FromViewer::decode).collect();
         prop_assert_eq!(heard, said);
     }
@@ -66,7 +68,9 @@ proptest! {
     #[test]
     fn what_a_broker_says_is_heard_in_parts_of_any_size(said in vec(to_viewer(), 0..20), part in 1_usize..400) {
         let mut bytes = Vec::new();
-        said.iter().for_each(|said| said.encode(&mut bytes));
+        for said in &said {
+            said.encode(&mut bytes);
+        }
         let heard: Vec<_> = frames(&bytes, part).iter().filter_map(ToViewer::decode).collect();
         prop_assert_eq!(heard, said);
     }

@@ -98,6 +98,13 @@ pub(in crate::machine) async fn put(
     }
 }
 
+/// Puts a process into the group that another one of the same VM is in, where that is in one.
+pub fn beside(places: &Places, one: u32, other: u32) -> io::Result<()> {
+    of(places, one).map_or(Ok(()), |group| {
+        fs::write(group.0.join("cgroup.procs"), other.to_string())
+    })
+}
+
 /// Ends and removes the groups of VMs that do not run.
 pub async fn sweep(places: &Places, runs: impl Fn(&str) -> bool) -> io::Result<()> {
     let Some(home) = home(places) else { return Ok(()) };

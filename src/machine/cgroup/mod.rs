@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::{Bytes, Places};
 
-pub use files::sweep;
 pub(super) use files::{Cgroup, of, put};
+pub use files::{beside, sweep};
 
 /// What all processes of a VM may take together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

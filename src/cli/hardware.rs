@@ -11,6 +11,9 @@ pub(super) struct Created {
     /// Another disk, which its guest finds as /dev/disk/by-id/virtio-NAME
     #[arg(long, value_name = "NAME=SIZE")]
     add_disk: Vec<String>,
+    /// What starts its system: the BIOS of QEMU, or UEFI (package ovmf) with variables of its own
+    #[arg(long, value_name = "KIND", value_parser = ["bios", "uefi"])]
+    firmware: Option<String>,
 }
 
 impl Created {
@@ -18,6 +21,7 @@ impl Created {
         NewHardware {
             cpu_model: self.cpu_model,
             add_disks: self.add_disk,
+            firmware: self.firmware,
         }
     }
 }

@@ -113,6 +113,7 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Swap", size(vm.swap)),
             ("Machine", vm.hardware.machine_type.clone()),
             ("CPU model", vm.hardware.cpu_model.clone()),
+            ("Firmware", vm.hardware.firmware.clone()),
             ("User", vm.default_user.clone()),
             ("Template", Some(vm.template.clone())),
             ("View", Some(vm.view.clone())),

@@ -10,6 +10,8 @@ pub struct NewHardware {
     pub cpu_model: Option<String>,
     /// Disks besides: `data=10G`.
     pub add_disks: Vec<String>,
+    /// `bios` or `uefi`.
+    pub firmware: Option<String>,
 }
 
 /// What to change of what VMs were created with; what is `None` stays.
@@ -37,6 +39,9 @@ pub struct HardwareInfo {
     /// The model of its processor, or `host`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_model: Option<String>,
+    /// `bios` or `uefi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<String>,
     /// Its disks beside its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_disks: Vec<DiskInfo>,

@@ -175,6 +175,7 @@ pub struct VmInfo {
     #[serde(flatten)]
     pub life: LifeInfo,
     /// What it was created with, and keeps.
+    #[serde(flatten)]
     pub hardware: HardwareInfo,
     /// All its NICs, where it has several; the first one is in the fields above too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -30,7 +30,7 @@ fn boot(path: &Path) -> Option<String> {
 /// Starts the VMs that are to start with the host, in a task of its own. A daemon that is killed meanwhile leaves the rest to the
 /// next one.
 pub(super) fn begin(daemon: &Arc<Daemon>, boot: String) {
-    let is_wanted = |vm: &&Arc<Vm>| vm.machine().is_some_and(|machine| machine.policy.autostart);
+    let is_wanted = |vm: &&Arc<Vm>| vm.machine().is_some_and(|machine| machine.policy().autostart);
     let wanted: Vec<_> = daemon.directory().vms().filter(is_wanted).cloned().collect();
     let queued = order::enqueue(daemon, &wanted);
     let daemon = Arc::clone(daemon);

@@ -109,7 +109,7 @@ fn at_once(old: &Vm, new: &Vm) -> Vec<String> {
 }
 
 fn policy(vm: &Vm) -> Option<&Policy> {
-    vm.machine().map(|machine| &machine.policy)
+    vm.machine().map(crate::model::Machine::policy)
 }
 
 fn by_dhcp(old: &Vm, new: &Vm) -> Vec<String> {

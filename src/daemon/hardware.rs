@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Daemon, selection, shape};
+use super::{Daemon, firmware, selection, shape};
 use crate::control::{DiskInfo, HardwareChange, HardwareInfo, NewHardware, Refusal};
 use crate::machine::{Emulator, EmulatorError, emulator};
 use crate::model::{Bytes, CpuModel, DiskName, ExtraDisk, Hardware, Machine, MachineType, Vm};
@@ -62,6 +62,16 @@ pub(super) async fn pinned(daemon: &Daemon, asked: &NewHardware) -> Result<Hardw
         ..Hardware::default()
     };
     emulator.check(&hardware)?;
+    hardware.uefi = match asked.firmware.as_deref() {
+        Some("uefi") => Some(firmware::installed()?),
+        None | Some("bios") => None,
+        Some(other) => {
+            let other = other.escape_debug();
+            return Err(Refusal::request(format!(
+                "`{other}` is no firmware: give bios or uefi"
+            )));
+        }
+    };
     for (name, size) in named_sizes(&asked.add_disks)? {
         let added = hardware.add_disk(name, size);
         added.map_err(|problem| Refusal::request(format!("the VM can not be made so: {problem}")))?;
@@ -137,6 +147,7 @@ pub(super) fn info(daemon: &Daemon, vm: &Vm) -> HardwareInfo {
     HardwareInfo {
         machine_type: hardware.machine_type.as_ref().map(ToString::to_string),
         cpu_model: Some(model.map_or(HOST, CpuModel::as_str).to_owned()),
+        firmware: Some(if machine.uefi().is_some() { "uefi" } else { "bios" }.to_owned()),
         extra_disks: hardware.disks.iter().map(disk).collect(),
         needs_restart: shape::needs_restart(daemon, vm),
     }
@@ -152,6 +163,13 @@ fn disk(disk: &ExtraDisk) -> DiskInfo {
 /// Refuses to start a VM that the installed QEMU can not give what it was created with.
 pub(super) async fn fits(daemon: &Daemon, vm: &Vm, machine: &Machine) -> Result<(), Refusal> {
     let emulator = installed(daemon).await?;
+    if let Some(uefi) = machine.uefi() {
+        firmware::check(uefi).map_err(|error| {
+            let refusal = Refusal::from(error);
+            let message = format!("{} can not be started: {}", vm.name, refusal.message);
+            Refusal { message, ..refusal }
+        })?;
+    }
     let unpinned = Hardware::default();
     let hardware = machine.hardware.as_deref().unwrap_or(&unpinned);
     emulator.check(hardware).map_err(|error| {

@@ -24,7 +24,7 @@ pub(super) fn edit(written: &PolicySettings) -> Result<PolicyEdit, Refusal> {
 
 /// What is known of a VM in this state.
 pub(super) fn info(daemon: &Daemon, vm: &Vm, state: &VmState) -> LifeInfo {
-    let policy = vm.machine().map(|machine| &machine.policy);
+    let policy = vm.machine().map(crate::model::Machine::policy);
     let (restarts, due) = daemon.restarts.of(&vm.name);
     let failure = match state {
         VmState::Failed { .. } => failures::kept(daemon, &vm.name),

@@ -26,6 +26,7 @@ mod exports;
 mod failpoint;
 mod failures;
 mod faults;
+mod firmware;
 mod guard;
 mod handle;
 mod hardware;

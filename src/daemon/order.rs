@@ -69,7 +69,7 @@ pub(super) async fn turn(daemon: &Daemon, vm: &Vm, progress: Option<&ProgressSin
     let Some(machine) = vm.machine() else {
         return Ok(());
     };
-    for dependency in &machine.policy.after {
+    for dependency in &machine.policy().after {
         if arrived(daemon, vm, dependency)? {
             continue;
         }

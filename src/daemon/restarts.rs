@@ -124,7 +124,9 @@ pub(super) fn recover(daemon: &Arc<Daemon>, vm: &Arc<Vm>, same_boot: bool) {
 
 fn again(daemon: &Arc<Daemon>, vm: &Arc<Vm>, end: End) -> Next {
     let name = &vm.name;
-    let policy = vm.machine().map_or(Restart::No, |machine| machine.policy.restart);
+    let policy = vm
+        .machine()
+        .map_or(Restart::No, |machine| machine.policy().restart);
     let (next, plan) = daemon.restarts.plan(name, (policy, end), daemon.clock.now());
     match next {
         Next::Stay => {}

@@ -183,11 +183,16 @@ async fn memory(daemon: &Daemon, vm: &Vm, wanted: Bytes, restart: &str) -> Strin
     }
 }
 
+fn pid(daemon: &Daemon, vm: &Vm) -> Option<u32> {
+    match daemon.status.seen(vm).state {
+        VmState::Running { pid } | VmState::Paused { pid, .. } => Some(pid),
+        _ => None,
+    }
+}
+
 /// The command line of the QEMU that runs a VM.
 fn running(daemon: &Daemon, vm: &Vm) -> Option<Vec<String>> {
-    let VmState::Running { pid } = daemon.status.seen(vm).state else {
-        return None;
-    };
+    let pid = pid(daemon, vm)?;
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let text = String::from_utf8(line).ok()?;
     Some(text.split_terminator('\0').map(str::to_owned).collect())
@@ -214,9 +219,8 @@ fn wanted(daemon: &Daemon, vm: &Vm) -> Option<Vec<String>> {
 
 /// Whether the program that a VM runs by was replaced since: its file is not in its place any more.
 fn is_replaced(daemon: &Daemon, vm: &Vm) -> bool {
-    let VmState::Running { pid } = daemon.status.seen(vm).state else {
-        return false;
-    };
-    let program = std::fs::read_link(format!("/proc/{pid}/exe"));
-    program.is_ok_and(|path| path.to_string_lossy().ends_with(" (deleted)"))
+    let program = pid(daemon, vm).map(|pid| std::fs::read_link(format!("/proc/{pid}/exe")));
+    program
+        .and_then(Result::ok)
+        .is_some_and(|path| path.to_string_lossy().ends_with(" (deleted)"))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Accel, SeedDevice, events, nics, workshop};
 use crate::model::image::{Boot, DiskFormat};
-use crate::model::{ExtraDisk, Image, Machine, MachineType, Network, Places, Vm, VmName};
+use crate::model::{ExtraDisk, Image, Machine, MachineType, Network, Places, Uefi, Vm, VmName};
 
 /// The number of the tap's file descriptor in QEMU.
 pub const TAP_FD: i32 = 3;
@@ -150,7 +150,14 @@ impl Args {
         // No SMBus, and SATA only for a drive: guests spend time finding out that nothing is on them.
         let has_drive = vm.install().is_some_and(|install| install.has_media);
         let sata = if has_drive { "on" } else { "off" };
-        self.pair("-machine", format!("{board},sata={sata},smbus=off,vmport=off"));
+        let flash = match machine.uefi() {
+            Some(uefi) => self.flash(&vm.name, uefi, settings.places)?,
+            None => "",
+        };
+        self.pair(
+            "-machine",
+            format!("{board},sata={sata},smbus=off,vmport=off{flash}"),
+        );
         self.pair("-accel", accel);
         self.pair("-cpu", cpu);
         self.pair("-smp", format!("cpus={cpus},sockets=1,cores={cpus},threads=1"));
@@ -176,6 +183,21 @@ impl Args {
         }
         self.pair("-device", format!("vmgenid,guid={}", vm.uuid.hyphenated()));
         Ok(())
+    }
+
+    /// The two flash chips of a board with UEFI: its code, and the variables. What the board is told of them.
+    fn flash(&mut self, vm: &VmName, uefi: &Uefi, places: &Places) -> Result<&'static str, CommandError> {
+        let code = json!({
+            "driver": "raw", "node-name": "uefi-code", "read-only": true,
+            "file": file("the firmware's path", &uefi.code, true)?,
+        });
+        let variables = json!({
+            "driver": "raw", "node-name": "uefi-vars",
+            "file": file("the firmware's path", &places.uefi_variables(vm), false)?,
+        });
+        self.pair("-blockdev", code.to_string());
+        self.pair("-blockdev", variables.to_string());
+        Ok(",pflash0=uefi-code,pflash1=uefi-vars")
     }
 
     fn disk(&mut self, vm: &Vm, image: &Image, places: &Places) -> Result<(), CommandError> {

@@ -26,7 +26,8 @@ pub(super) fn prepare(places: &Places, vm: &Vm, uid: u32) -> Result<File, FileEr
     // The user is derived from the VM's address, which may have changed since its disks were made.
     let extra = vm.machine().map_or(&[][..], Machine::extra_disks).iter();
     let extra = extra.map(|disk| places.extra_disk(name, &disk.name));
-    for disk in [places.disk(name), places.swap(name)].into_iter().chain(extra) {
+    let own = [places.disk(name), places.swap(name), places.uefi_variables(name)];
+    for disk in own.into_iter().chain(extra) {
         match chown(&disk, Some(uid), Some(uid)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             result => result.map_err(at("giving away", &disk))?,

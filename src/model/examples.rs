@@ -6,8 +6,8 @@ use super::dhcp::{BootLoaders, DhcpMode, DhcpPolicy, DhcpSettings, Unregistered}
 use super::image::{Boot, DiskFormat, View};
 use super::network::{DnsPolicy, MetadataPolicy};
 use super::{
-    Bytes, HostKeyPolicy, Hosting, Image, Machine, MoreNic, Network, NetworkName, Phase, Policy, Pool,
-    SshKeys, Timestamp, Vm, VmName, identity,
+    Bytes, HostKeyPolicy, Hosting, Image, Machine, MoreNic, Network, NetworkName, Phase, Pool, SshKeys,
+    Timestamp, Vm, VmName, identity,
 };
 
 /// A key nobody has the private half of.
@@ -94,7 +94,7 @@ pub(crate) fn machine() -> Machine {
         phase: Phase::Launched,
         workshop: None,
         hardware: None,
-        policy: Policy::default(),
+        policy: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a managed VM was created with and keeps, whatever becomes of the QEMU that runs it.
 
+use std::path::PathBuf;
+
 use super::bytes::Bytes;
 use super::name::{CpuModel, DiskName, MachineType};
 
@@ -13,6 +15,17 @@ pub struct Hardware {
     pub cpu_model: Option<CpuModel>,
     /// Its disks beside its own, in the order they were added.
     pub disks: Vec<ExtraDisk>,
+    /// The UEFI that starts it; `None` for the BIOS that comes with QEMU.
+    pub uefi: Option<Uefi>,
+}
+
+/// A UEFI firmware of the host's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uefi {
+    /// Its code, which all VMs of it read.
+    pub code: PathBuf,
+    /// What the variables of a new VM are: each VM has a copy of its own.
+    pub template: PathBuf,
 }
 
 /// A disk that a VM has beside its own.

@@ -45,7 +45,7 @@ pub use deleted::{Deleted, DeletedId};
 pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};
 pub use generation::{Generation, ImageId, ImageRef};
-pub use hardware::{DiskProblem, ExtraDisk, Hardware};
+pub use hardware::{DiskProblem, ExtraDisk, Hardware, Uefi};
 pub use host_key::{HostKey, HostKeyPolicy, SiteSecret};
 pub use identity::{Instance, InstanceId, InstancePolicy, SeedKey};
 pub use image::Image;

@@ -127,6 +127,11 @@ impl Places {
         self.vm(name).join(format!("disk-{disk}.qcow2"))
     }
 
+    /// What a VM's UEFI remembers: a copy of its own.
+    pub fn uefi_variables(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("uefi-vars.fd")
+    }
+
     /// What was written last into the disk of a VM without an agent.
     pub fn customized(&self, name: &VmName) -> PathBuf {
         self.vm(name).join("customized")

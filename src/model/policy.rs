@@ -14,7 +14,21 @@ pub struct Policy {
     /// Whether it is started when the host is.
     pub autostart: bool,
     /// What has to be reached before it is started. The registry keeps this without circles.
-    pub after: Box<[Dependency]>,
+    pub after: Vec<Dependency>,
+}
+
+impl Policy {
+    /// What is so where nothing else is wanted.
+    pub const NONE: Self = Self {
+        restart: Restart::No,
+        autostart: false,
+        after: Vec::new(),
+    };
+
+    /// The record's form: `None` where nothing is wanted.
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::NONE).then(|| Box::new(self))
+    }
 }
 
 /// Whether a VM is started again when it ended by itself. One that was stopped stays so.

@@ -9,7 +9,7 @@ use super::access::{Access, User};
 use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
 use super::generation::ImageId;
-use super::hardware::{ExtraDisk, Hardware};
+use super::hardware::{ExtraDisk, Hardware, Uefi};
 use super::identity::{Instance, InstanceId};
 use super::image::{Image, View};
 use super::key::{SshKey, SshKeys};
@@ -108,14 +108,25 @@ pub struct Machine {
     pub workshop: Option<Box<Workshop>>,
     /// What was pinned when it was created; nothing for those from before anything was, and for workshops.
     pub hardware: Option<Box<Hardware>>,
-    /// When it is started without being asked for by name.
-    pub policy: Policy,
+    /// When it is started without being asked for by name; most have nothing. [`Machine::policy`] reads it.
+    pub policy: Option<Box<Policy>>,
 }
 
 impl Machine {
+    /// When it is started without being asked for by name.
+    pub fn policy(&self) -> &Policy {
+        static NONE: Policy = Policy::NONE;
+        self.policy.as_deref().unwrap_or(&NONE)
+    }
+
     /// Its disks beside its own.
     pub fn extra_disks(&self) -> &[ExtraDisk] {
         self.hardware.as_ref().map_or(&[], |hardware| &hardware.disks)
+    }
+
+    /// The UEFI that starts it, where that is not a BIOS.
+    pub fn uefi(&self) -> Option<&Uefi> {
+        self.hardware.as_ref()?.uefi.as_ref()
     }
 }
 

@@ -15,7 +15,7 @@ pub struct PolicyEdit {
     /// Whether it is started when the host is.
     pub autostart: Option<bool>,
     /// The whole new set of what it is started after.
-    pub after: Option<Box<[Dependency]>>,
+    pub after: Option<Vec<Dependency>>,
 }
 
 impl PolicyEdit {
@@ -41,14 +41,15 @@ impl PolicyEdit {
         let Hosting::Managed(machine) = &mut vm.hosting else {
             return Err(Refusal::External { vm: vm.name.clone() });
         };
-        machine.policy = self.on(std::mem::take(&mut machine.policy));
+        let old = machine.policy.take().map(|policy| *policy).unwrap_or_default();
+        machine.policy = self.on(old).boxed();
         Ok(())
     }
 }
 
 /// What a VM is started after.
 fn after(vm: &Vm) -> &[Dependency] {
-    vm.machine().map_or(&[], |machine| &machine.policy.after)
+    vm.machine().map_or(&[], |machine| &machine.policy().after)
 }
 
 /// Checks VMs as they are to be: none is started after itself, and those that they are started after are there. (What is deleted

@@ -193,7 +193,7 @@ impl<'a> From<&'a Machine> for MachineV1<'a> {
                 .hardware
                 .as_deref()
                 .map(|hardware| Box::new(hardware.into())),
-            policy: PolicyV3::of(&machine.policy),
+            policy: PolicyV3::of(machine.policy()),
         }
     }
 }
@@ -219,7 +219,7 @@ impl MachineV1<'_> {
                 .hardware
                 .map(|stored| Hardware::try_from(*stored).map(Box::new))
                 .transpose()?,
-            policy: PolicyV3::read(self.policy)?,
+            policy: PolicyV3::read(self.policy)?.boxed(),
         })
     }
 }

@@ -290,3 +290,98 @@ fn memory_goes_by_the_balloon_and_comes_back_up_to_what_it_was_started_with() {
     assert!(total() > before);
     assert_eq!(needs_restart(&lab), [""; 0]);
 }
+
+#[test]
+fn l15_without_a_uefi_on_the_host_none_is_promised() {
+    if !root() {
+        return;
+    }
+    let mut lab = Lab::without_daemon();
+    // Hidden from this daemon alone: the namespace wrapper gives it mounts of its own.
+    let hide = r#"mount -t tmpfs none /usr/share/OVMF && exec "$@""#;
+    lab.start_daemon_by(&["sh", "-c", hide, "sh"]);
+    lab.wait_for_daemon();
+    guests::add_tiny(&lab, "tiny");
+    Run::of(&mut guests::launch(&lab, &["web1", "--firmware", "uefi"])).refused(
+        1,
+        &["no UEFI firmware", "OVMF_CODE_4M.fd is not there", "package ovmf"],
+    );
+    assert_eq!(lab.listing("state/vms"), [""; 0]);
+}
+
+/// A disk that UEFI's shell starts the tiny guest from, by a script on it.
+fn bootable(lab: &Lab) -> std::path::PathBuf {
+    let (disk, script) = (lab.path("efi.raw"), lab.path("startup.nsh"));
+    let cmdline = std::fs::read_to_string(guests::tiny().join("cmdline")).unwrap();
+    let line = format!("fs0:\\linux.efi initrd=\\initrd.img {}\r\n", cmdline.trim());
+    std::fs::write(&script, line).unwrap();
+    std::fs::File::create(&disk).unwrap().set_len(64 << 20).unwrap();
+    Run::of(Command::new("mkfs.vfat").arg(&disk)).ok();
+    for (file, name) in [
+        (guests::tiny().join("vmlinuz"), "::/linux.efi"),
+        (guests::tiny().join("initrd.img"), "::/initrd.img"),
+        (script, "::/startup.nsh"),
+    ] {
+        let mut copy = Command::new("mcopy");
+        Run::of(copy.arg("-i").arg(&disk).arg(file).arg(name)).ok();
+    }
+    disk
+}
+
+#[test]
+fn a_vm_with_uefi_boots_its_disk_and_remembers_in_a_file_of_its_own() {
+    if !root() {
+        return;
+    }
+    let lab = Lab::new();
+    let disk = bootable(&lab);
+    let disk = disk.to_str().unwrap();
+    lab.seedbed(&["image", "add", "efi", disk]).ok();
+    let words = [
+        "launch",
+        "web1",
+        "--image",
+        "efi",
+        "--firmware",
+        "uefi",
+        "--wait=240",
+    ];
+    lab.seedbed(&[&words[..], &["--memory", "256M", "--key", guests::KEY]].concat())
+        .ok();
+    assert_eq!(show(&lab, "firmware"), "uefi");
+    assert!(guest(&lab, "ls /sys/firmware/efi").contains("systab"));
+    let (own, template) = (
+        lab.path("state/vms/web1/uefi-vars.fd"),
+        "/usr/share/OVMF/OVMF_VARS_4M.fd",
+    );
+    let (own, template) = (std::fs::read(own).unwrap(), std::fs::read(template).unwrap());
+    assert_eq!(own.len(), template.len());
+    assert!(own != template, "nothing was remembered");
+    // A fresh disk comes with fresh variables.
+    lab.seedbed(&["reset", "web1", "--force"]).ok();
+    assert!(std::fs::read(lab.path("state/vms/web1/uefi-vars.fd")).unwrap() == template);
+}
+
+#[test]
+fn l15_a_vm_whose_qemu_was_upgraded_under_it_runs_on_and_says_so() {
+    if !root() {
+        return;
+    }
+    let mut lab = Lab::without_daemon();
+    let (program, new) = (lab.path("qemu"), lab.path("qemu.new"));
+    std::fs::copy("/usr/bin/qemu-system-x86_64", &program).unwrap();
+    lab.configure(&format!("qemu: {}", program.display()));
+    lab.start_daemon();
+    guests::add_tiny(&lab, "tiny");
+    Run::of(&mut guests::launch(&lab, &["web1"])).ok();
+    assert_eq!(needs_restart(&lab), [""; 0]);
+    // As a package manager does it.
+    std::fs::copy("/usr/bin/qemu-system-x86_64", &new).unwrap();
+    std::fs::rename(&new, &program).unwrap();
+    assert_eq!(
+        needs_restart(&lab),
+        ["QEMU (what runs is from before an upgrade)"]
+    );
+    lab.seedbed(&["restart", "web1", "--force"]).ok();
+    assert_eq!(needs_restart(&lab), [""; 0]);
+}

@@ -248,6 +248,7 @@ async fn one_more_than_it_takes_is_told_so_and_comes_in_when_another_one_leaves(
             if let Ok(line) = Line::attach(&world.door(), WATCHES).await {
                 return line;
             }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
     assert_eq!(usize::from(again.await.unwrap().welcome.others), VIEWERS - 1);

@@ -39,7 +39,7 @@ impl Store {
     }
 }
 
-/// Writes a clone of an image, and a swap disk where the machine has one, into a directory.
+/// Writes a clone of an image, and where the machine has them a swap disk and the variables of its UEFI, into a directory.
 pub(in crate::image) fn write_fresh(
     store: &Store,
     draft: &Draft,
@@ -63,6 +63,10 @@ pub(in crate::image) fn write_fresh(
     write_disk(&draft.file("disk.qcow2"), &overlay, None, uid)?;
     if let Some(header) = swap {
         write_disk(&draft.file("swap.raw"), &header, Some(machine.swap), uid)?;
+    }
+    if let Some(uefi) = machine.uefi() {
+        let variables = std::fs::read(&uefi.template).map_err(at("reading", &uefi.template))?;
+        write_disk(&draft.file("uefi-vars.fd"), &variables, None, uid)?;
     }
     Ok(())
 }

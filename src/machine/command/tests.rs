@@ -227,6 +227,38 @@ fn l10_extra_disks_stand_in_their_slots_under_any_path() {
 }
 
 #[test]
+fn a_vm_with_uefi_has_two_flash_chips_of_which_one_is_its_own() {
+    let places = Places::new("/s,t", "/r");
+    let (vm, mut machine) = examples::vm();
+    machine.hardware = Some(Box::new(Hardware {
+        uefi: Some(Uefi {
+            code: "/usr/share/OVMF/OVMF_CODE_4M.fd".into(),
+            template: "/usr/share/OVMF/OVMF_VARS_4M.fd".into(),
+        }),
+        ..Hardware::default()
+    }));
+    let image = examples::image(DiskFormat::Raw, Boot::Disk);
+    let args = argv(
+        &vm,
+        &machine,
+        &image,
+        &examples::network(None),
+        &settings(&places, ""),
+    )
+    .unwrap();
+    assert!(
+        pairs(&args, "-machine")
+            .eq(["q35,sata=off,smbus=off,vmport=off,pflash0=uefi-code,pflash1=uefi-vars"])
+    );
+    let flash = pairs(&args, "-blockdev").filter(|node| node.contains("uefi"));
+    let text = flash.fold(String::new(), |text, node| text + node + "\n");
+    insta::assert_snapshot!(text, @r#"
+    {"driver":"raw","file":{"driver":"file","filename":"/usr/share/OVMF/OVMF_CODE_4M.fd","read-only":true},"node-name":"uefi-code","read-only":true}
+    {"driver":"raw","file":{"discard":"unmap","driver":"file","filename":"/s,t/vms/web1/uefi-vars.fd"},"node-name":"uefi-vars"}
+    "#);
+}
+
+#[test]
 fn a_vm_without_swap_has_no_swap_disk() {
     let places = Places::new("/s", "/r");
     let (vm, mut machine) = examples::vm();

@@ -16,6 +16,7 @@ mod disk;
 mod disk_full;
 mod editing;
 mod failing;
+mod hardware;
 mod history;
 mod images;
 mod instances;
@@ -78,7 +79,7 @@ fn managed(text: &str, image: &str) -> NewVm {
             disk: Bytes::gib(4),
             swap: Bytes::mib(512),
             phase: Phase::Launching,
-            policy: Policy::default(),
+            policy: None,
         }),
         ..new(text)
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::model::policy::{Dependency, Restart};
 use crate::registry::{Edit, PolicyEdit, Refusal};
 
-fn dependencies(text: &str) -> Box<[Dependency]> {
+fn dependencies(text: &str) -> Vec<Dependency> {
     text.split_whitespace()
         .map(|word| word.parse().unwrap())
         .collect()
@@ -17,7 +17,12 @@ fn dependencies(text: &str) -> Box<[Dependency]> {
 fn following(text: &str, others: &str) -> NewVm {
     let mut new = managed(text, "debian-12");
     if let Hosting::Managed(machine) = &mut new.hosting {
-        machine.policy.after = dependencies(others);
+        let after = dependencies(others);
+        machine.policy = Policy {
+            after,
+            ..Policy::NONE
+        }
+        .boxed();
     }
     new
 }
@@ -41,7 +46,7 @@ fn set_after(text: &str, others: &str) -> Change {
 }
 
 fn of<'a>(directory: &'a Directory, text: &str) -> &'a Policy {
-    &directory.vm(&name(text)).unwrap().machine().unwrap().policy
+    directory.vm(&name(text)).unwrap().machine().unwrap().policy()
 }
 
 fn with(vms: impl IntoIterator<Item = NewVm>) -> Directory {

@@ -14,7 +14,7 @@ use crate::image::clone::overlay;
 use crate::image::clone::store::write_disk;
 use crate::image::error::StoreError;
 use crate::image::files::{self, Draft, at};
-use crate::image::generation::{FlattenError, header};
+use crate::image::generation::{FlattenError, check};
 use crate::image::process;
 use crate::image::store::Store;
 use crate::model::{Bytes, DiskName, Image, Machine, Vm, VmName, identity};
@@ -68,9 +68,10 @@ impl Store {
     }
 
     fn grow(&self, vm: &Vm, disk: &Path, base: Option<&Image>, size: Bytes) -> Result<(), FlattenError> {
-        if header(disk)?.virtual_size >= size {
+        if !is_smaller(disk, size)? {
             return Ok(());
         }
+        check(disk)?;
         let (chain, size) = (format!("json:{}", self.chain(disk, base)?), size.0.to_string());
         let words = ["resize", "-q", &chain, &size].map(OsStr::new);
         process::qemu_img(identity::uid(vm.address), &words, &mut |_| {}).map_err(|error| {
@@ -82,6 +83,17 @@ impl Store {
         let synced = File::open(disk).and_then(|file| file.sync_all());
         Ok(synced.map_err(at("syncing", disk))?)
     }
+}
+
+/// Whether the disk that a guest sees in this file is smaller than that. What is no qcow2 is not: QEMU says what is wrong with it.
+fn is_smaller(disk: &Path, size: Bytes) -> Result<bool, StoreError> {
+    let (file, _) = files::open_source(disk)?;
+    let head = files::head(&file, disk, 32)?;
+    let [magic @ .., _, _, _, _, _, _, _, _] = &head[..] else {
+        return Ok(false);
+    };
+    let its_size = head.last_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    Ok(magic.starts_with(b"QFI\xfb") && its_size < size.0)
 }
 
 /// The extra disk whose file has this name.

@@ -20,8 +20,8 @@ use crate::image::store::Store;
 use crate::model::{Image, Machine, Vm, VmName, identity};
 
 const NEXT: &str = "next";
-/// The disks of a VM that may be exchanged.
-const DISKS: [&str; 2] = ["disk.qcow2", "swap.raw"];
+/// The files of a VM that may be exchanged: its disks, and what its UEFI knows of the system on them.
+const DISKS: [&str; 3] = ["disk.qcow2", "swap.raw", "uefi-vars.fd"];
 
 impl Store {
     /// Makes fresh disks beside those of a VM: a clone of `image`, and a swap disk where it has one.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::image::AddSource;
+use crate::image::generation::header;
 use crate::model::hardware::ExtraDisk;
 use crate::model::image::{DiskFormat, View};
 use crate::model::{Hardware, Hosting, Places, Timestamp, examples};
@@ -80,6 +81,16 @@ fn l10_a_vm_is_made_with_its_extra_disks_and_each_grows_under_any_path() {
         sound(&store.places.disk(&vm.name), Bytes::mib(20));
         sound(&data, Bytes::gib(3));
     }
+    // What is not a disk of ours is nothing for a tool.
+    let whole = fs::read(&data).unwrap();
+    let mut hostile = whole.clone();
+    hostile[24..32].copy_from_slice(&[0; 8]);
+    for (bytes, is_refused) in [(&hostile[..], true), (b"QFI\xfb", false), (b"", false)] {
+        fs::write(&data, bytes).unwrap();
+        assert_eq!(store.grow_disks(&vm, &machine, &image).is_err(), is_refused);
+        assert_eq!(fs::read(&data).unwrap(), bytes);
+    }
+    fs::write(&data, whole).unwrap();
     // What is larger than its record says stays so.
     machine.disk = Bytes::mib(12);
     store.grow_disks(&vm, &machine, &image).unwrap();

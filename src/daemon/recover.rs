@@ -11,7 +11,21 @@ use crate::model::{Phase, Vm, VmName};
 
 /// Brings the host and the registry together. `same_boot` says whether the host has not been restarted since the daemon before.
 pub(super) async fn recover(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(), Refusal> {
-    let found = process::all(&daemon.config.places).await?;
+    let (running, strays) = sorted(daemon, process::all(&daemon.config.places).await?);
+    end(strays).await;
+    consoles::recover(daemon, &running).await?;
+    adopt(daemon, running).await?;
+    nics::forget_stopped(daemon).await?;
+    resume(daemon);
+    undelete::recover(daemon).await?;
+    for vm in daemon.directory().each_vm() {
+        settle(daemon, vm, same_boot).await?;
+    }
+    sweep(daemon).await
+}
+
+/// The VMs that run, and the processes whose VM is not registered any more.
+fn sorted(daemon: &Daemon, found: Vec<Found>) -> (Vec<(Arc<Vm>, Found)>, Vec<Found>) {
     let (mut running, mut strays) = (Vec::new(), Vec::new());
     for found in found {
         let vm = found
@@ -24,28 +38,26 @@ pub(super) async fn recover(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(),
             None => strays.push(found),
         }
     }
-    end(strays).await;
-    consoles::recover(daemon, &running).await?;
-    adopt(daemon, running).await?;
-    nics::forget_stopped(daemon).await?;
-    resume(daemon);
-    undelete::recover(daemon).await?;
-    for vm in daemon.directory().each_vm() {
-        let phase = vm.machine().map(|machine| machine.phase);
-        if phase == Some(Phase::Launching) {
-            tracing::warn!(vm = %vm.name, "the launch of {} was cut short: undoing it.", vm.name);
-        } else if vm.workshop().is_some() && !daemon.status.seen(vm).is_up() {
-            tracing::warn!(vm = %vm.name, "{} ended while nobody saw how: removing it, and no image is made of it.", vm.name);
-        } else {
-            disks(daemon, vm, phase).await?;
-            if phase.is_some() && !daemon.status.seen(vm).is_up() {
-                restarts::recover(daemon, vm, same_boot);
-            }
-            continue;
+    (running, strays)
+}
+
+/// Undoes a launch that was cut short, and the workshop that ended unseen; of all others, disks and policy are seen to.
+async fn settle(daemon: &Arc<Daemon>, vm: &Arc<Vm>, same_boot: bool) -> Result<(), Refusal> {
+    let phase = vm.machine().map(|machine| machine.phase);
+    let is_up = daemon.status.seen(vm).is_up();
+    if phase == Some(Phase::Launching) {
+        tracing::warn!(vm = %vm.name, "the launch of {} was cut short: undoing it.", vm.name);
+    } else if vm.workshop().is_some() && !is_up {
+        tracing::warn!(vm = %vm.name, "{} ended while nobody saw how: removing it, and no image is made of it.", vm.name);
+    } else {
+        disks(daemon, vm, phase).await?;
+        if phase.is_some() && !is_up {
+            restarts::recover(daemon, vm, same_boot);
         }
-        launch::undo(daemon, vm).await;
+        return Ok(());
     }
-    sweep(daemon).await
+    launch::undo(daemon, vm).await;
+    Ok(())
 }
 
 /// Removes disks that a VM's record does not have, and those beside its own that do not count, and puts those in place that do.

@@ -181,8 +181,10 @@ fn vms_start_after_those_they_need_and_fail_with_them() {
     lab.seedbed(&["kill", "--all"]).ok();
     let disk = lab.path("state/vms/db1/disk.qcow2");
     std::fs::rename(&disk, disk.with_extension("away")).unwrap();
-    lab.seedbed(&["start", "--all"])
-        .refused(1, &["2 of 2 failed", "web1 is not started", "db1 did not start"]);
+    lab.seedbed(&["start", "--all"]).refused(
+        1,
+        &["2 of 2 failed", "web1 is not started", "db1:ready: db1 failed"],
+    );
     assert_eq!(lab.qemus(), [0; 0]);
     lab.seedbed(&["set", "web1", "--after", ""]).ok();
     lab.seedbed(&["start", "web1"]).ok();

@@ -140,11 +140,21 @@ fn a_guest_whose_host_disk_is_full_waits_and_loses_nothing() {
         typed: 0,
     };
     shell.run("(dd if=/dev/urandom of=/run/noise bs=1M count=12; dd if=/run/noise of=/dev/vda bs=1M conv=fsync; echo WRITTEN-$((40+2)) >/dev/ttyS0) >/dev/null 2>&1 & true");
+    let paused = eventually(SOON * 3, || state(&lab) == "paused");
+    let disks = || {
+        Run::of(
+            Command::new("sh")
+                .args(["-c", "df -k \"$1\"; ls -lsR \"$1\"", "sh"])
+                .arg(&small.0),
+        )
+        .ok()
+    };
     assert!(
-        eventually(SOON, || state(&lab) == "paused"),
-        "{}\n{}",
+        paused,
+        "{}\n{}\n{}",
         state(&lab),
-        lab.daemon_log()
+        disks(),
+        lab.seedbed(&["log", "web1"]).ok()
     );
     assert_eq!(shown(&lab, "web1")["paused"], "host disk full");
     // Who waits for more hears of it at once; what was reached before stays reached.
@@ -155,7 +165,9 @@ fn a_guest_whose_host_disk_is_full_waits_and_loses_nothing() {
     assert_eq!(state(&lab), "paused");
     small.resized("64m");
     lab.seedbed(&["resume", "web1"]).ok();
-    let written = eventually(SOON, || lab.seedbed(&["log", "web1"]).ok().contains("WRITTEN-42"));
+    let written = eventually(SOON * 3, || {
+        lab.seedbed(&["log", "web1"]).ok().contains("WRITTEN-42")
+    });
     assert!(written, "{}", state(&lab));
     assert_eq!(
         shell.run(

@@ -12,6 +12,7 @@
 //! | [`net`] | many datagrams by one system call, for those three |
 //! | [`seed`] | the documents of one VM, rendered from `seed-templates/` |
 //! | [`export`] | the directory as files: hosts, `known_hosts` |
+//! | [`ssh`] | asks an SSH server who it is |
 //! | [`ladder`] | events in, boot rungs out |
 //! | [`image`] | base images: inspected, hashed, cloned, built |
 //! | [`offline`] | a disk that no guest runs on: looked into and changed without being booted |
@@ -68,4 +69,5 @@ pub mod net;
 pub mod offline;
 pub mod registry;
 pub mod seed;
+pub mod ssh;
 pub mod telemetry;

@@ -16,7 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("net", &[]),
     ("config", &["model"]),
-    ("host", &["model"]),
+    ("host", &["model", "net"]),
     ("registry", &["model"]),
     ("control", &["model"]),
     ("image", &["model"]),
@@ -31,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("offline", &["model"]),
     ("metadata", &["model", "seed", "net"]),
     ("telemetry", &[]),
+    ("ssh", &[]),
     (
         "daemon",
         &[
@@ -51,6 +52,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "registry",
             "seed",
             "telemetry",
+            "ssh",
         ],
     ),
     (

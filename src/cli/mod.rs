@@ -12,6 +12,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 mod accounts;
 mod add;
 mod adopt;
+mod check;
 mod completions;
 mod confidence;
 mod console;
@@ -42,7 +43,9 @@ mod offline_worker;
 mod password;
 mod pause;
 mod policy;
+mod port;
 mod progress;
+mod qemu_argv;
 mod rebase;
 mod registration;
 mod render;
@@ -134,12 +137,15 @@ enum Verb {
     Console(console::Args),
     Log(log::Args),
     Wait(wait::Args),
+    Check(check::Args),
     Ssh(ssh::Args),
     Render(render::Args),
     Hosts(hosts::Args),
     Export(export::Args),
     #[command(subcommand)]
     Network(network::Verb),
+    #[command(subcommand)]
+    Port(port::Verb),
     Leases(leases::Args),
     Discovered(discovered::Args),
     Adopt(adopt::Args),
@@ -221,11 +227,13 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Console(args) => console::run(&args, &context()?, terminal),
         Verb::Log(args) => log::run(&args, &context()?, terminal),
         Verb::Wait(args) => wait::run(args, &context()?, terminal),
+        Verb::Check(args) => check::run(args, &context()?, terminal),
         Verb::Ssh(args) => ssh::run(args, &context()?, terminal),
         Verb::Render(args) => render::run(args, &context()?, terminal),
         Verb::Hosts(args) => hosts::run(args, &context()?, terminal),
         Verb::Export(args) => export::run(args, &context()?, terminal),
         Verb::Network(verb) => network::run(verb, &context()?, terminal),
+        Verb::Port(verb) => port::run(verb, &context()?, terminal),
         Verb::Leases(args) => leases::run(args, &context()?, terminal),
         Verb::Discovered(args) => discovered::run(args, &context()?, terminal),
         Verb::Adopt(args) => adopt::run(args, &context()?, terminal),

@@ -9,10 +9,12 @@ use crate::control::{ImageInfo, VmInfo};
 use crate::model::Bytes;
 use crate::model::time::short;
 
+pub(super) mod check;
 pub(super) mod deleted;
 mod life;
 pub(super) mod lint;
 pub(super) mod networks;
+pub(super) mod ports;
 pub(super) mod ring;
 pub(super) mod templates;
 

@@ -4,6 +4,7 @@
 //! [`Frame`]s, one JSON document a line: any number of [`Frame::Progress`], then exactly one [`Frame::Answer`] or
 //! [`Frame::Refusal`]. Nothing in here is a stored form, and `model` types never appear on the wire.
 
+mod check;
 pub mod client;
 mod deleted;
 mod hardware;
@@ -11,6 +12,7 @@ mod images;
 mod life;
 mod nics;
 mod policy;
+mod ports;
 mod reply;
 mod request;
 pub mod serve;
@@ -18,6 +20,7 @@ mod settings;
 mod site;
 mod socket;
 
+pub use check::CheckInfo;
 pub use deleted::{DeletedInfo, UndeleteVms};
 pub use hardware::{DiskInfo, HardwareChange, HardwareInfo, NewHardware};
 pub use images::{
@@ -27,6 +30,7 @@ pub use images::{
 pub use life::{LifeInfo, Power, PowerVms};
 pub use nics::{NicInfo, NicSettings, WrittenNic};
 pub use policy::PolicySettings;
+pub use ports::{PortInfo, PortRequest};
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
     PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::CheckInfo;
 use super::deleted::DeletedInfo;
 use super::hardware::HardwareInfo;
 use super::images::{ImageInfo, LintInfo};
 use super::life::LifeInfo;
 use super::nics::NicInfo;
+use super::ports::PortInfo;
 
 /// One line of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +73,10 @@ pub enum Answer {
     Done(String),
     /// Deleted VMs that can be undone, by name, the oldest first.
     Deleted(Vec<DeletedInfo>),
+    /// Ports of VMs that someone else runs, by name.
+    Ports(Vec<PortInfo>),
+    /// What was seen of VMs just now, in the order of the request.
+    Checks(Vec<CheckInfo>),
 }
 
 /// A VM as it is shown.

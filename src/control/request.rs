@@ -8,6 +8,7 @@ use super::images::ImageRequest;
 use super::life::PowerVms;
 use super::nics::NicSettings;
 use super::policy::PolicySettings;
+use super::ports::PortRequest;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
 
@@ -124,6 +125,13 @@ pub enum Request {
     Undelete(UndeleteVms),
     /// Shows the deleted VMs that can be undone, all when `names` is empty; answered by [`super::Answer::Deleted`].
     Deleted {
+        /// Which.
+        names: Vec<String>,
+    },
+    /// Something about ports of VMs that someone else runs.
+    Port(PortRequest),
+    /// Looks which VMs are live, all when `names` is empty; answered by [`super::Answer::Checks`].
+    Check {
         /// Which.
         names: Vec<String>,
     },

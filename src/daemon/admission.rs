@@ -132,7 +132,7 @@ mod tests {
         let (_folder, admission) = host(2);
         let first = admission.start().await;
         let _second = admission.start().await;
-        assert!(timeout(SOON, admission.start()).await.is_err());
+        timeout(SOON, admission.start()).await.unwrap_err();
         drop(first);
         timeout(SOON, admission.start()).await.unwrap();
     }
@@ -155,7 +155,7 @@ mod tests {
     async fn short_of_memory_they_wait_but_not_for_good() {
         let (folder, mut admission) = host(4);
         press(&folder, "memory", "50.00");
-        assert!(timeout(SOON, admission.start()).await.is_err());
+        timeout(SOON, admission.start()).await.unwrap_err();
         admission.again = Duration::from_millis(1);
         admission.start().await;
         press(&folder, "memory", "0.00");

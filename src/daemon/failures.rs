@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Daemon;
+use crate::console::files::before;
 use crate::export;
 use crate::model::{Timestamp, VmName};
 
@@ -63,17 +64,18 @@ pub(super) fn forget(daemon: &Daemon, vm: &VmName) {
     }
 }
 
-/// The last lines of a console, without what a terminal would act upon.
+/// The last lines of a console, without what a terminal would act upon. Its log has just begun anew where it was full.
 fn tail(log: &Path) -> Vec<String> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(log)?;
+    let end = |path: &Path| -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
         let start = file.metadata()?.len().saturating_sub(READ);
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
         file.take(READ).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let bytes = read().unwrap_or_default();
+    let mut bytes = end(&before(log)).unwrap_or_default();
+    bytes.extend(end(log).unwrap_or_default());
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().map(printable).filter(|line| !line.trim().is_empty());
     let mut last: Vec<String> = lines.collect();
@@ -104,10 +106,10 @@ mod tests {
     #[test]
     fn the_tail_is_the_last_lines_as_a_person_sees_them() {
         let log = tempfile::NamedTempFile::new().unwrap();
-        let lines: String = (0..20).map(|number| format!("line {number}\r\n\r\n")).collect();
+        let lines: Vec<String> = (0..20).map(|number| format!("line {number}\r\n\r\n")).collect();
         std::fs::write(
             log.path(),
-            lines + "\u{1b}[1;31mpanic\u{1b}[0m\u{7} \u{1b}c\"now\"\r\n",
+            lines.concat() + "\u{1b}[1;31mpanic\u{1b}[0m\u{7} \u{1b}c\"now\"\r\n",
         )
         .unwrap();
         let tail = super::tail(log.path());
@@ -116,6 +118,11 @@ mod tests {
             (tail[0].as_str(), tail[LINES - 1].as_str()),
             ("line 9", "panic c\"now\"")
         );
+        let earlier = before(log.path());
+        std::fs::write(&earlier, "the beginning\nof a ").unwrap();
+        std::fs::write(log.path(), "line\n").unwrap();
+        assert_eq!(super::tail(log.path()), ["the beginning", "of a line"]);
+        std::fs::remove_file(&earlier).unwrap();
         std::fs::write(log.path(), vec![b'x'; 100_000]).unwrap();
         assert_eq!(super::tail(log.path()), ["x".repeat(LINE)]);
         std::fs::write(log.path(), "\u{1b}[").unwrap();

@@ -72,6 +72,30 @@ impl Guard {
         self.guarded.lock().await.contains_key(tap)
     }
 
+    /// Guards a port of a VM that someone else runs.
+    pub(super) async fn add_port(&self, rule: Guarded) -> Result<(), HostError> {
+        let mut guarded = self.guarded.lock().await;
+        let mut more = guarded.clone();
+        more.insert(rule.tap.clone(), rule);
+        self.apply(&more).await?;
+        *guarded = more;
+        Ok(())
+    }
+
+    /// Takes the rules of such a port away.
+    pub(super) async fn remove_port(&self, port: &TapName) -> Result<(), HostError> {
+        let mut guarded = self.guarded.lock().await;
+        if guarded.remove(port).is_none() {
+            return Ok(());
+        }
+        self.apply(&guarded).await
+    }
+
+    /// Takes in a port that an earlier daemon guarded: the tables that are loaded next have its rules, as those of now do.
+    pub(super) async fn know(&self, rule: Guarded) {
+        self.guarded.lock().await.insert(rule.tap.clone(), rule);
+    }
+
     async fn apply(&self, guarded: &BTreeMap<TapName, Guarded>) -> Result<(), HostError> {
         let directory = self.directory.load();
         let mut segments = Vec::new();

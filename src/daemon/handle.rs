@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Daemon, adopt, delete, images, info, launch, machines, networks, power, records, register, render,
-    replace, ring, selection, several, templates, undelete, waiting,
+    Daemon, adopt, check, delete, images, info, launch, machines, networks, plugs, power, records, register,
+    render, replace, ring, selection, several, templates, undelete, waiting,
 };
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, Select, StopVms};
@@ -73,6 +73,8 @@ impl Handle for Door {
             Request::Power(request) => power::handle(daemon, request).await,
             Request::Undelete(request) => undelete::undelete(daemon, request).await.map(Answer::Done),
             Request::Deleted { names } => undelete::shown(daemon, &names),
+            Request::Port(request) => plugs::handle(daemon, request).await,
+            Request::Check { names } => check::check(daemon, &names).await,
         }
     }
 }

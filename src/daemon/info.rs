@@ -104,7 +104,7 @@ fn secrets(directory: &Directory, vm: &Vm, told: &Told, now: Timestamp) -> Optio
     Some(window + &late)
 }
 
-fn state_words(state: &VmState) -> (&'static str, Option<String>, Option<u32>) {
+pub(super) fn state_words(state: &VmState) -> (&'static str, Option<String>, Option<u32>) {
     match state {
         VmState::External => ("external", None, None),
         VmState::Stopped => ("stopped", None, None),

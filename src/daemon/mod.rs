@@ -12,6 +12,7 @@
 mod admission;
 mod adopt;
 mod autostart;
+mod check;
 mod consoles;
 mod crowd;
 mod custom;
@@ -46,6 +47,7 @@ mod networks;
 mod nics;
 mod observe;
 mod order;
+mod plugs;
 mod power;
 mod quiet;
 mod records;
@@ -147,6 +149,8 @@ pub struct Daemon {
     restarts: Restarts,
     /// Who brings guests' consoles to those who look on.
     consoles: Consoles,
+    /// The ports of VMs that someone else runs.
+    plugs: plugs::Plugs,
 }
 
 impl Daemon {
@@ -296,12 +300,14 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     metadata.spawn(&daemon, &events_tx, &tasks, &stop)?;
     drop(events_tx);
     keepers(&daemon, written_tx, &tasks, &stop);
+    plugs::recall(&daemon).await?;
     let fresh_boot = autostart::fresh_boot(&daemon);
     recover::recover(&daemon, fresh_boot.is_none()).await?;
     if let Some(boot) = fresh_boot {
         autostart::begin(&daemon, boot);
     }
     tasks.spawn(undelete::keep(Arc::clone(&daemon), stop.clone()));
+    tasks.spawn(plugs::keep_up(Arc::clone(&daemon), stop.clone()));
     // Only now is it known which VMs run: what a guest told meanwhile, to the sockets of the daemon before, waits until then.
     tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
     tasks.spawn(control::serve::serve(

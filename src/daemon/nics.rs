@@ -98,7 +98,8 @@ pub(super) fn networks(daemon: &Daemon, vm: &Vm) -> Result<Vec<Arc<Network>>, Re
     vm.nics().map(|nic| network_of(daemon, vm, nic)).collect()
 }
 
-fn network_of(daemon: &Daemon, vm: &Vm, nic: Nic<'_>) -> Result<Arc<Network>, Refusal> {
+/// The network that a NIC of a VM is on.
+pub(super) fn network_of(daemon: &Daemon, vm: &Vm, nic: Nic<'_>) -> Result<Arc<Network>, Refusal> {
     daemon.directory().network(nic.network).cloned().ok_or_else(|| {
         Refusal::host(format!(
             "{} is on network {}, which is not in the configuration",

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, custom, effects, hardware, info, life, machines, nics, selection, several, shape};
-use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
+use super::{Daemon, custom, effects, hardware, info, life, nics, selection, shape};
+use crate::control::{AddVms, Answer, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
 use crate::registry::{self, Change, CommitError, Edit, HardwareEdit, NewVm};

@@ -21,6 +21,7 @@ use super::hostnames::Naming;
 use super::impersonation::Impersonations;
 use super::inherited::{self, Inherited};
 use super::order::Queue;
+use super::plugs::Plugs;
 use super::quiet::Quiet;
 use super::restarts::Restarts;
 use super::rungs;
@@ -336,6 +337,7 @@ pub(super) fn daemon(
         queue: Queue::default(),
         restarts: Restarts::default(),
         consoles: Consoles::default(),
+        plugs: Plugs::default(),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
         templates: templates::Library::open(&config)?,

@@ -17,6 +17,7 @@ mod neighbours;
 pub mod nft;
 pub mod ports;
 pub mod pressure;
+pub mod probe;
 pub mod resolver;
 pub mod ruleset;
 pub mod sysctl;

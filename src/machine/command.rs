@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Accel, SeedDevice, events, nics, workshop};
 use crate::model::image::{Boot, DiskFormat};
-use crate::model::{ExtraDisk, Image, Machine, MachineType, Network, Places, Uefi, Vm, VmName, mac};
+use crate::model::{ExtraDisk, Image, Machine, MachineType, Network, Places, Uefi, Vm, VmName};
 
 /// The number of the tap's file descriptor in QEMU.
 pub const TAP_FD: i32 = 3;

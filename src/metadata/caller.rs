@@ -125,8 +125,8 @@ pub fn identify(
     let (address, name) = (source, || vm.name.clone());
     if let Port::Marked(mark) = port {
         match (identity::mark_in(mark), &vm.hosting) {
-            (Some(tap), Hosting::Managed(_)) if tap == identity::mark(nic.address) => {}
-            // What someone else runs is behind no tap of ours.
+            // What someone else runs may be behind a port that is guarded as a tap of ours is.
+            (Some(tap), _) if tap == identity::mark(nic.address) => {}
             (None, Hosting::External) => {}
             // A daemon of an earlier release left tables that mark nothing; ours are there in a moment.
             (None, Hosting::Managed(_)) => return Err(Stranger::Unguarded { address, vm: name() }),
@@ -208,10 +208,11 @@ mod tests {
         assert!(event.vm.as_str() == "web1" && matches!(event.kind, EventKind::Impersonated { .. }));
         assert!(matches!(by(0), Err(Stranger::Unguarded { .. })));
         assert!(matches!(by(0x4000), Err(Stranger::Unguarded { .. })));
-        // One that someone else runs is behind none of our taps.
+        // One that someone else runs is behind none of our taps, or behind a port of its own that is guarded.
         let mac = vm("db1", "10.77.0.7").mac;
         let by = |mark| asked_by("10.77.0.7", Some(learnt(mac)), Port::Marked(mark));
         assert_eq!((by(0), by(0x4000)), (Ok("db1".to_owned()), Ok("db1".to_owned())));
+        assert_eq!(by(identity::mark([10, 77, 0, 7].into())), Ok("db1".to_owned()));
         assert!(matches!(
             by(identity::mark([10, 77, 0, 5].into())),
             Err(Stranger::OtherPort { .. })

@@ -223,6 +223,11 @@ impl Places {
         self.rungs().join(format!(".stopping.{name}"))
     }
 
+    /// Which ports of VMs that someone else runs are guarded, a file each.
+    pub fn ports(&self) -> PathBuf {
+        self.run.join("ports")
+    }
+
     /// One VM's sockets.
     pub fn vm_sockets(&self, name: &VmName) -> PathBuf {
         self.sockets().join(name.as_str())

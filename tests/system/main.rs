@@ -13,6 +13,7 @@
 
 mod accounts;
 mod agents;
+mod check;
 mod cloud_init;
 mod console;
 mod dhcp;
@@ -28,6 +29,7 @@ mod hostile_http;
 mod hostile_images;
 mod install;
 mod lab;
+mod legacy;
 mod lifecycle;
 mod merging;
 mod names;
@@ -36,6 +38,7 @@ mod netboot;
 mod nics;
 mod offline;
 mod offline_view;
+mod others;
 mod policies;
 mod power;
 mod quickstart;

@@ -368,7 +368,8 @@ fn l15_a_vm_whose_qemu_was_upgraded_under_it_runs_on_and_says_so() {
         return;
     }
     let mut lab = Lab::without_daemon();
-    let (program, new) = (lab.path("qemu"), lab.path("qemu.new"));
+    // By its name the lab knows what it has to end.
+    let (program, new) = (lab.path("qemu-system-x86_64"), lab.path("new"));
     std::fs::copy("/usr/bin/qemu-system-x86_64", &program).unwrap();
     lab.configure(&format!("qemu: {}", program.display()));
     lab.start_daemon();

@@ -21,14 +21,23 @@ mod site;
 mod socket;
 
 pub use check::CheckInfo;
-pub use hardware::{DiskInfo, HardwareChange, HardwareInfo, NewHardware};
 pub use deleted::{DeletedInfo, UndeleteVms};
-pub use images::{AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia, LintInfo, WorkshopSize};
+pub use hardware::{DiskInfo, HardwareChange, HardwareInfo, NewHardware};
+pub use images::{
+    AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
+    LintInfo, WorkshopSize,
+};
 pub use life::{LifeInfo, Power, PowerVms};
 pub use nics::{NicInfo, NicSettings, WrittenNic};
 pub use policy::PolicySettings;
 pub use ports::{PortInfo, PortRequest};
-pub use reply::{Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine, PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo};
-pub use request::{AddVms, DeleteVms, ExportForm, ImportRow, LaunchVms, Rebase, ReplaceDisks, Request, Rung, Select, SetVms, StopVms, View, WaitFor, WrittenRecord};
+pub use reply::{
+    Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
+    PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,
+};
+pub use request::{
+    AddVms, DeleteVms, ExportForm, ImportRow, LaunchVms, Rebase, ReplaceDisks, Request, Rung, Select, SetVms,
+    StopVms, View, WaitFor, WrittenRecord,
+};
 pub use settings::{Concealed, CustomSettings, WrittenUser};
 pub use site::{AddKey, AddTemplate, RingRequest, TemplateRequest};

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Daemon, adopt, check, delete, images, info, launch, machines, networks, plugs, power, records, register, render, replace, ring, selection, several, templates, undelete, waiting};
+use super::{
+    Daemon, adopt, check, delete, images, info, launch, machines, networks, plugs, power, records, register,
+    render, replace, ring, selection, several, templates, undelete, waiting,
+};
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, Select, StopVms};
 use crate::model::Vm;

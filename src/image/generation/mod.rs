@@ -5,5 +5,7 @@ mod process;
 mod store;
 
 pub use process::FlattenError;
-pub(in crate::image) use process::{check, header};
+pub(in crate::image) use process::check;
+#[cfg(test)]
+pub(in crate::image) use process::header;
 pub use store::Making;

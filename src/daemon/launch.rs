@@ -148,7 +148,9 @@ pub(super) async fn undo(daemon: &Arc<Daemon>, vm: &Arc<Vm>) {
         tracing::error!(vm = %vm.name, "the launch of {} can not be undone: {refusal}.", vm.name);
         return;
     }
+    failpoint::reach("undo stopped");
     machines::remove_disks(daemon, vm).await;
+    failpoint::reach("undo disks removed");
     if let Err(error) = daemon
         .commit(Change::Delete {
             names: vec![vm.name.clone()],
@@ -157,5 +159,6 @@ pub(super) async fn undo(daemon: &Arc<Daemon>, vm: &Arc<Vm>) {
     {
         tracing::error!(vm = %vm.name, "while undoing the launch of {}: {error}.", vm.name);
     }
+    failpoint::reach("undone");
     daemon.forget(&vm.name);
 }

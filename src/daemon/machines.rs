@@ -260,6 +260,7 @@ async fn clear_away(daemon: &Daemon, vm: &Vm) {
     if let Err(error) = daemon.guard.remove(&vm.tap).await {
         tracing::warn!(vm = %vm.name, "could not take the rules of {} away: {error}.", vm.name);
     }
+    failpoint::reach("unguarded");
     if let Ok(network) = daemon.network_of(vm)
         && let Err(error) = daemon.host.remove_neighbour(&network.bridge, vm.address).await
     {
@@ -287,11 +288,14 @@ pub(super) async fn stop_locked(
         return Ok(());
     }
     daemon.status.live(&vm.name, &LifeEvent::StopAsked);
+    failpoint::reach("stop asked");
     machine::power_off(&daemon.config.places, vm, force, deadline)
         .await
         .map_err(|error| Refusal::host(format!("{} could not be stopped: {error}", vm.name)))?;
+    failpoint::reach("powered off");
     // The follower clears away what the VM had on the host; only then is it stopped.
     down(daemon, vm).await;
+    failpoint::reach("stopped");
     Ok(())
 }
 

@@ -26,6 +26,7 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     }
     end(strays).await;
     adopt(daemon, running).await?;
+    neighbours(daemon).await;
     resume(daemon);
     for vm in daemon.directory().each_vm() {
         let phase = vm.machine().map(|machine| machine.phase);
@@ -91,6 +92,23 @@ async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(),
         machines::follow(daemon, &vm, running);
     }
     Ok(())
+}
+
+/// Removes the neighbour entries of VMs that do not run: a permanent one says that its VM is who speaks from its address.
+async fn neighbours(daemon: &Arc<Daemon>) {
+    let directory = daemon.directory();
+    for vm in directory.each_vm() {
+        if vm.machine().is_none() || daemon.status.seen(vm).is_up() {
+            continue;
+        }
+        // Of a network that is configured no more, nobody is served.
+        let Ok(network) = daemon.network_of(vm) else {
+            continue;
+        };
+        if let Err(error) = daemon.host.remove_neighbour(&network.bridge, vm.address).await {
+            tracing::warn!(vm = %vm.name, "could not remove the neighbour entry of {}: {error}.", vm.name);
+        }
+    }
 }
 
 /// Puts VMs back on the rungs they were seen on: those that run, and those that someone else runs.

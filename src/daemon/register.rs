@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, custom, effects, info, machines, selection, several};
+use super::{Daemon, custom, effects, failpoint, info, machines, selection, several};
 use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
@@ -291,11 +291,14 @@ pub(super) async fn delete(daemon: &Arc<Daemon>, request: DeleteVms) -> Result<S
     if let Some(refusal) = several::combined(refusals, vms.len()) {
         return Err(refusal);
     }
+    failpoint::reach("delete stopped");
     // The record first: from here on the addresses are free, and disks without a record are swept at the next start.
     let names: Vec<_> = vms.iter().map(|vm| vm.name.clone()).collect();
     let committed = daemon.commit(Change::Delete { names }).await?;
+    failpoint::reach("deleted");
     for vm in &vms {
         machines::remove_disks(daemon, vm).await;
+        failpoint::reach("disks removed");
         daemon.forget(&vm.name);
     }
     daemon.exported(committed.revision).await;

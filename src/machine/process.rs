@@ -16,6 +16,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
+use super::cgroup::{self, Belongs};
 use super::{Accel, command};
 use crate::image::FileError;
 use crate::image::files::at;
@@ -117,7 +118,7 @@ fn look(places: &Places, pid: u32) -> Option<Found> {
     let process = Process::open(pid).ok()?;
     // Between the look and the handle the number may have passed to another process: what counts is read again.
     let again = Arguments::of(pid)?;
-    let uid = user(pid).filter(|uid| ours(*uid) && may_serve(places, &vm, *uid))?;
+    let uid = user(pid).filter(|uid| ours(*uid) && may_serve(places, &vm, pid, *uid))?;
     let same = again.vm(places).as_ref() == Some(&vm) && !process.ended();
     same.then_some(Found {
         vm,
@@ -133,13 +134,18 @@ fn ours(uid: u32) -> bool {
     (identity::uid([0; 4].into())..=identity::uid([255; 4].into())).contains(&uid)
 }
 
-/// Whether this user is the one the VM's sockets were made for. The address that the user was derived from may have
-/// changed since, and a QEMU that its guest took over can write another VM's name over its own arguments.
-fn may_serve(places: &Places, vm: &str, uid: u32) -> bool {
+/// Whether this process is the VM's, as far as what it can not choose itself says: a QEMU that its guest took over can write another
+/// VM's name over its own arguments, but not leave its control group, and not own another VM's sockets. (The address that its
+/// user was derived from may have changed since.)
+fn may_serve(places: &Places, vm: &str, pid: u32, uid: u32) -> bool {
+    let group = cgroup::belongs(places, pid);
+    if matches!(&group, Belongs::To(other) if other != vm) {
+        return false;
+    }
     match fs::symlink_metadata(places.sockets().join(vm)) {
         Ok(sockets) => sockets.uid() == uid,
-        // The run directory was wiped under a running VM: better found than forgotten.
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        // The run directory was wiped under a running VM: better found than forgotten, unless it can be known better.
+        Err(error) => error.kind() == io::ErrorKind::NotFound && group != Belongs::Nowhere,
     }
 }
 

@@ -26,6 +26,7 @@ mod hostile_http;
 mod hostile_images;
 mod install;
 mod lab;
+mod launcher;
 mod lifecycle;
 mod merging;
 mod names;

@@ -13,8 +13,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::{Bytes, Places};
 
+#[cfg(test)]
+pub(super) use files::remove_home;
 pub use files::sweep;
-pub(super) use files::{Cgroup, of, put};
+pub(super) use files::{Belongs, Cgroup, belongs, of, put};
 
 /// What all processes of a VM may take together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -118,6 +118,8 @@ impl Drop for World {
         for found in process::look_around(&self.places).unwrap() {
             found.process.kill().unwrap();
         }
+        // A group that a failed test left is in its way.
+        cgroup::remove_home(&self.places).ok();
     }
 }
 
@@ -162,7 +164,10 @@ async fn a_vm_has_a_session_a_network_and_a_group_of_its_own_and_no_rights() {
     let session = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     // Behind the name in parentheses: state, parent, process group, session (proc(5)).
     let numbers: Vec<_> = session.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    assert!(numbers[2] == pid.to_string() && numbers[3] == numbers[2], "{session}");
+    assert!(
+        numbers[2] == pid.to_string() && numbers[3] == numbers[2],
+        "{session}"
+    );
     for (field, value) in [
         ("NoNewPrivs", "1"),
         ("Seccomp", "2"),

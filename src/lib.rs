@@ -16,6 +16,7 @@
 //! | [`image`] | base images: inspected, hashed, cloned, built |
 //! | [`offline`] | a disk that no guest runs on: looked into and changed without being booted |
 //! | [`machine`] | one QEMU: its command line, its monitor, its life |
+//! | [`console`] | its serial console: the broker, and what it speaks with those who look on |
 //! | [`host`] | this machine: bridges, taps, firewall tables, neighbours |
 //! | [`control`] | the admin API: the vocabulary that command line and daemon share |
 //! | [`daemon`] | the composition root |
@@ -50,6 +51,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod control;
 pub mod daemon;
 pub mod dhcp;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::failure::Failure;
+use super::hardware;
 use super::keys;
+use super::policy::Policy;
 use super::registration::Registration;
 use super::terminal::Terminal;
 use crate::control::{LaunchVms, Request};
@@ -47,11 +49,15 @@ pub(super) struct Args {
     #[arg(long)]
     offline: bool,
     #[command(flatten)]
+    hardware: hardware::Created,
+    #[command(flatten)]
     registration: Registration,
     /// Wait until they are ready, for 10 minutes when no SPAN is given
     #[arg(long, value_name = "SPAN", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "10m", value_parser = parse_span)]
     wait: Option<Duration>,
+    #[command(flatten)]
+    policy: Policy,
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
@@ -75,6 +81,8 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         disk: args.disk,
         swap: args.swap,
         wait_seconds: args.wait.map(|span| span.as_secs()),
+        hardware: args.hardware.wanted(),
+        policy: args.policy.settings(),
     });
     let vms = context.watch_vms(&request, &names, terminal)?;
     for vm in vms.iter().filter(|vm| vm.keys.is_empty()) {

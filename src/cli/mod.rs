@@ -15,12 +15,14 @@ mod adopt;
 mod completions;
 mod confidence;
 mod console;
+mod console_broker;
 mod context;
 mod delete;
 mod discovered;
 mod dns;
 mod export;
 pub mod failure;
+mod hardware;
 mod host_cloud_init;
 mod hosts;
 mod image;
@@ -29,6 +31,7 @@ mod init;
 mod input;
 mod key;
 mod keys;
+mod kill;
 mod launch;
 mod leases;
 mod list;
@@ -36,12 +39,15 @@ mod log;
 mod network;
 mod offline_worker;
 mod password;
+mod pause;
+mod policy;
 mod progress;
 mod rebase;
 mod registration;
 mod render;
 mod reset;
 mod restart;
+mod resume;
 mod roster;
 mod select;
 mod serve;
@@ -51,8 +57,10 @@ mod ssh;
 mod start;
 mod stop;
 mod table;
+mod tally;
 mod template;
 pub mod terminal;
+mod undelete;
 mod user_data;
 mod version;
 mod wait;
@@ -115,6 +123,9 @@ enum Verb {
     Start(start::Args),
     Stop(stop::Args),
     Restart(restart::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
+    Kill(kill::Args),
     Reset(reset::Args),
     Rebase(rebase::Args),
     #[command(visible_alias = "rm")]
@@ -139,6 +150,7 @@ enum Verb {
     Template(template::Verb),
     Completions(completions::Args),
     Version(version::Args),
+    Undelete(undelete::Args),
     #[command(hide = true)]
     OfflineWorker(offline_worker::Args),
 }
@@ -162,6 +174,10 @@ fn top_help() -> String {
 
 /// Carries out a command line and returns the process's exit code.
 pub fn run(argv: impl IntoIterator<Item = OsString>, daemon: Daemon) -> ExitCode {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    if argv.get(1).is_some_and(|verb| console_broker::is_meant(verb)) {
+        return console_broker::run();
+    }
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
         Err(error) => {
@@ -195,6 +211,9 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Start(args) => start::run(args, &context()?, terminal),
         Verb::Stop(args) => stop::run(args, &context()?, terminal),
         Verb::Restart(args) => restart::run(args, &context()?, terminal),
+        Verb::Pause(args) => pause::run(args, &context()?, terminal),
+        Verb::Resume(args) => resume::run(args, &context()?, terminal),
+        Verb::Kill(args) => kill::run(args, &context()?, terminal),
         Verb::Reset(args) => reset::run(args, &context()?, terminal),
         Verb::Rebase(args) => rebase::run(args, &context()?, terminal),
         Verb::Delete(args) => delete::run(args, &context()?, terminal),
@@ -214,6 +233,7 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Template(verb) => template::run(verb, context, terminal),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Verb::Version(args) => version::run(args, &context()?, terminal),
+        Verb::Undelete(args) => undelete::run(args, &context()?, terminal),
         Verb::OfflineWorker(args) => offline_worker::run(&args),
     }
 }

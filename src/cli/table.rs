@@ -9,6 +9,8 @@ use crate::control::{ImageInfo, VmInfo};
 use crate::model::Bytes;
 use crate::model::time::short;
 
+pub(super) mod deleted;
+mod life;
 pub(super) mod lint;
 pub(super) mod networks;
 pub(super) mod ring;
@@ -59,6 +61,10 @@ pub(super) fn images(images: &[ImageInfo]) -> String {
 pub(super) fn state(vm: &VmInfo) -> String {
     match (vm.state.as_str(), vm.step.as_deref()) {
         ("running", Some("ready")) => "ready".to_owned(),
+        ("paused", _) => {
+            let why = vm.life.paused.as_deref().unwrap_or("by hand");
+            format!("paused ({why})")
+        }
         ("running" | "external", Some(step)) => format!("{} ({step})", vm.state),
         (state, _) => state.to_owned(),
     }
@@ -97,6 +103,8 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Memory", size(vm.memory)),
             ("Disk", size(vm.disk)),
             ("Swap", size(vm.swap)),
+            ("Machine", vm.hardware.machine_type.clone()),
+            ("CPU model", vm.hardware.cpu_model.clone()),
             ("User", vm.default_user.clone()),
             ("Template", Some(vm.template.clone())),
             ("View", Some(vm.view.clone())),
@@ -109,11 +117,16 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Serial log", path(&vm.console_log)),
             ("Created", Some(created(&vm.created, vm.age_seconds))),
         ];
+        let disks = vm.hardware.extra_disks.iter();
+        lines.extend(disks.map(|disk| ("Other disk", Some(format!("{} {}", disk.name, Bytes(disk.size))))));
+        let needs = &vm.hardware.needs_restart;
+        lines.push(("Restart for", (!needs.is_empty()).then(|| needs.join(", "))));
         let refused = format!("{} requests of others from its address", vm.impersonations);
         lines.push(("Refused", (vm.impersonations > 0).then_some(refused)));
         lines.push(("cloud-init", vm.cloud_init.clone()));
         let failed = vm.cloud_init_failures.iter();
         lines.extend(failed.map(|line| ("Failed there", Some(line.clone()))));
+        lines.extend(life::lines(vm));
         lines.push(("Owner", vm.owner.clone()));
         lines.extend(vm.users.iter().map(|user| ("Account", Some(user.clone()))));
         lines.extend(vm.ring.iter().map(|name| ("Ring key", Some(name.clone()))));
@@ -147,6 +160,10 @@ pub(super) fn image_sheets(images: &[ImageInfo]) -> String {
             (
                 "Used by",
                 (!image.used_by.is_empty()).then(|| image.used_by.join(" ")),
+            ),
+            (
+                "Kept for",
+                (!image.kept_for.is_empty()).then(|| format!("{} (deleted)", image.kept_for.join(" "))),
             ),
             ("Created", Some(created(&image.created, image.age_seconds))),
         ]

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::progress::Progress;
 use super::table;
 use crate::control::{
-    DiscoveredInfo, ImageInfo, KeyInfo, LeaseInfo, LintInfo, NetworkInfo, PlannedVm, RecordInfo,
+    DeletedInfo, DiscoveredInfo, ImageInfo, KeyInfo, LeaseInfo, LintInfo, NetworkInfo, PlannedVm, RecordInfo,
     TemplateInfo, VmInfo,
 };
 
@@ -122,6 +122,11 @@ impl Terminal {
     /// Prints the templates of seeds.
     pub fn templates(&mut self, templates: &[TemplateInfo]) -> Result<(), Failure> {
         self.formatted(templates, table::templates::templates)
+    }
+
+    /// Prints deleted VMs that can be undone.
+    pub fn deleted(&mut self, deleted: &[DeletedInfo]) -> Result<(), Failure> {
+        self.formatted(deleted, table::deleted::deleted)
     }
 
     /// Prints VMs that would be registered.

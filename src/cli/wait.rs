@@ -30,7 +30,8 @@ enum Step {
     /// QEMU runs
     Started,
     /// It has its address
-    Dhcp,
+    #[value(alias = "dhcp")]
+    Ip,
     /// It fetched its seed
     Metadata,
     /// Its first boot is done
@@ -43,7 +44,7 @@ impl From<Step> for Rung {
     fn from(step: Step) -> Self {
         match step {
             Step::Started => Self::Started,
-            Step::Dhcp => Self::Dhcp,
+            Step::Ip => Self::Dhcp,
             Step::Metadata => Self::Metadata,
             Step::Ready => Self::Ready,
             Step::Stopped => Self::Stopped,

@@ -6,8 +6,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::file::{DefaultsFile, File, Text};
-use super::{AccelChoice, Config, Defaults, HostNames, VendorData, networks, paths};
+use super::{AccelChoice, Config, Defaults, HostNames, VendorData, networks, paths, starts};
 use crate::model::{Bytes, Places, time};
+
+/// How long a deleted VM can be undone when nothing else is said: until the next day's "where is it?".
+const UNDO_WINDOW: Duration = Duration::from_secs(86_400);
 
 /// What is wrong so far: where, and what.
 #[derive(Debug, Default)]
@@ -91,8 +94,10 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
         vendor_data,
         host_names,
         hosts_file,
+        undo_window,
         defaults: written_defaults,
         networks: written_networks,
+        starts: written_starts,
     } = file;
     let state_dir = directory(problems, "state_dir", state_dir.as_ref())
         .unwrap_or_else(|| PathBuf::from(paths::STATE_DIR));
@@ -116,6 +121,13 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
         host_names: problems.parsed("host_names", host_names.as_ref(), HostNames::Auto),
         hosts_file: directory(problems, "hosts_file", hosts_file.as_ref())
             .unwrap_or_else(|| PathBuf::from("/etc/hosts")),
+        undo_window: problems.span(
+            "undo_window",
+            undo_window.as_ref(),
+            UNDO_WINDOW,
+            (Duration::ZERO, Duration::from_secs(10 * 365 * 86_400)),
+        ),
+        starts: starts::starts(problems, written_starts.as_ref()),
     }
 }
 

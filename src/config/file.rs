@@ -30,10 +30,14 @@ pub struct File {
     pub host_names: Option<Text>,
     /// The hosts file that names are kept in when `host_names` says so.
     pub hosts_file: Option<Text>,
+    /// How long a deleted VM can be undone.
+    pub undo_window: Option<Text>,
     /// What a VM gets when the user does not say.
     pub defaults: Option<DefaultsFile>,
     /// The networks.
     pub networks: Option<Vec<NetworkFile>>,
+    /// How many VMs are started at once.
+    pub starts: Option<super::StartsFile>,
 }
 
 /// What a VM gets when the user does not say.

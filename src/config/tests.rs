@@ -45,6 +45,7 @@ fn a_subnet_is_all_that_must_be_written() {
         64
     );
     assert_eq!(config.defaults.memory, Bytes::mib(512));
+    assert_eq!(config.undo_window, Duration::from_secs(86_400));
     assert_eq!(
         config.qemu,
         Path::new(&format!("qemu-system-{}", std::env::consts::ARCH))
@@ -55,7 +56,7 @@ fn a_subnet_is_all_that_must_be_written() {
 fn every_key_is_understood() {
     let config = accepted(
         "state_dir: /srv/state\nrun_dir: /srv/run\nsocket: /srv/admin.sock\naccel: tcg\nqemu: /opt/qemu\n\
-         templates: /etc/templates\nvendor_data: /etc/site\ndefaults: {cpus: 2, memory: 1G, swap: 0, stop_deadline: 90}\nnetworks:\n\
+         templates: /etc/templates\nvendor_data: /etc/site\nundo_window: 7d\ndefaults: {cpus: 2, memory: 1G, swap: 0, stop_deadline: 90}\nnetworks:\n\
          - {name: a, bridge: br1, subnet: 10.1.0.1/16, pool: 10.1.2.0-10.1.2.99, domain: a.example, nat: false,\n\
          \x20  lease: 1h, dns: {upstreams: [9.9.9.9, '[2620:fe::fe]:5353'], ttl: 1m}, ntp: [10.1.0.9], mtu: 1450,\n\
          \x20  routes: [{to: 192.168.0.0/16, via: 10.1.0.7}], metadata: {ec2_tokens: required}, vendor_data: /etc/a}\n",
@@ -74,6 +75,7 @@ fn every_key_is_understood() {
     );
     assert_eq!((config.defaults.cpus, config.defaults.swap), (2, Bytes(0)));
     assert_eq!(config.defaults.stop_deadline, Duration::from_secs(90));
+    assert_eq!(config.undo_window, Duration::from_secs(7 * 86_400));
     let network = &config.networks[0];
     assert_eq!(network.pool.to_string(), "10.1.2.0-10.1.2.99");
     let upstreams: Vec<String> = network.dns.upstreams.iter().map(ToString::to_string).collect();

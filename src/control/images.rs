@@ -214,6 +214,9 @@ pub struct ImageInfo {
     pub view: String,
     /// The VMs that are clones of it.
     pub used_by: Vec<String>,
+    /// Deleted VMs that can be undone, and then are clones of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept_for: Vec<String>,
     /// When it was added, RFC 3339.
     pub created: String,
     /// How long ago that was, in seconds.

@@ -5,7 +5,11 @@
 //! [`Frame::Refusal`]. Nothing in here is a stored form, and `model` types never appear on the wire.
 
 pub mod client;
+mod deleted;
+mod hardware;
 mod images;
+mod life;
+mod policy;
 mod reply;
 mod request;
 pub mod serve;
@@ -13,10 +17,14 @@ mod settings;
 mod site;
 mod socket;
 
+pub use deleted::{DeletedInfo, UndeleteVms};
+pub use hardware::{DiskInfo, HardwareChange, HardwareInfo, NewHardware};
 pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
     LintInfo, WorkshopSize,
 };
+pub use life::{LifeInfo, Power, PowerVms};
+pub use policy::PolicySettings;
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
     PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,

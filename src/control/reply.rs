@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::deleted::DeletedInfo;
+use super::hardware::HardwareInfo;
 use super::images::{ImageInfo, LintInfo};
+use super::life::LifeInfo;
 
 /// One line of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,8 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// One sentence that says what was done.
     Done(String),
+    /// Deleted VMs that can be undone, by name, the oldest first.
+    Deleted(Vec<DeletedInfo>),
 }
 
 /// A VM as it is shown.
@@ -74,7 +79,7 @@ pub struct VmInfo {
     pub name: String,
     /// Its fully qualified name.
     pub fqdn: String,
-    /// `running`, `stopped`, `starting`, `stopping`, `failed` or `external`.
+    /// `running`, `paused`, `stopped`, `starting`, `stopping`, `failed` or `external`.
     pub state: String,
     /// The highest rung of its current boot: `started`, `dhcp`, `metadata`, `ready`; `None` when it does not run.
     pub step: Option<String>,
@@ -153,12 +158,17 @@ pub struct VmInfo {
     pub accel: Option<String>,
     /// Its SSH host keys: the one that was made for it, or those it told.
     pub host_keys: Vec<String>,
-    /// Its serial socket, for `console`.
+    /// The socket of its console's broker, for `console`.
     pub serial: Option<PathBuf>,
     /// Its serial log, for `log`.
     pub console_log: Option<PathBuf>,
     /// The generated `known_hosts` file, for `ssh`.
     pub known_hosts: PathBuf,
+    /// What is known of its life beside its state.
+    #[serde(flatten)]
+    pub life: LifeInfo,
+    /// What it was created with, and keeps.
+    pub hardware: HardwareInfo,
 }
 
 /// Keys of the key ring as they are shown.

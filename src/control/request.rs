@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deleted::UndeleteVms;
+use super::hardware::{HardwareChange, NewHardware};
 use super::images::ImageRequest;
+use super::life::PowerVms;
+use super::policy::PolicySettings;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
 
@@ -113,6 +117,15 @@ pub enum Request {
     },
     /// Something about base images.
     Image(ImageRequest),
+    /// Pauses, resumes or kills VMs; answered by [`super::Answer::Vms`].
+    Power(PowerVms),
+    /// Brings deleted VMs back; answered by [`super::Answer::Done`].
+    Undelete(UndeleteVms),
+    /// Shows the deleted VMs that can be undone, all when `names` is empty; answered by [`super::Answer::Deleted`].
+    Deleted {
+        /// Which.
+        names: Vec<String>,
+    },
 }
 
 /// Which VMs: patterns, or all.
@@ -144,6 +157,12 @@ pub struct LaunchVms {
     pub swap: Option<String>,
     /// Whether to wait until they are ready, and how long at most.
     pub wait_seconds: Option<u64>,
+    /// What they are created with, and keep.
+    #[serde(default)]
+    pub hardware: NewHardware,
+    /// When they are started without being asked for by name.
+    #[serde(default)]
+    pub policy: PolicySettings,
 }
 
 /// VMs to register.
@@ -234,6 +253,12 @@ pub struct SetVms {
     /// Whether they are told their secrets once more.
     #[serde(default)]
     pub release_secrets: bool,
+    /// What managed ones were created with.
+    #[serde(default)]
+    pub hardware: HardwareChange,
+    /// When they are started without being asked for by name.
+    #[serde(default)]
+    pub policy: PolicySettings,
 }
 
 /// VMs to stop or restart.
@@ -279,6 +304,12 @@ pub struct DeleteVms {
     pub select: Select,
     /// Also those that run: power them off first.
     pub force: bool,
+    /// Whether nothing of them is kept. A name that no VM has is then one of a VM that was deleted before.
+    #[serde(default)]
+    pub now: bool,
+    /// Whether only what is kept of VMs that were deleted before is meant.
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 /// What to wait for.
@@ -298,7 +329,7 @@ pub struct WaitFor {
 pub enum Rung {
     /// QEMU runs.
     Started,
-    /// It was sent a DHCPACK.
+    /// It has its address: it was sent a DHCPACK.
     Dhcp,
     /// It fetched its meta-data.
     Metadata,

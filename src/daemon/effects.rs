@@ -1,7 +1,7 @@
 //! When a change of a VM counts: at once, at its next start, or when cloud-init sets it up anew. Pure.
 
 use crate::model::image::View;
-use crate::model::{DhcpSettings, InstancePolicy, SetUp, Vm};
+use crate::model::{CpuModel, DhcpSettings, InstancePolicy, MachineType, Policy, SetUp, Vm};
 
 /// What a change means for a VM that runs, or that was set up before: a line for each moment, such as `memory: from its next
 /// start on`. Nothing for what counts at once anyway, because nobody is in the way.
@@ -107,7 +107,12 @@ fn at_once(old: &Vm, new: &Vm) -> Vec<String> {
             old.instance().policy != new.instance().policy,
         ),
         ("release of secrets", new.released() > old.released()),
+        ("restart, autostart and order", policy(old) != policy(new)),
     ])
+}
+
+fn policy(vm: &Vm) -> Option<&Policy> {
+    vm.machine().map(|machine| &machine.policy)
 }
 
 fn by_dhcp(old: &Vm, new: &Vm) -> Vec<String> {
@@ -117,13 +122,21 @@ fn by_dhcp(old: &Vm, new: &Vm) -> Vec<String> {
 }
 
 fn at_start(old: &Vm, new: &Vm) -> Vec<String> {
-    let size = |vm: &Vm| vm.machine().map(|machine| (machine.cpus, machine.memory));
-    let (before, after) = (size(old), size(new));
+    let cpus = |vm: &Vm| vm.machine().map(|machine| machine.cpus);
     changed([
-        ("CPUs", before.map(|size| size.0) != after.map(|size| size.0)),
-        ("memory", before.map(|size| size.1) != after.map(|size| size.1)),
+        ("CPUs", cpus(old) != cpus(new)),
         ("network boot", old.boot() != new.boot()),
+        ("machine type", pinned(old).0 != pinned(new).0),
+        ("CPU model", pinned(old).1 != pinned(new).1),
     ])
+}
+
+/// What of a VM's hardware QEMU is told when it starts, and not again.
+fn pinned(vm: &Vm) -> (Option<&MachineType>, Option<&CpuModel>) {
+    let hardware = vm.machine().and_then(|machine| machine.hardware.as_deref());
+    hardware.map_or((None, None), |hardware| {
+        (hardware.machine_type.as_ref(), hardware.cpu_model.as_ref())
+    })
 }
 
 #[cfg(test)]

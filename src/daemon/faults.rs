@@ -6,7 +6,7 @@ use crate::control::Refusal;
 use crate::control::serve::BindError;
 use crate::host::HostError;
 use crate::image::{FileError, FlattenError, StoreError};
-use crate::machine::CommandError;
+use crate::machine::{CommandError, EmulatorError};
 use crate::registry::{CommitError, OpenError};
 use crate::seed::{SeedError, TemplatesError};
 
@@ -55,6 +55,7 @@ macro_rules! of_the_host {
 of_the_host!(
     BindError,
     CommandError,
+    EmulatorError,
     FileError,
     HostError,
     OpenError,

@@ -99,10 +99,12 @@ pub(super) async fn watch(daemon: Arc<Daemon>, stop: CancellationToken) {
             tracing::error!("Seedbed's firewall tables are gone and can not be put back: {error}.");
         }
         let directory = daemon.directory();
-        for vm in directory
-            .each_vm()
-            .filter(|vm| matches!(daemon.status.seen(vm).state, VmState::Running { .. }))
-        {
+        for vm in directory.each_vm().filter(|vm| {
+            matches!(
+                daemon.status.seen(vm).state,
+                VmState::Running { .. } | VmState::Paused { .. }
+            )
+        }) {
             if let Err(error) = restore_neighbour(&daemon, vm).await {
                 tracing::error!(vm = %vm.name, "the neighbour entry of {} can not be put back: {error}.", vm.name);
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Daemon, adopt, images, info, launch, machines, networks, records, register, render, replace, ring,
-    selection, several, templates, waiting,
+    Daemon, adopt, delete, images, info, launch, machines, networks, power, records, register, render,
+    replace, ring, selection, several, templates, undelete, waiting,
 };
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, Select, StopVms};
@@ -38,7 +38,7 @@ impl Handle for Door {
             Request::ReplaceDisks(request) => replace::replace(daemon, request, progress)
                 .await
                 .map(Answer::Done),
-            Request::Delete(request) => register::delete(daemon, request).await.map(Answer::Done),
+            Request::Delete(request) => delete::delete(daemon, request).await.map(Answer::Done),
             Request::Wait(request) => {
                 let chosen = selection::vms(&daemon.directory(), &request.names)?;
                 let timeout = Duration::from_secs(request.timeout_seconds);
@@ -70,6 +70,9 @@ impl Handle for Door {
                 networks::export(daemon, form, network.as_ref()).map(Answer::Text)
             }
             Request::Image(request) => images::handle(daemon, request, progress).await,
+            Request::Power(request) => power::handle(daemon, request).await,
+            Request::Undelete(request) => undelete::undelete(daemon, request).await.map(Answer::Done),
+            Request::Deleted { names } => undelete::shown(daemon, &names),
         }
     }
 }
@@ -83,13 +86,8 @@ fn hello() -> Answer {
 
 async fn start(daemon: &Arc<Daemon>, select: &Select, progress: &ProgressSink) -> Result<Answer, Refusal> {
     let chosen = selection::selected(&daemon.directory(), select)?;
-    let starts = chosen.iter().map(|vm| {
-        if !daemon.status.seen(vm).is_up() {
-            progress.line(vm.name.as_str(), "starting");
-        }
-        machines::start(daemon, vm)
-    });
-    finished(daemon, &chosen, futures_util::future::join_all(starts).await)
+    let results = power::start(daemon, &chosen, Some(progress)).await;
+    finished(daemon, &chosen, results)
 }
 
 async fn stop(daemon: &Arc<Daemon>, request: &StopVms, progress: &ProgressSink) -> Result<Answer, Refusal> {
@@ -121,8 +119,7 @@ fn finished(
     chosen: &[Arc<Vm>],
     results: Vec<Result<(), Refusal>>,
 ) -> Result<Answer, Refusal> {
-    let refusals = results.into_iter().filter_map(Result::err).collect();
-    several::combined(refusals, chosen.len()).map_or_else(|| Ok(vms(daemon, chosen)), Err)
+    several::answer(daemon, chosen, results)
 }
 
 fn vms(daemon: &Daemon, vms: &[Arc<Vm>]) -> Answer {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::heard::Told;
-use super::{Daemon, custom, seed_device};
+use super::{Daemon, custom, hardware, life, seed_device};
 use crate::control::{ImageInfo, VmInfo};
 use crate::model::image::{Boot, View};
 use crate::model::{BootStep, Directory, Image, SshKey, Timestamp, Vm, VmState, Window, mac};
@@ -65,9 +65,11 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         pid,
         accel: seen.accel.map(|accel| accel.as_str().to_owned()),
         host_keys: vm.host_keys().iter().map(SshKey::to_string).collect(),
-        serial: seen.is_up().then(|| places.serial(&vm.name)),
+        serial: seen.is_up().then(|| places.console(&vm.name)),
         console_log: machine.map(|_| places.console_log(&vm.name)),
         known_hosts: places.known_hosts(),
+        life: life::info(daemon, vm, &seen.state),
+        hardware: hardware::info(daemon, vm),
     }
 }
 
@@ -109,6 +111,7 @@ fn state_words(state: &VmState) -> (&'static str, Option<String>, Option<u32>) {
         VmState::Running { pid } => ("running", None, Some(*pid)),
         VmState::Stopping { pid } => ("stopping", None, Some(*pid)),
         VmState::Failed { why } => ("failed", Some(why.clone()), None),
+        VmState::Paused { pid, .. } => ("paused", None, Some(*pid)),
     }
 }
 
@@ -136,6 +139,10 @@ pub(super) fn image(daemon: &Daemon, image: &Image) -> ImageInfo {
         used_by: directory
             .clones_of(&image.id)
             .map(|vm| vm.name.to_string())
+            .collect(),
+        kept_for: directory
+            .deleted_clones_of(&image.id)
+            .map(|deleted| deleted.id.name.to_string())
             .collect(),
         created: rfc3339(image.created),
         age_seconds: image.created.age(daemon.clock.now()).as_secs(),

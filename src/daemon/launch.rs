@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Daemon, failpoint, machines, register, selection, several, waiting};
+use super::{
+    Daemon, failpoint, hardware, life, machines, order, register, selection, several, undelete, waiting,
+};
 use crate::control::serve::ProgressSink;
 use crate::control::{LaunchVms, Refusal, Rung};
 use crate::image::media::Media;
-use crate::model::{Bytes, Hosting, Machine, Phase, Vm};
+use crate::model::{Bytes, Hosting, Machine, Phase, Policy, Vm};
 use crate::registry::Change;
 
 /// Launches VMs; returns them as they are registered.
@@ -25,16 +27,20 @@ pub(super) async fn launch(
     request: LaunchVms,
     progress: ProgressSink,
 ) -> Result<Vec<Arc<Vm>>, Refusal> {
-    let hosting = Hosting::Managed(shape(daemon, &request)?);
+    let hosting = Hosting::Managed(shape(daemon, &request).await?);
     let vms = register::planned(daemon, &request.register, &hosting).await?;
     let committed = daemon.commit(Change::Register { vms }).await?;
     failpoint::reach("registered");
     daemon.exported(committed.revision).await;
 
     let mut starts = JoinSet::new();
-    for vm in &committed.vms {
+    let queued = order::enqueue(daemon, &committed.vms);
+    for (vm, queued) in committed.vms.iter().zip(queued) {
         let (daemon, vm, progress) = (Arc::clone(daemon), Arc::clone(vm), progress.clone());
-        starts.spawn(async move { launch_one(&daemon, &vm, None, &progress).await });
+        starts.spawn(async move {
+            let _queued = queued;
+            launch_one(&daemon, &vm, None, &progress).await
+        });
     }
     let mut refusals = Vec::new();
     while let Some(ended) = starts.join_next().await {
@@ -60,7 +66,7 @@ pub(super) async fn launch(
     Ok(several::current(daemon, &vms))
 }
 
-fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
+async fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
     let defaults = &daemon.config.defaults;
     let image = machines::image_named(daemon, &request.image)?;
     let mut machine = Machine {
@@ -71,6 +77,8 @@ fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal> {
         swap: selection::size(request.swap.as_ref(), defaults.swap)?,
         phase: Phase::Launching,
         workshop: None,
+        hardware: Some(Box::new(hardware::pinned(daemon, &request.hardware).await?)),
+        policy: life::edit(&request.policy)?.on(Policy::default()),
     };
     machine.disk = selection::size(request.disk.as_ref(), image.virtual_size)?;
     if machine.disk < image.virtual_size {
@@ -97,10 +105,20 @@ pub(super) async fn launch_one(
     media: Option<Media>,
     progress: &ProgressSink,
 ) -> Result<(), Refusal> {
+    let turn = order::turn(daemon, vm, Some(progress)).await;
     let _held = daemon.lock(vm).await;
     let vm = daemon.still(vm)?;
-    let result = make_and_start(daemon, &vm, media, progress).await;
-    if result.is_err() {
+    if let Err(refusal) = undelete::settled(daemon, &vm.name).await {
+        // What lies at its place is of a VM that can come back: only the record goes.
+        forget(daemon, &vm).await;
+        return Err(refusal);
+    }
+    let result = match turn {
+        Ok(()) => make_and_start(daemon, &vm, media, progress).await,
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = &result {
+        progress.line(vm.name.as_str(), format!("failed: {}", refusal.message));
         undo(daemon, &vm).await;
     }
     result
@@ -118,6 +136,7 @@ async fn make_and_start(
         Some(_) => ("unpacking the installer", "could not be made ready"),
         None => ("cloning", "could not be cloned"),
     };
+    let cloning = daemon.admission.disks().await;
     progress.line(vm.name.as_str(), stage);
     let store = daemon.store.clone();
     let (owner, machine, base) = (Arc::clone(vm), machine.clone(), Arc::clone(&image));
@@ -129,6 +148,7 @@ async fn make_and_start(
         .await?
         .map_err(|error| Refusal::host(format!("{} {failed}: {error}", vm.name)))?;
     failpoint::reach("cloned");
+    drop(cloning);
     progress.line(vm.name.as_str(), "starting");
     machines::start_with(daemon, vm, drive).await?;
     daemon
@@ -151,6 +171,11 @@ pub(super) async fn undo(daemon: &Arc<Daemon>, vm: &Arc<Vm>) {
     failpoint::reach("undo stopped");
     machines::remove_disks(daemon, vm).await;
     failpoint::reach("undo disks removed");
+    forget(daemon, vm).await;
+}
+
+/// Takes the record of a launch back.
+async fn forget(daemon: &Daemon, vm: &Vm) {
     if let Err(error) = daemon
         .commit(Change::Delete {
             names: vec![vm.name.clone()],

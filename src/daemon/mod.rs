@@ -9,18 +9,25 @@
 //!
 //! [`run`] reads like the life of the process: check, open, bind, answer, recover, serve, drain.
 
+mod admission;
 mod adopt;
+mod autostart;
+mod consoles;
 mod crowd;
 mod custom;
 mod customize;
+mod delete;
 mod discovered;
 mod door;
 mod effects;
+mod events;
 mod exports;
 mod failpoint;
+mod failures;
 mod faults;
 mod guard;
 mod handle;
+mod hardware;
 mod heard;
 mod hostnames;
 mod images;
@@ -29,18 +36,22 @@ mod info;
 mod inherited;
 mod launch;
 mod lending;
+mod life;
 mod machines;
 mod memory;
 #[cfg(test)]
 mod names_tests;
 mod networks;
 mod observe;
+mod order;
+mod power;
 mod quiet;
 mod records;
 mod recover;
 mod register;
 mod render;
 mod replace;
+mod restarts;
 mod ring;
 mod rungs;
 mod seed_device;
@@ -48,8 +59,10 @@ mod selection;
 mod services;
 mod serving;
 mod several;
+mod shape;
 mod status;
 mod templates;
+mod undelete;
 mod waiting;
 mod workshop;
 
@@ -57,7 +70,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -70,13 +83,17 @@ use crate::machine::Accel;
 use crate::model::{Clock, Directory, Network, Revision, Vm, VmName};
 use crate::registry::{Change, CommitError, Committed, Registry};
 
+use admission::Admission;
+use consoles::Consoles;
 use discovered::Discovered;
 use guard::Guard;
 use heard::Heard;
 use hostnames::Naming;
 use impersonation::Impersonations;
 use inherited::Inherited;
+use order::Queue;
 use quiet::Quiet;
+use restarts::Restarts;
 use serving::Serving;
 use status::Status;
 use workshop::Outcomes;
@@ -118,8 +135,16 @@ pub struct Daemon {
     verifying: tokio::sync::Mutex<()>,
     /// What became of workshops.
     outcomes: Outcomes,
-    /// How many QEMU processes may be starting at once.
-    starting: Semaphore,
+    /// What the installed QEMU said of itself.
+    installed: hardware::Installed,
+    /// How many VMs may be made and started at once.
+    admission: Admission,
+    /// Who waits for a start.
+    queue: Queue,
+    /// What was done about VMs that ended by themselves.
+    restarts: Restarts,
+    /// Who brings guests' consoles to those who look on.
+    consoles: Consoles,
 }
 
 impl Daemon {
@@ -158,13 +183,19 @@ impl Daemon {
         self.impersonations.forget(vm);
         self.heard.forget(vm);
         self.phone_homes.forget(vm);
+        self.restarts.forget(vm);
     }
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.
     async fn lock(&self, vm: &Vm) -> OwnedMutexGuard<()> {
+        self.lock_name(&vm.name).await
+    }
+
+    /// [`Self::lock`], for a VM of that name that may not be registered yet.
+    async fn lock_name(&self, name: &VmName) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(locks.entry(vm.name.clone()).or_default())
+            Arc::clone(locks.entry(name.clone()).or_default())
         };
         lock.lock_owned().await
     }
@@ -263,7 +294,12 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     metadata.spawn(&daemon, &events_tx, &tasks, &stop)?;
     drop(events_tx);
     keepers(&daemon, written_tx, &tasks, &stop);
-    recover::recover(&daemon).await?;
+    let fresh_boot = autostart::fresh_boot(&daemon);
+    recover::recover(&daemon, fresh_boot.is_none()).await?;
+    if let Some(boot) = fresh_boot {
+        autostart::begin(&daemon, boot);
+    }
+    tasks.spawn(undelete::keep(Arc::clone(&daemon), stop.clone()));
     // Only now is it known which VMs run: what a guest told meanwhile, to the sockets of the daemon before, waits until then.
     tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
     tasks.spawn(control::serve::serve(

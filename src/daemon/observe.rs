@@ -244,7 +244,11 @@ fn waits_for_ssh(daemon: &Daemon, vm: &Vm) -> bool {
     let up = match seen.state {
         VmState::Running { .. } => true,
         VmState::External => seen.progress.is_some(),
-        VmState::Stopped | VmState::Starting | VmState::Stopping { .. } | VmState::Failed { .. } => false,
+        VmState::Stopped
+        | VmState::Starting
+        | VmState::Paused { .. }
+        | VmState::Stopping { .. }
+        | VmState::Failed { .. } => false,
     };
     up && !seen.reached(BootStep::Ready)
 }

@@ -4,13 +4,46 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, replace, rungs};
+use super::{Daemon, consoles, launch, machines, replace, restarts, rungs, shape, undelete};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
 
-/// Brings the host and the registry together.
-pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
+/// Brings the host and the registry together. `same_boot` says whether the host has not been restarted since the daemon before.
+pub(super) async fn recover(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(), Refusal> {
+    let (running, strays) = found(daemon).await?;
+    end(strays).await;
+    consoles::recover(daemon, &running).await?;
+    adopt(daemon, running).await?;
+    neighbours(daemon).await;
+    resume(daemon);
+    undelete::recover(daemon).await?;
+    records(daemon, same_boot).await?;
+    sweep(daemon).await
+}
+
+/// Goes on with what was cut short of each VM, or undoes it.
+async fn records(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(), Refusal> {
+    for vm in daemon.directory().each_vm() {
+        let phase = vm.machine().map(|machine| machine.phase);
+        if phase == Some(Phase::Launching) {
+            tracing::warn!(vm = %vm.name, "the launch of {} was cut short: undoing it.", vm.name);
+        } else if vm.workshop().is_some() && !daemon.status.seen(vm).is_up() {
+            tracing::warn!(vm = %vm.name, "{} ended while nobody saw how: removing it, and no image is made of it.", vm.name);
+        } else {
+            disks(daemon, vm, phase).await?;
+            if phase.is_some() && !daemon.status.seen(vm).is_up() {
+                restarts::recover(daemon, vm, same_boot);
+            }
+            continue;
+        }
+        launch::undo(daemon, vm).await;
+    }
+    Ok(())
+}
+
+/// The QEMUs on our sockets: those of VMs that are registered, and others.
+async fn found(daemon: &Daemon) -> Result<(Vec<(Arc<Vm>, Found)>, Vec<Found>), Refusal> {
     let found = process::all(&daemon.config.places).await?;
     let (mut running, mut strays) = (Vec::new(), Vec::new());
     for found in found {
@@ -24,27 +57,12 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
             None => strays.push(found),
         }
     }
-    end(strays).await;
-    adopt(daemon, running).await?;
-    neighbours(daemon).await;
-    resume(daemon);
-    for vm in daemon.directory().each_vm() {
-        let phase = vm.machine().map(|machine| machine.phase);
-        if phase == Some(Phase::Launching) {
-            tracing::warn!(vm = %vm.name, "the launch of {} was cut short: undoing it.", vm.name);
-        } else if vm.workshop().is_some() && !daemon.status.seen(vm).is_up() {
-            tracing::warn!(vm = %vm.name, "{} ended while nobody saw how: removing it, and no image is made of it.", vm.name);
-        } else {
-            disks(daemon, vm, phase).await?;
-            continue;
-        }
-        launch::undo(daemon, vm).await;
-    }
-    sweep(daemon).await
+    Ok((running, strays))
 }
 
-/// Removes disks beside a VM's that do not count, and puts those in place that do.
+/// Removes disks that a VM's record does not have, and those beside its own that do not count, and puts those in place that do.
 async fn disks(daemon: &Arc<Daemon>, vm: &Arc<Vm>, phase: Option<Phase>) -> Result<(), Refusal> {
+    shape::sweep(daemon, vm).await?;
     match phase {
         Some(Phase::Replacing) => replaced(daemon, vm).await,
         Some(Phase::Launched | Phase::Launching) => replace::discard(daemon, vm).await?,
@@ -140,11 +158,17 @@ async fn sweep(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
         for vm in &orphans.vms {
             store.remove_disks(vm)?;
         }
+        for id in &orphans.deleted {
+            store.remove_deleted(id)?;
+        }
         Ok::<_, crate::image::StoreError>(orphans)
     });
     let orphans = swept.await??;
     for vm in &orphans.vms {
         tracing::warn!(%vm, "removed the disks of {vm}, which is not registered.");
+    }
+    for id in &orphans.deleted {
+        tracing::warn!(vm = %id.name, "removed the disks of {}, whose deletion can not be undone any more.", id.name);
     }
     for image in &orphans.images {
         tracing::warn!(%image, "removed the files of image {image}, which is not registered.");

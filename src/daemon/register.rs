@@ -1,13 +1,12 @@
-//! Requests that only change records: add, import, set, delete.
+//! Requests that only change records: add, import, set.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Daemon, custom, effects, failpoint, info, machines, selection, several};
-use crate::control::{AddVms, Answer, DeleteVms, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
+use super::{Daemon, custom, effects, hardware, info, life, selection, shape};
+use crate::control::{AddVms, Answer, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
-use crate::registry::{self, Change, CommitError, Edit, NewVm};
+use crate::registry::{self, Change, CommitError, Edit, HardwareEdit, NewVm};
 
 /// Registers VMs that someone else runs.
 pub(super) async fn add(daemon: &Arc<Daemon>, request: AddVms) -> Result<Vec<Arc<Vm>>, Refusal> {
@@ -209,6 +208,8 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         custom: custom::edit(&request.custom)?,
         new_instance: request.new_instance,
         release: request.release_secrets,
+        hardware: Box::new(hardware::edit(daemon, &request.hardware).await?),
+        policy: life::edit(&request.policy)?,
     };
     let has_alias = edit
         .custom
@@ -224,13 +225,24 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         changeable(daemon, &vm, &edit)?;
         before.push(vm);
     }
-    let committed = daemon.commit(Change::Update { names, edit }).await?;
+    let committed = shape::commit(daemon, &before, names, edit).await?;
     daemon.exported(committed.revision).await;
-    let told = before.iter().zip(&committed.vms).map(|(old, new)| VmInfo {
-        effects: effects::of(old, new, daemon.directory().view_of(new), is_in_use(daemon, new)),
+    let mut works = Vec::with_capacity(vms.len());
+    for (old, new) in before.iter().zip(&committed.vms) {
+        works.push(told(daemon, old, new));
+    }
+    Ok(futures_util::future::join_all(works).await)
+}
+
+/// Makes a change of a VM true as far as it can be now, and says when each part of it counts.
+async fn told(daemon: &Daemon, old: &Vm, new: &Arc<Vm>) -> VmInfo {
+    let view = daemon.directory().view_of(new);
+    let mut effects = effects::of(old, new, view, is_in_use(daemon, new));
+    effects.extend(shape::apply(daemon, old, new).await);
+    VmInfo {
+        effects,
         ..info::vm(daemon, new)
-    });
-    Ok(told.collect())
+    }
 }
 
 /// Whether a VM runs, as far as that is known.
@@ -240,7 +252,7 @@ fn is_in_use(daemon: &Daemon, vm: &Vm) -> bool {
 }
 
 fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
-    let shape = edit.cpus.is_some() || edit.memory.is_some();
+    let shape = edit.cpus.is_some() || edit.memory.is_some() || *edit.hardware != HardwareEdit::default();
     match vm.machine() {
         None if shape => Err(Refusal::request(format!(
             "{} is run by someone else: change its size there",
@@ -252,6 +264,13 @@ fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
                 edit.cpus.unwrap_or(machine.cpus),
                 edit.memory.unwrap_or(machine.memory),
             )?;
+            if !edit.hardware.remove_disks.is_empty() && daemon.status.seen(vm).is_up() {
+                return Err(Refusal::request(format!(
+                    "{} is running: a disk is taken away, with what is on it, only while it is stopped",
+                    vm.name
+                ))
+                .hint(format!("seedbed stop {}", vm.name)));
+            }
             if (edit.address.is_some() || edit.mac.is_some()) && daemon.status.seen(vm).is_up() {
                 // Its tap's rules and its neighbour entry are made from both at start.
                 return Err(Refusal::request(format!(
@@ -263,47 +282,4 @@ fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
             Ok(())
         }
     }
-}
-
-/// Deletes VMs and their disks; their addresses are free at once.
-pub(super) async fn delete(daemon: &Arc<Daemon>, request: DeleteVms) -> Result<String, Refusal> {
-    let vms = selection::selected(&daemon.directory(), &request.select)?;
-    let running: Vec<_> = vms
-        .iter()
-        .filter(|vm| daemon.status.seen(vm).is_up())
-        .map(|vm| vm.name.to_string())
-        .collect();
-    if !request.force && !running.is_empty() {
-        return Err(Refusal::request(format!("still running: {}", running.join(", ")))
-            .hint("stop it first, or delete it with --force"));
-    }
-    let _held = daemon.lock_all(&vms).await;
-    let vms = several::current(daemon, &vms);
-    let stops = vms
-        .iter()
-        .filter(|vm| vm.machine().is_some())
-        .map(|vm| machines::stop_locked(daemon, vm, true, Duration::ZERO));
-    let refusals: Vec<_> = futures_util::future::join_all(stops)
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
-    if let Some(refusal) = several::combined(refusals, vms.len()) {
-        return Err(refusal);
-    }
-    failpoint::reach("delete stopped");
-    // The record first: from here on the addresses are free, and disks without a record are swept at the next start.
-    let names: Vec<_> = vms.iter().map(|vm| vm.name.clone()).collect();
-    let committed = daemon.commit(Change::Delete { names }).await?;
-    failpoint::reach("deleted");
-    for vm in &vms {
-        machines::remove_disks(daemon, vm).await;
-        failpoint::reach("disks removed");
-        daemon.forget(&vm.name);
-    }
-    daemon.exported(committed.revision).await;
-    Ok(match vms.as_slice() {
-        [vm] => format!("{} is deleted; {} is free", vm.name, vm.address),
-        _ => format!("{} VMs are deleted", vms.len()),
-    })
 }

@@ -185,10 +185,18 @@ pub(super) fn vms(directory: &Directory, patterns: &[String]) -> Result<Vec<Arc<
     if missing.is_empty() {
         return Ok(found.into_iter().filter_map(Result::ok).collect());
     }
-    Err(
-        Refusal::not_found(format!("there is no VM {}", missing.join(", ")))
-            .hint("`seedbed list` shows the VMs"),
-    )
+    Err(Refusal::not_found(format!("there is no VM {}", missing.join(", "))).hint(hint(directory, patterns)))
+}
+
+/// What to do about VMs that are not there: some may be deleted, and come back.
+fn hint(directory: &Directory, patterns: &[String]) -> String {
+    let names = names(patterns).unwrap_or_default();
+    let kept =
+        |name: &&VmName| directory.vm(name).is_none() && directory.site().deleted_of(name).next().is_some();
+    match names.iter().find(kept) {
+        Some(name) => format!("`{name}` was deleted; this brings it back: seedbed undelete {name}"),
+        None => "`seedbed list` shows the VMs".to_owned(),
+    }
 }
 
 /// The VM of a request about one.

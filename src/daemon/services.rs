@@ -6,18 +6,23 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Daemon;
+use super::admission::Admission;
+use super::consoles::Consoles;
 use super::discovered::Discovered;
 use super::guard::Guard;
+use super::hardware;
 use super::heard::Heard;
 use super::hostnames::Naming;
 use super::impersonation::Impersonations;
 use super::inherited::{self, Inherited};
+use super::order::Queue;
 use super::quiet::Quiet;
+use super::restarts::Restarts;
 use super::rungs;
 use super::status::Status;
 use super::templates;
@@ -309,7 +314,6 @@ pub(super) fn daemon(
     written: watch::Receiver<Revision>,
     discovered: Arc<Discovered>,
 ) -> Result<Daemon, Refusal> {
-    let parallel = std::thread::available_parallelism().map_or(2, usize::from) * 2;
     Ok(Daemon {
         accel: accel(config.accel)?,
         clock: Clock,
@@ -327,7 +331,11 @@ pub(super) fn daemon(
         outcomes: Outcomes::default(),
         serving: Arc::default(),
         verifying: tokio::sync::Mutex::default(),
-        starting: Semaphore::new(parallel),
+        installed: hardware::Installed::default(),
+        admission: Admission::new(config.starts),
+        queue: Queue::default(),
+        restarts: Restarts::default(),
+        consoles: Consoles::default(),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
         templates: templates::Library::open(&config)?,

@@ -2,9 +2,24 @@
 
 use std::sync::Arc;
 
-use super::Daemon;
-use crate::control::Refusal;
+use super::{Daemon, info};
+use crate::control::{Answer, Refusal};
 use crate::model::Vm;
+
+/// What came of something that was done with each of these VMs.
+pub(super) fn answer(
+    daemon: &Daemon,
+    chosen: &[Arc<Vm>],
+    results: Vec<Result<(), Refusal>>,
+) -> Result<Answer, Refusal> {
+    let refusals = results.into_iter().filter_map(Result::err).collect();
+    match combined(refusals, chosen.len()) {
+        Some(refusal) => Err(refusal),
+        None => Ok(Answer::Vms(
+            chosen.iter().map(|vm| info::vm(daemon, vm)).collect(),
+        )),
+    }
+}
 
 /// One refusal for several: the first sentence in full, and how many others there were.
 pub(super) fn combined(refusals: Vec<Refusal>, asked: usize) -> Option<Refusal> {

@@ -45,7 +45,10 @@ impl Seen {
     /// Whether its QEMU runs, or is about to.
     pub(super) fn is_up(&self) -> bool {
         match self.state {
-            VmState::Starting | VmState::Running { .. } | VmState::Stopping { .. } => true,
+            VmState::Starting
+            | VmState::Running { .. }
+            | VmState::Paused { .. }
+            | VmState::Stopping { .. } => true,
             VmState::Stopped | VmState::Failed { .. } | VmState::External => false,
         }
     }
@@ -147,7 +150,8 @@ impl Status {
         self.ring();
     }
 
-    fn ring(&self) {
+    /// Rings although nothing here has changed: something else has that is waited for with it.
+    pub(super) fn ring(&self) {
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 

@@ -8,7 +8,7 @@ use super::status::Seen;
 use crate::control::serve::ProgressSink;
 use crate::control::{Refusal, Rung};
 use crate::model::image::View;
-use crate::model::{BootStep, Phase, Vm, VmState};
+use crate::model::{BootStep, Pause, Phase, Vm, VmState};
 
 /// Waits for all of these VMs, at most `timeout`, telling each rung on the way.
 pub(super) async fn wait_for(
@@ -28,7 +28,11 @@ pub(super) async fn wait_for(
                 let vm = daemon.still(vm)?;
                 let seen = daemon.status.seen(&vm);
                 tell(&vm, &seen, told, progress);
-                pending |= !arrived(&vm, &seen, rung)?;
+                pending |= match arrived(&vm, &seen, rung) {
+                    // It waits for others, and what it failed of before does not count.
+                    Err(_) if !seen.is_up() && daemon.queue.has(&vm.name) => true,
+                    arrived => !arrived?,
+                };
             }
             if !pending || bell.changed().await.is_err() {
                 return Ok(());
@@ -49,7 +53,8 @@ fn tell(vm: &Vm, seen: &Seen, told: &mut Option<BootStep>, progress: &ProgressSi
     }
 }
 
-fn arrived(vm: &Vm, seen: &Seen, rung: Rung) -> Result<bool, Refusal> {
+/// Whether a VM is as far as wanted; refused when it can not get there.
+pub(super) fn arrived(vm: &Vm, seen: &Seen, rung: Rung) -> Result<bool, Refusal> {
     let step = match rung {
         Rung::Stopped => return Ok(matches!(seen.state, VmState::Stopped | VmState::Failed { .. })),
         Rung::Started => BootStep::Started,
@@ -70,9 +75,15 @@ fn arrived(vm: &Vm, seen: &Seen, rung: Rung) -> Result<bool, Refusal> {
         }
         VmState::Stopped => Err(Refusal::request(format!("{} is not running", vm.name))
             .hint(format!("start it with `seedbed start {}`", vm.name))),
-        VmState::Starting | VmState::Running { .. } | VmState::Stopping { .. } | VmState::External => {
-            Ok(seen.reached(step))
-        }
+        VmState::Paused { why, .. } if *why != Pause::ByHand && !seen.reached(step) => Err(Refusal::host(
+            format!("{} is paused: {}", vm.name, why.sentence()),
+        )
+        .hint(format!("mend that, and let it go on: seedbed resume {}", vm.name))),
+        VmState::Starting
+        | VmState::Running { .. }
+        | VmState::Paused { .. }
+        | VmState::Stopping { .. }
+        | VmState::External => Ok(seen.reached(step)),
     }
 }
 
@@ -88,7 +99,7 @@ fn late(daemon: &Daemon, vms: &[Arc<Vm>], rung: Rung, timeout: Duration) -> Refu
     });
     let rung = match rung {
         Rung::Started => "started",
-        Rung::Dhcp => "dhcp",
+        Rung::Dhcp => "ip",
         Rung::Metadata => "metadata",
         Rung::Ready => "ready",
         Rung::Stopped => "stopped",
@@ -103,6 +114,7 @@ fn late(daemon: &Daemon, vms: &[Arc<Vm>], rung: Rung, timeout: Duration) -> Refu
 
 fn how_far(vm: &Vm, seen: &Seen, rung: Rung) -> String {
     match (rung, seen.progress) {
+        _ if matches!(seen.state, VmState::Paused { .. }) => format!("{} is paused by hand", vm.name),
         (Rung::Stopped, _) => format!("{} still runs", vm.name),
         (_, Some(progress)) => format!("{} got as far as `{}`", vm.name, progress.step),
         (_, None) => format!("nothing was heard of {} yet", vm.name),
@@ -114,6 +126,9 @@ fn missing_step((vm, view): (&Vm, View), seen: &Seen, rung: Rung) -> String {
     let name = &vm.name;
     if rung == Rung::Stopped {
         return format!("power it off: seedbed stop {name}, or at once with --force");
+    }
+    if matches!(seen.state, VmState::Paused { .. }) {
+        return format!("let it go on: seedbed resume {name}");
     }
     match seen.progress.map(|progress| progress.step) {
         None => format!("check that its NIC has the MAC shown by `seedbed show {name}`"),

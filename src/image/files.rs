@@ -140,8 +140,21 @@ pub(crate) fn passage(path: &Path) -> Result<(), FileError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         result => result.map_err(at("creating", path))?,
     }
-    // Whatever the umask says.
+    open_up(path)
+}
+
+/// Lets any user pass through a directory of ours, whatever the umask says.
+pub(in crate::image) fn open_up(path: &Path) -> Result<(), FileError> {
     fs::set_permissions(path, PermissionsExt::from_mode(0o711)).map_err(at("opening up", path))
+}
+
+/// Makes a directory that only root may look into and pass through.
+pub(in crate::image) fn closed(path: &Path) -> Result<(), FileError> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        result => result.map_err(at("creating", path))?,
+    }
+    fs::set_permissions(path, PermissionsExt::from_mode(0o700)).map_err(at("closing", path))
 }
 
 /// Has what was renamed in a directory on disk.

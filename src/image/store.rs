@@ -12,7 +12,9 @@ use super::files::{self, Draft, at};
 use super::{format, inspect};
 use crate::model::cloud_init::Release;
 use crate::model::image::{Boot, DiskFormat, View};
-use crate::model::{Bytes, Directory, Generation, Image, ImageId, ImageRef, Places, Timestamp, VmName};
+use crate::model::{
+    Bytes, DeletedId, Directory, Generation, Image, ImageId, ImageRef, Places, Timestamp, VmName,
+};
 
 /// A base image to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct Orphans {
     pub images: Vec<ImageId>,
     /// VMs whose disks are in the store, but that are not in the registry.
     pub vms: Vec<VmName>,
+    /// Deleted VMs whose disks are kept, but of which nothing else is.
+    pub deleted: Vec<DeletedId>,
 }
 
 /// Base images and clones on disk.
@@ -59,19 +63,24 @@ impl Store {
     pub fn open(places: Places) -> Result<Self, StoreError> {
         files::passage(&places.images())?;
         files::passage(&places.vms())?;
+        files::closed(&places.deleted())?;
         number(&places.images())?;
         Ok(Self { places })
     }
 
     /// Removes what killed calls left behind, and says how many there were. Only for the start of the daemon.
     pub fn sweep(&self) -> Result<u32, StoreError> {
-        Ok(files::sweep(&self.places.images())? + files::sweep(&self.places.vms())?)
+        let places = [self.places.images(), self.places.vms(), self.places.deleted()];
+        places
+            .iter()
+            .try_fold(0, |swept, place| Ok(swept + files::sweep(place)?))
     }
 
     /// What is in the store but not in the directory. Whether to remove it is the caller's decision.
     pub fn orphans(&self, directory: &Directory) -> Result<Orphans, StoreError> {
         let images = files::names(&self.places.images())?;
         let vms = files::names(&self.places.vms())?;
+        let deleted = files::names(&self.places.deleted())?;
         Ok(Orphans {
             images: images
                 .iter()
@@ -82,6 +91,11 @@ impl Store {
                 .iter()
                 .filter_map(|name| name.parse().ok())
                 .filter(|name| directory.vm(name).is_none())
+                .collect(),
+            deleted: deleted
+                .iter()
+                .filter_map(|id| id.parse().ok())
+                .filter(|id| !directory.site().deleted.contains_key(id))
                 .collect(),
         })
     }

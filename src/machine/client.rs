@@ -9,7 +9,7 @@ use super::cgroup;
 use super::process::{Found, KILL, find};
 use super::qmp::{Qmp, QmpError};
 use crate::image::FileError;
-use crate::model::{Places, Vm};
+use crate::model::{Places, Vm, identity};
 
 /// How a VM came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,36 @@ pub async fn power_off(
     })
 }
 
+/// Ends a VM's QEMU at once, as when a machine's plug is pulled: neither its guest nor QEMU is asked, and what they had not
+/// written is lost.
+pub async fn kill(places: &Places, vm: &Vm) -> Result<HowStopped, StopError> {
+    let Some(found) = find(places, vm).await? else {
+        return Ok(HowStopped::NotRunning);
+    };
+    match found.process.end().await {
+        Ok(()) => Ok(HowStopped::Killed),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(StopError::Stuck {
+            vm: found.vm,
+            pid: found.pid,
+        }),
+        Err(source) => Err(StopError::Process {
+            vm: found.vm,
+            pid: found.pid,
+            source,
+        }),
+    }
+}
+
+/// Has a guest stand still, with all that it has in memory.
+pub async fn pause(places: &Places, vm: &Vm) -> Result<(), QmpError> {
+    command(places, vm, identity::uid(vm.address), "stop").await
+}
+
+/// Has a guest that stands still go on.
+pub async fn resume(places: &Places, vm: &Vm) -> Result<(), QmpError> {
+    command(places, vm, identity::uid(vm.address), "cont").await
+}
+
 /// Does something while waiting for the process to end, and says whether it did in time.
 async fn ended_while(found: &Found, doing: impl Future<Output = ()>, deadline: Duration) -> io::Result<bool> {
     let ended = async {
@@ -134,7 +164,11 @@ async fn quit(places: &Places, vm: &Vm, found: &Found) {
     }
 }
 
-async fn tell(places: &Places, vm: &Vm, found: &Found, command: &'static str) -> Result<(), QmpError> {
-    let mut qmp = Qmp::connect(&places.qmp(&vm.name), found.uid).await?;
-    qmp.execute(command).await.map(drop)
+async fn tell(places: &Places, vm: &Vm, found: &Found, what: &'static str) -> Result<(), QmpError> {
+    command(places, vm, found.uid, what).await
+}
+
+async fn command(places: &Places, vm: &Vm, uid: u32, what: &'static str) -> Result<(), QmpError> {
+    let mut qmp = Qmp::connect(&places.qmp(&vm.name), uid).await?;
+    qmp.execute(what).await.map(drop)
 }

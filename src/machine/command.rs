@@ -8,14 +8,20 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Accel, SeedDevice, workshop};
+use super::{Accel, SeedDevice, events, workshop};
 use crate::model::image::{Boot, DiskFormat};
-use crate::model::{Image, Machine, Network, Places, Vm, VmName, mac};
+use crate::model::{ExtraDisk, Image, Machine, MachineType, Network, Places, Vm, VmName, mac};
 
 /// The number of the tap's file descriptor in QEMU.
 pub const TAP_FD: i32 = 3;
 /// The number of the file descriptor of install media in QEMU.
 pub const MEDIA_FD: i32 = 4;
+/// The number of the file descriptor in QEMU of the socket it has its serial port at, where its console's broker waits already.
+pub const SERIAL_FD: i32 = 5;
+
+/// By which a guest gives memory back to the host: what it is asked for, and what it has no use for. VMs from before it was
+/// there do not get it: it would be another device to them.
+const BALLOON: &str = "virtio-balloon-pci,id=balloon0,free-page-reporting=on,bus=pcie.0,addr=0x7";
 
 /// What the host decides about a VM's QEMU.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +68,7 @@ pub fn argv(
     settings: &Settings<'_>,
 ) -> Result<Vec<String>, CommandError> {
     let mut args = Args(vec![text("QEMU's path", settings.qemu)?]);
+    let hardware = machine.hardware.as_deref();
     args.base(vm, machine, settings)?;
     match vm.install() {
         Some(install) => workshop::installation(&mut args, vm, install, settings.places)?,
@@ -70,16 +77,20 @@ pub fn argv(
     if machine.swap.0 > 0 {
         args.swap(&vm.name, settings.places)?;
     }
+    for disk in machine.extra_disks() {
+        args.extra_disk(&vm.name, disk, settings.places)?;
+    }
     args.nic(vm, network);
     args.pair("-object", "rng-builtin,id=rng0");
     args.pair("-device", "virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5");
+    if hardware.is_some_and(|hardware| hardware.machine_type.is_some()) {
+        args.pair("-device", BALLOON);
+    }
     if let Some(seed) = settings.seed {
         args.0.extend(seed.args(&vm.name, settings.places)?);
     }
     args.control(&vm.name, settings.places)?;
-    if vm.workshop().is_some() {
-        workshop::witness(&mut args, &vm.name, settings.places)?;
-    }
+    events::socket(&mut args, &vm.name, settings.places)?;
     match vm.install() {
         Some(install) => workshop::installer(&mut args, &vm.name, install, settings.places)?,
         None => args.boot(vm, image, settings.places)?,
@@ -116,11 +127,17 @@ impl Args {
     }
 
     fn base(&mut self, vm: &Vm, machine: &Machine, settings: &Settings<'_>) -> Result<(), CommandError> {
-        let (accel, cpu) = match settings.accel {
+        let hardware = machine.hardware.as_deref();
+        let (accel, best) = match settings.accel {
             Accel::Kvm => ("kvm", "host"),
             // Four levels of page tables: the translator walks them for every miss, and no small guest needs five.
             Accel::Tcg => ("tcg,thread=multi", "max,la57=off"),
         };
+        let model = hardware.and_then(|hardware| hardware.cpu_model.as_ref());
+        // On a host that lacks something of it, a guest would silently get another processor.
+        let cpu = model.map_or_else(|| best.to_owned(), |model| format!("{model},enforce"));
+        let board = hardware.and_then(|hardware| hardware.machine_type.as_ref());
+        let board = board.map_or("q35", MachineType::as_str);
         let cpus = machine.cpus;
         self.pair("-name", format!("guest={}", vm.name));
         self.pair("-uuid", vm.uuid.hyphenated().to_string());
@@ -130,7 +147,7 @@ impl Args {
         // No SMBus, and SATA only for a drive: guests spend time finding out that nothing is on them.
         let has_drive = vm.install().is_some_and(|install| install.has_media);
         let sata = if has_drive { "on" } else { "off" };
-        self.pair("-machine", format!("q35,sata={sata},smbus=off,vmport=off"));
+        self.pair("-machine", format!("{board},sata={sata},smbus=off,vmport=off"));
         self.pair("-accel", accel);
         self.pair("-cpu", cpu);
         self.pair("-smp", format!("cpus={cpus},sockets=1,cores={cpus},threads=1"));
@@ -192,6 +209,21 @@ impl Args {
         Ok(())
     }
 
+    fn extra_disk(&mut self, vm: &VmName, disk: &ExtraDisk, places: &Places) -> Result<(), CommandError> {
+        let (node, name, slot) = (disk.node(), &disk.name, disk.slot);
+        let path = places.extra_disk(vm, name);
+        let blockdev = json!({
+            "driver": "qcow2", "node-name": node, "discard": "unmap", "backing": null,
+            "file": file("a disk's path", &path, false)?,
+        });
+        self.pair("-blockdev", blockdev.to_string());
+        self.pair(
+            "-device",
+            format!("virtio-blk-pci,drive={node},serial={name},bus=pcie.0,addr={slot:#x}"),
+        );
+        Ok(())
+    }
+
     fn nic(&mut self, vm: &Vm, network: &Network) {
         let mtu = network
             .dhcp
@@ -216,12 +248,9 @@ impl Args {
         let qmp = socket(&places.qmp(name))?;
         self.pair("-chardev", format!("{QMP_BEFORE}{qmp}{SOCKET_AFTER}"));
         self.pair("-mon", "chardev=qmp,mode=control");
-        let serial = socket(&places.serial(name))?;
-        let log = comma_safe(&text("a log's path", &places.console_log(name))?);
-        self.pair(
-            "-chardev",
-            format!("socket,id=serial0,path={serial}{SOCKET_AFTER},logfile={log},logappend=off"),
-        );
+        // It starts when its broker is connected: nothing that the guest says is lost.
+        let serial = format!("socket,id=serial0,fd={SERIAL_FD},server=on,wait=on");
+        self.pair("-chardev", serial);
         self.pair("-serial", "chardev:serial0");
         Ok(())
     }

@@ -8,9 +8,11 @@
 //!      |  |   Ended with error v  an error    v                       |
 //!      |  +-- StartAsked -- Failed <----------+      Ended, any way   |
 //!      +--------------------------------------------------------------+
+//!
+//!   Running --Paused--> Paused --Resumed--> Running      (a paused VM is stopped, and ends, as one that runs)
 //! ```
 
-use crate::model::VmState;
+use crate::model::{Pause, VmState};
 
 /// Something that happens to a managed VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,13 @@ pub enum LifeEvent {
         /// What happened, in one sentence.
         why: String,
     },
+    /// Its guest stands still.
+    Paused {
+        /// What stopped it.
+        why: Pause,
+    },
+    /// Its guest goes on.
+    Resumed,
 }
 
 /// The state after `event`. What can not happen in a state changes nothing.
@@ -49,15 +58,19 @@ pub fn step(state: &VmState, event: &LifeEvent) -> VmState {
         LifeEvent::StopAsked => stop_asked(state),
         LifeEvent::EndedClean => ended(state),
         LifeEvent::EndedError { why } => ended_with_error(state, why),
+        LifeEvent::Paused { why } => paused(state, *why),
+        LifeEvent::Resumed => resumed(state),
     }
 }
 
 fn start_asked(state: &VmState) -> VmState {
     match state {
         VmState::Stopped | VmState::Failed { .. } => VmState::Starting,
-        VmState::External | VmState::Starting | VmState::Running { .. } | VmState::Stopping { .. } => {
-            state.clone()
-        }
+        VmState::External
+        | VmState::Starting
+        | VmState::Running { .. }
+        | VmState::Paused { .. }
+        | VmState::Stopping { .. } => state.clone(),
     }
 }
 
@@ -65,9 +78,11 @@ fn ready(state: &VmState, pid: u32) -> VmState {
     match state {
         VmState::External => VmState::External,
         VmState::Stopping { .. } => VmState::Stopping { pid },
-        VmState::Stopped | VmState::Starting | VmState::Running { .. } | VmState::Failed { .. } => {
-            VmState::Running { pid }
-        }
+        VmState::Stopped
+        | VmState::Starting
+        | VmState::Running { .. }
+        | VmState::Paused { .. }
+        | VmState::Failed { .. } => VmState::Running { pid },
     }
 }
 
@@ -76,13 +91,15 @@ fn start_failed(state: &VmState, why: &str) -> VmState {
         VmState::Stopped | VmState::Starting | VmState::Failed { .. } => {
             VmState::Failed { why: why.to_owned() }
         }
-        VmState::External | VmState::Running { .. } | VmState::Stopping { .. } => state.clone(),
+        VmState::External | VmState::Running { .. } | VmState::Paused { .. } | VmState::Stopping { .. } => {
+            state.clone()
+        }
     }
 }
 
 fn stop_asked(state: &VmState) -> VmState {
     match state {
-        VmState::Running { pid } => VmState::Stopping { pid: *pid },
+        VmState::Running { pid } | VmState::Paused { pid, .. } => VmState::Stopping { pid: *pid },
         // A start that is under way has no process yet: whoever stops it waits for `Ready` and asks again.
         VmState::External
         | VmState::Stopped
@@ -96,18 +113,47 @@ fn ended(state: &VmState) -> VmState {
     match state {
         // Why it failed stays to be read.
         VmState::External | VmState::Failed { .. } => state.clone(),
-        VmState::Stopped | VmState::Starting | VmState::Running { .. } | VmState::Stopping { .. } => {
-            VmState::Stopped
-        }
+        VmState::Stopped
+        | VmState::Starting
+        | VmState::Running { .. }
+        | VmState::Paused { .. }
+        | VmState::Stopping { .. } => VmState::Stopped,
     }
 }
 
 fn ended_with_error(state: &VmState, why: &str) -> VmState {
     match state {
-        VmState::Starting | VmState::Running { .. } => VmState::Failed { why: why.to_owned() },
+        VmState::Starting | VmState::Running { .. } | VmState::Paused { .. } => {
+            VmState::Failed { why: why.to_owned() }
+        }
         // It was to end, and it did: being killed is how a forced stop looks from here.
         VmState::Stopping { .. } => VmState::Stopped,
         VmState::External | VmState::Stopped | VmState::Failed { .. } => state.clone(),
+    }
+}
+
+fn paused(state: &VmState, why: Pause) -> VmState {
+    match state {
+        VmState::Running { pid } => VmState::Paused { pid: *pid, why },
+        // What stopped it first is what has to be mended.
+        VmState::External
+        | VmState::Stopped
+        | VmState::Starting
+        | VmState::Paused { .. }
+        | VmState::Stopping { .. }
+        | VmState::Failed { .. } => state.clone(),
+    }
+}
+
+fn resumed(state: &VmState) -> VmState {
+    match state {
+        VmState::Paused { pid, .. } => VmState::Running { pid: *pid },
+        VmState::External
+        | VmState::Stopped
+        | VmState::Starting
+        | VmState::Running { .. }
+        | VmState::Stopping { .. }
+        | VmState::Failed { .. } => state.clone(),
     }
 }
 
@@ -176,6 +222,28 @@ mod tests {
     }
 
     #[test]
+    fn a_paused_vm_goes_on_or_ends_as_one_that_runs() {
+        let full = Paused { why: Pause::DiskFull };
+        let start = [StartAsked, Ready { pid: 7 }, full];
+        let then = |more: &[LifeEvent]| run(&[&start, more].concat());
+        let paused = VmState::Paused {
+            pid: 7,
+            why: Pause::DiskFull,
+        };
+        assert_eq!(then(&[]), paused);
+        // A second reason does not hide the first.
+        assert_eq!(then(&[Paused { why: Pause::ByHand }]), paused);
+        assert_eq!(then(&[StartAsked]), paused);
+        assert_eq!(then(&[Resumed]), VmState::Running { pid: 7 });
+        assert_eq!(then(&[StopAsked]), VmState::Stopping { pid: 7 });
+        assert_eq!(then(&[StopAsked, Resumed]), VmState::Stopping { pid: 7 });
+        assert_eq!(then(&[EndedClean]), VmState::Stopped);
+        let crash = EndedError { why: why("signal 9") };
+        assert_eq!(then(&[crash]), VmState::Failed { why: why("signal 9") });
+        assert_eq!(run(&[Paused { why: Pause::ByHand }]), VmState::Stopped);
+    }
+
+    #[test]
     fn nothing_moves_a_vm_that_someone_else_runs() {
         let all = [
             StartAsked,
@@ -183,6 +251,8 @@ mod tests {
             StartFailed { why: why("") },
             StopAsked,
             EndedClean,
+            Paused { why: Pause::ByHand },
+            Resumed,
         ];
         for event in all {
             assert_eq!(step(&VmState::External, &event), VmState::External, "{event:?}");

@@ -44,6 +44,11 @@ pub enum QmpEvent {
     Resumed,
     /// The power button was pressed.
     Powerdown,
+    /// A disk could not be read or written.
+    IoError {
+        /// Whether the machine is stopped for it; if not, its guest is told.
+        stops: bool,
+    },
     /// Another event, by its name, escaped.
     Other(String),
 }
@@ -85,9 +90,14 @@ impl Message {
 
 impl QmpEvent {
     fn of(name: &str, data: Option<&Value>) -> Self {
-        let by_guest = || data.and_then(|data| data.get("guest")).and_then(Value::as_bool) == Some(true);
+        let told = |key: &str| data.and_then(|data| data.get(key));
         match name {
-            "SHUTDOWN" => Self::Shutdown { by_guest: by_guest() },
+            "SHUTDOWN" => Self::Shutdown {
+                by_guest: told("guest").and_then(Value::as_bool) == Some(true),
+            },
+            "BLOCK_IO_ERROR" => Self::IoError {
+                stops: told("action").and_then(Value::as_str) == Some("stop"),
+            },
             "RESET" => Self::Reset,
             "STOP" => Self::Stopped,
             "RESUME" => Self::Resumed,
@@ -100,6 +110,14 @@ impl QmpEvent {
 /// A command as a line.
 pub fn command(name: &str, id: u64) -> String {
     format!("{}\n", json!({ "execute": name, "id": id }))
+}
+
+/// A command with arguments as a line.
+pub fn command_with(name: &str, arguments: &Value, id: u64) -> String {
+    format!(
+        "{}\n",
+        json!({ "execute": name, "arguments": arguments, "id": id })
+    )
 }
 
 fn reason(error: &Map<String, Value>) -> String {
@@ -142,6 +160,9 @@ mod tests {
             parse(shutdown),
             Message::Event(QmpEvent::Shutdown { by_guest: true })
         );
+        let full = r#"{"event": "BLOCK_IO_ERROR", "data": {"device": "", "node-name": "root", "operation": "write",
+            "action": "stop", "nospace": true, "reason": "No space left on device"}}"#;
+        assert_eq!(parse(full), Message::Event(QmpEvent::IoError { stops: true }));
         assert_eq!(
             parse(r#"{"event": "RTC_CHANGE"}"#),
             Message::Event(QmpEvent::Other("RTC_CHANGE".into()))

@@ -13,21 +13,27 @@ pub mod cgroup;
 pub mod client;
 pub mod command;
 mod confinement;
+pub mod emulator;
+pub mod events;
 #[cfg(test)]
 mod examples;
 mod files;
 pub mod lifecycle;
+mod live;
 pub mod message;
 pub mod process;
 pub mod qmp;
+pub mod restart;
 pub mod seed_device;
+pub mod shape;
 pub mod supervise;
 mod workshop;
 
 use std::fmt;
 
-pub use client::{HowStopped, StopError, power_off};
+pub use client::{HowStopped, StopError, kill, pause, power_off, resume};
 pub use command::{CommandError, Settings, argv};
+pub use emulator::{Emulator, EmulatorError};
 pub use lifecycle::{LifeEvent, step};
 pub use process::Found;
 pub use seed_device::SeedDevice;

@@ -118,7 +118,14 @@ impl Qmp {
 
     /// Gives a command without arguments, and returns its answer.
     pub async fn execute(&mut self, command: &'static str) -> Result<Value, QmpError> {
-        timeout(self.patience, self.ask(command))
+        timeout(self.patience, self.ask(command, None))
+            .await
+            .map_err(|_| QmpError::Silent(command))?
+    }
+
+    /// Gives a command with arguments, an object, and returns its answer.
+    pub async fn execute_with(&mut self, command: &'static str, arguments: Value) -> Result<Value, QmpError> {
+        timeout(self.patience, self.ask(command, Some(&arguments)))
             .await
             .map_err(|_| QmpError::Silent(command))?
     }
@@ -150,10 +157,13 @@ impl Qmp {
         Err(QmpError::Flooded("connect"))
     }
 
-    async fn ask(&mut self, command: &'static str) -> Result<Value, QmpError> {
+    async fn ask(&mut self, command: &'static str, arguments: Option<&Value>) -> Result<Value, QmpError> {
         self.last_id += 1;
         let asked = self.last_id;
-        let line = message::command(command, asked);
+        let line = arguments.map_or_else(
+            || message::command(command, asked),
+            |arguments| message::command_with(command, arguments, asked),
+        );
         let written = self.stream.get_mut().write_all(line.as_bytes()).await;
         written.map_err(broken(&self.path))?;
         for _ in 0..MESSAGES {

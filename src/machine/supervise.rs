@@ -12,8 +12,9 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::cgroup::{self, Cgroup, Limits};
-use super::command::{self, MEDIA_FD, TAP_FD};
+use super::command::{self, MEDIA_FD, SERIAL_FD, TAP_FD};
 use super::confinement::{self, Confinement};
+use super::events::LastWords;
 use super::lifecycle::LifeEvent;
 use super::process::{self, Found, Process};
 use super::qmp::{Qmp, QmpError};
@@ -40,6 +41,8 @@ pub struct Launch<'a> {
     pub tap: OwnedFd,
     /// The install media in its drive, where its command line has one.
     pub media: Option<OwnedFd>,
+    /// The socket it has its serial port at, listening; it waits until someone is connected there.
+    pub serial: OwnedFd,
 }
 
 /// Why a VM's QEMU does not run.
@@ -82,7 +85,7 @@ pub enum StartError {
     #[error(transparent)]
     Qmp(#[from] QmpError),
     /// The file descriptor could not be passed on.
-    #[error("the tap or the install media can not be passed to QEMU: {0}")]
+    #[error("the tap, the serial port or the install media can not be passed to QEMU: {0}")]
     Tap(#[from] FdMappingCollision),
 }
 
@@ -121,12 +124,28 @@ pub enum Ended {
     Clean,
     /// With an error, in one sentence.
     Error(String),
+    /// Its exit status went to an earlier daemon, and it did not complain.
+    Unseen,
+}
+
+impl Ended {
+    /// How it ended, with what its QEMU said last: one that is told to end says so before it does.
+    #[must_use]
+    pub fn given(self, words: LastWords) -> Self {
+        match self {
+            Self::Unseen if words.listened && !words.shut_down => Self::Error(
+                "QEMU ended without a word: it was killed, by hand or for want of memory".to_owned(),
+            ),
+            Self::Unseen => Self::Clean,
+            seen => seen,
+        }
+    }
 }
 
 impl From<Ended> for LifeEvent {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::Clean => Self::EndedClean,
+            Ended::Clean | Ended::Unseen => Self::EndedClean,
             Ended::Error(why) => Self::EndedError { why },
         }
     }
@@ -134,8 +153,9 @@ impl From<Ended> for LifeEvent {
 
 /// Starts a VM's QEMU and waits until it answers. Failed or cancelled, it leaves no process behind.
 ///
-/// QEMU gets a session and a control group of its own, an empty environment, and no file descriptor but the tap, install media and
-/// its log, so that neither a signal to the daemon nor its end reaches the guest. What it can reach is in [`super::confinement`].
+/// QEMU gets a session and a control group of its own, an empty environment, and no file descriptor but the tap, install media, its
+/// serial port and its log, so that neither a signal to the daemon nor its end reaches the guest. What it can reach is in
+/// [`super::confinement`].
 pub async fn spawn(launch: Launch<'_>) -> Result<Running, StartError> {
     let Launch { vm, places, .. } = launch;
     if let Some(found) = process::find(places, vm).await? {
@@ -220,7 +240,7 @@ impl Drop for Unready {
 
 async fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
     let name = &launch.vm.name;
-    let log = files::prepare(launch.places, name, launch.uid)?;
+    let log = files::prepare(launch.places, launch.vm, launch.uid)?;
     files::put_seed(&launch.places.seed(name), launch.seed.as_ref(), launch.uid)?;
     let mut argv = launch.argv.into_iter();
     let program = PathBuf::from(argv.next().unwrap_or_default());
@@ -246,7 +266,11 @@ async fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
         parent_fd,
         child_fd: MEDIA_FD,
     });
-    command.fd_mappings(std::iter::once(tap).chain(media).collect())?;
+    let serial = FdMapping {
+        parent_fd: launch.serial,
+        child_fd: SERIAL_FD,
+    };
+    command.fd_mappings([tap, serial].into_iter().chain(media).collect())?;
     let confinement = Confinement::of(&program, launch.vm, launch.places);
     confinement::spawn(command, confinement).await.map_err(unusable)
 }
@@ -348,7 +372,7 @@ impl Running {
     fn ended_unseen(&self) -> Ended {
         let said = files::tail(&self.log, self.log_from);
         if said.is_empty() || said.contains("warning:") {
-            Ended::Clean
+            Ended::Unseen
         } else {
             Ended::Error(format!("QEMU ended: {said}"))
         }

@@ -1,8 +1,8 @@
-//! What a workshop's QEMU has besides: the installer, its empty disk and its drive, and somebody who sees how it ends.
+//! What a workshop's QEMU has besides: the installer, its empty disk and its drive.
 
 use serde_json::json;
 
-use super::command::{Args, CommandError, MEDIA_FD, SOCKET_AFTER, checked, file, socket, text};
+use super::command::{Args, CommandError, MEDIA_FD, checked, file, text};
 use crate::model::workshop::Install;
 use crate::model::{Places, Vm, VmName};
 
@@ -49,14 +49,6 @@ pub(super) fn installer(
     args.pair("-initrd", initrd);
     args.pair("-append", checked("the kernel command line", &install.cmdline)?);
     args.pair("-action", "reboot=shutdown");
-    Ok(())
-}
-
-/// A control socket of its own for whoever has to know how the machine ended: QEMU talks to one client at a time on each.
-pub(super) fn witness(args: &mut Args, vm: &VmName, places: &Places) -> Result<(), CommandError> {
-    let path = socket(&places.witness(vm))?;
-    args.pair("-chardev", format!("socket,id=witness,path={path}{SOCKET_AFTER}"));
-    args.pair("-mon", "chardev=witness,mode=control");
     Ok(())
 }
 
@@ -114,12 +106,6 @@ mod tests {
 
     #[test]
     fn an_edited_image_boots_as_a_clone_and_may_reboot() {
-        let (edited, plain) = (args(Work::Edit), of(None));
-        assert_eq!(pairs(&edited, "-action").count(), 0);
-        let beside: Vec<_> = edited.iter().filter(|arg| !plain.contains(arg)).collect();
-        assert!(
-            beside.len() == 2 && beside.iter().all(|arg| arg.contains("witness")),
-            "{beside:?}"
-        );
+        assert_eq!(args(Work::Edit), of(None));
     }
 }

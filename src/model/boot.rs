@@ -67,6 +67,44 @@ pub enum VmState {
         /// What happened, in one sentence.
         why: String,
     },
+    /// QEMU runs, and its guest stands still.
+    Paused {
+        /// QEMU's process id.
+        pid: u32,
+        /// What stopped it.
+        why: Pause,
+    },
+}
+
+/// What made a guest stand still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pause {
+    /// Someone asked for it.
+    ByHand,
+    /// What it writes finds no room on the host.
+    DiskFull,
+    /// The host can not read or write one of its disks.
+    DiskError,
+}
+
+impl Pause {
+    /// In few words, as tables show it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ByHand => "by hand",
+            Self::DiskFull => "host disk full",
+            Self::DiskError => "disk error",
+        }
+    }
+
+    /// As the end of a sentence.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::ByHand => "it was paused by hand",
+            Self::DiskFull => "the host has no room left for what it writes",
+            Self::DiskError => "the host can not read or write one of its disks",
+        }
+    }
 }
 
 /// How far a VM's current boot has come.

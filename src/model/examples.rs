@@ -6,8 +6,8 @@ use super::dhcp::{BootLoaders, DhcpMode, DhcpPolicy, DhcpSettings, Unregistered}
 use super::image::{Boot, DiskFormat, View};
 use super::network::{DnsPolicy, MetadataPolicy};
 use super::{
-    Bytes, HostKeyPolicy, Hosting, Image, Machine, Network, Phase, Pool, SshKeys, Timestamp, Vm, VmName,
-    identity,
+    Bytes, HostKeyPolicy, Hosting, Image, Machine, Network, Phase, Policy, Pool, SshKeys, Timestamp, Vm,
+    VmName, identity,
 };
 
 /// A key nobody has the private half of.
@@ -78,6 +78,8 @@ pub(crate) fn machine() -> Machine {
         swap: Bytes::mib(256),
         phase: Phase::Launched,
         workshop: None,
+        hardware: None,
+        policy: Policy::default(),
     }
 }
 

@@ -7,11 +7,13 @@ pub mod access;
 pub mod boot;
 pub mod bytes;
 pub mod cloud_init;
+pub mod deleted;
 pub mod dhcp;
 pub mod directory;
 #[cfg(test)]
 pub(crate) mod examples;
 pub mod generation;
+pub mod hardware;
 pub mod host_key;
 pub mod identity;
 pub mod image;
@@ -22,6 +24,7 @@ pub mod mac;
 pub mod name;
 pub mod network;
 pub mod places;
+pub mod policy;
 pub mod range;
 pub mod record;
 pub mod release;
@@ -35,11 +38,13 @@ pub mod vm;
 pub mod workshop;
 
 pub use access::{Access, PasswordHash, Shell, User};
-pub use boot::{BootStep, Event, EventKind, Progress, VmState};
+pub use boot::{BootStep, Event, EventKind, Pause, Progress, VmState};
 pub use bytes::Bytes;
+pub use deleted::{Deleted, DeletedId};
 pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};
 pub use generation::{Generation, ImageId, ImageRef};
+pub use hardware::{DiskProblem, ExtraDisk, Hardware};
 pub use host_key::{HostKey, HostKeyPolicy, SiteSecret};
 pub use identity::{Instance, InstanceId, InstancePolicy, SeedKey};
 pub use image::Image;
@@ -47,11 +52,12 @@ pub use key::{SshKey, SshKeys, Sshfp};
 pub use lease::{Lease, LeaseState, Leases};
 pub use mac::MacAddress;
 pub use name::{
-    AccountName, BridgeName, Domain, ImageName, KeyName, NetworkName, OwnerName, SecretName, TapName,
-    TemplateName, VmName,
+    AccountName, BridgeName, CpuModel, DiskName, Domain, ImageName, KeyName, MachineType, NetworkName,
+    OwnerName, SecretName, TapName, TemplateName, VmName,
 };
 pub use network::Network;
 pub use places::Places;
+pub use policy::Policy;
 pub use record::{DnsRecord, DnsRecords, HostName, RecordData, RecordName};
 pub use release::{Secrets, Window};
 pub use ring::{KeyRing, RingKey};

@@ -58,6 +58,7 @@ const IMAGE_RULE: &str =
 const ACCOUNT_RULE: &str =
     "lower-case letters a-z, digits, hyphens and underscores, starting with a letter or an underscore";
 const SECRET_RULE: &str = "lower-case letters a-z, digits and underscores, starting with a letter, so that templates can write secrets.NAME";
+const QEMU_RULE: &str = "letters, digits, `-`, `_` and `.`, starting and ending with a letter or digit";
 const INTERFACE_RULE: &str = "letters, digits, `-`, `_` and `.`, starting and ending with a letter or digit";
 
 /// A name that many records hold: one word in each, and the text once, where they are clones of each other.
@@ -241,6 +242,45 @@ name!(
     TapName(Interface),
     |text| interface("tap name", text)
 );
+
+name!(
+    /// A machine type of QEMU's, with its version: `pc-q35-7.2`.
+    MachineType(Shared),
+    |text| qemu_word("machine type", text)
+);
+
+name!(
+    /// A model of a processor, as QEMU calls it: `EPYC-Rome-v4`.
+    CpuModel(Shared),
+    |text| qemu_word("CPU model", text)
+);
+
+name!(
+    /// The name of a disk that a VM has beside its own, which is its serial number too.
+    DiskName(SmolStr),
+    |text| {
+        // virtio-blk has room for 20 octets (VIRTIO 1.2, section 5.2.6).
+        bounded("disk name", text, 20)?;
+        label("disk name", text)?;
+        match text {
+            "root" | "swap" | "cidata" => Err(reserved("disk name", text, "every VM's own disks are called that")),
+            _ => Ok(()),
+        }
+    }
+);
+
+/// A word that stands in one of QEMU's options, and means nothing else there.
+fn qemu_word(kind: &'static str, text: &str) -> Result<(), NameError> {
+    bounded(kind, text, 40)?;
+    let inner = text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if inner && ends_alphanumeric(text) {
+        Ok(())
+    } else {
+        Err(character(kind, text, QEMU_RULE))
+    }
+}
 
 fn label(kind: &'static str, text: &str) -> Result<(), NameError> {
     bounded(kind, text, 63)?;

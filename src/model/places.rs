@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::deleted::DeletedId;
 use super::generation::ImageId;
-use super::name::{NetworkName, VmName};
+use super::name::{DiskName, NetworkName, VmName};
 
 /// The two directories everything lies in: what must survive a host reboot, and what must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,11 @@ impl Places {
         self.run.join("discovered")
     }
 
+    /// In which boot of the host VMs were last started with it.
+    pub fn boot_id(&self) -> PathBuf {
+        self.state.join("boot_id")
+    }
+
     /// All base images.
     pub fn images(&self) -> PathBuf {
         self.state.join("images")
@@ -116,6 +122,11 @@ impl Places {
         self.vm(name).join("disk.qcow2")
     }
 
+    /// One of a VM's disks beside its own.
+    pub fn extra_disk(&self, name: &VmName, disk: &DiskName) -> PathBuf {
+        self.vm(name).join(format!("disk-{disk}.qcow2"))
+    }
+
     /// What was written last into the disk of a VM without an agent.
     pub fn customized(&self, name: &VmName) -> PathBuf {
         self.vm(name).join("customized")
@@ -161,9 +172,25 @@ impl Places {
         self.vm(name).join("qemu.log")
     }
 
+    /// Why a VM failed since it was last started.
+    pub fn failure(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("failure.json")
+    }
+
     /// What a worker mounts a disk over, in a namespace of its own; nobody else sees anything there.
     pub fn offline(&self) -> PathBuf {
         self.run.join("offline")
+    }
+
+    /// The lasting files of all deleted VMs that can be undone. Only root passes: the user that owns one's disks may be another
+    /// VM's by now.
+    pub fn deleted(&self) -> PathBuf {
+        self.state.join("deleted")
+    }
+
+    /// The lasting files of one deleted VM.
+    pub fn deleted_vm(&self, id: &DeletedId) -> PathBuf {
+        self.deleted().join(id.to_string())
     }
 
     /// All VMs' sockets.
@@ -186,6 +213,11 @@ impl Places {
         self.rungs().join(".external")
     }
 
+    /// That a VM was asked to power off, while it has not done so. No VM has such a name.
+    pub fn stopping(&self, name: &VmName) -> PathBuf {
+        self.rungs().join(format!(".stopping.{name}"))
+    }
+
     /// One VM's sockets.
     pub fn vm_sockets(&self, name: &VmName) -> PathBuf {
         self.sockets().join(name.as_str())
@@ -196,13 +228,28 @@ impl Places {
         self.vm_sockets(name).join("qmp")
     }
 
-    /// The QMP socket at which it is heard how a workshop ends.
-    pub fn witness(&self, name: &VmName) -> PathBuf {
-        self.vm_sockets(name).join("witness")
+    /// The QMP socket at which the daemon hears what happens in a VM.
+    pub fn events(&self, name: &VmName) -> PathBuf {
+        self.vm_sockets(name).join("events")
     }
 
-    /// A VM's serial socket.
+    /// All VMs' sockets for their consoles.
+    pub fn consoles(&self) -> PathBuf {
+        self.run.join("consoles")
+    }
+
+    /// One VM's sockets for its console, in a folder that its QEMU can not change.
+    pub fn console_sockets(&self, name: &VmName) -> PathBuf {
+        self.consoles().join(name.as_str())
+    }
+
+    /// The socket at which a VM's QEMU has its serial port; the VM's broker sits there.
     pub fn serial(&self, name: &VmName) -> PathBuf {
-        self.vm_sockets(name).join("serial")
+        self.console_sockets(name).join("serial")
+    }
+
+    /// The socket at which a VM's broker takes viewers.
+    pub fn console(&self, name: &VmName) -> PathBuf {
+        self.console_sockets(name).join("console")
     }
 }

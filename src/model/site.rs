@@ -1,8 +1,10 @@
 //! What the whole site has beside its VMs: the key ring, the secret that host keys and seed URLs are made from, and whose identity was
-//! given up for a new one.
+//! given up for a new one, and deleted VMs that can be undone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::deleted::{Deleted, DeletedId};
 use super::host_key::SiteSecret;
 use super::identity::SeedKey;
 use super::name::VmName;
@@ -18,6 +20,8 @@ pub struct Site {
     pub secret: Option<SiteSecret>,
     /// How many times each name was given a new identity. It outlives the VM: the next one of the name has that identity.
     pub renewals: BTreeMap<VmName, u32>,
+    /// Deleted VMs that can be undone.
+    pub deleted: BTreeMap<DeletedId, Arc<Deleted>>,
 }
 
 impl Site {

@@ -9,11 +9,13 @@ use super::access::{Access, User};
 use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
 use super::generation::ImageId;
+use super::hardware::{ExtraDisk, Hardware};
 use super::identity::{Instance, InstanceId};
 use super::image::{Image, View};
 use super::key::{SshKey, SshKeys};
 use super::mac::MacAddress;
 use super::name::{NetworkName, TapName, TemplateName, VmName};
+use super::policy::Policy;
 use super::release::Secrets;
 use super::time::Timestamp;
 use super::workshop::{Install, Workshop};
@@ -101,6 +103,17 @@ pub struct Machine {
     pub phase: Phase,
     /// What becomes of its disk when it powers off; nothing for all but workshops.
     pub workshop: Option<Box<Workshop>>,
+    /// What was pinned when it was created; nothing for those from before anything was, and for workshops.
+    pub hardware: Option<Box<Hardware>>,
+    /// When it is started without being asked for by name.
+    pub policy: Policy,
+}
+
+impl Machine {
+    /// Its disks beside its own.
+    pub fn extra_disks(&self) -> &[ExtraDisk] {
+        self.hardware.as_ref().map_or(&[], |hardware| &hardware.disks)
+    }
 }
 
 /// How far the making of a managed VM has come: a launch that is cut short is undone by the next start of the daemon, and an

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::change::{Batch, Change, Effect, NewVm};
 use super::claims::Claims;
 use super::refusal::{Listed, Refusal};
-use super::{edit, images, lending, records, site};
+use super::{deleted, edit, images, lending, policy, records, site};
 use crate::model::dhcp::DhcpMode;
 use crate::model::image::Boot;
 use crate::model::{
@@ -44,6 +44,11 @@ pub fn apply(directory: &Directory, change: Change, now: Timestamp) -> Result<Ef
         Change::PutImage { image, promote } => images::put(directory, image, promote),
         Change::Promote(id) => images::promote(directory, &id),
         Change::RemoveImages(ids) => images::remove(directory, ids),
+        Change::SetAside { names } => deleted::set_aside(directory, &names, now),
+        Change::Undelete(undelete) => deleted::undelete(directory, undelete, now),
+        Change::Undeleted(id) => deleted::undeleted(directory, &id),
+        Change::SendBack(id) => deleted::send_back(directory, &id),
+        Change::ForgetDeleted(ids) => deleted::forget(directory, ids),
     }
 }
 
@@ -79,6 +84,7 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
         vm.custom = custom.boxed();
         registered.push(Arc::new(vm));
     }
+    policy::check(directory, &registered)?;
     let mut effect = without_leases(directory, written(registered));
     effect.batch.site = site::renewed(renewals);
     Ok(effect)
@@ -162,7 +168,7 @@ fn check_unborn(directory: &Directory, image: &ImageId) -> Result<(), Refusal> {
 }
 
 /// More than a name and an address is served only where this host has the bridge and gives the addresses.
-fn check_served(network: &Network, vm: &VmName, what: &'static str) -> Result<(), Refusal> {
+pub(super) fn check_served(network: &Network, vm: &VmName, what: &'static str) -> Result<(), Refusal> {
     let (vm, name) = (vm.clone(), network.name.clone());
     if !network.is_local() {
         Err(Refusal::Relayed {

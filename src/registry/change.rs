@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::hardware::HardwareEdit;
+use super::policy::PolicyEdit;
 use crate::model::{
-    Access, Bytes, Custom, CustomOption, DhcpSettings, Directory, DnsRecord, Domain, FirstBoot, Hosting,
-    Image, ImageId, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot, NetworkName, OwnerName,
-    RecordName, RingKey, Route, Secret, SecretName, Secrets, SiteSecret, SshKeys, TemplateName, User, Vm,
-    VmName,
+    Access, Bytes, Custom, CustomOption, Deleted, DeletedId, DhcpSettings, Directory, DnsRecord, Domain,
+    FirstBoot, Hosting, Image, ImageId, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot,
+    NetworkName, OwnerName, RecordName, RingKey, Route, Secret, SecretName, Secrets, SiteSecret, SshKeys,
+    TemplateName, User, Vm, VmName,
 };
 
 /// One write. Each is done as a whole or not at all.
@@ -109,6 +111,31 @@ pub enum Change {
     Promote(ImageId),
     /// Deletes generations that no VM is a clone of.
     RemoveImages(Vec<ImageId>),
+    /// Deletes VMs as [`Self::Delete`] does, and keeps what was registered of them, so that it can be undone. Of one that was
+    /// never launched nothing is kept.
+    SetAside {
+        /// Which; a name that is listed twice counts once.
+        names: Vec<VmName>,
+    },
+    /// Registers a deleted VM again, as it was. One that Seedbed runs is in phase Launching until its disks are in place.
+    Undelete(Undelete),
+    /// Notes that the disks of a VM that came back are in place.
+    Undeleted(DeletedId),
+    /// Deletes a VM that was coming back, and keeps what was kept.
+    SendBack(DeletedId),
+    /// Gives up what is kept of deleted VMs.
+    ForgetDeleted(Vec<DeletedId>),
+}
+
+/// How a deleted VM comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelete {
+    /// Which.
+    pub id: DeletedId,
+    /// By which name; its own when not given. By another one it is another instance, which cloud-init sets up anew.
+    pub name: Option<VmName>,
+    /// Whether what others have meanwhile is chosen anew; if not, it is refused. Under another name it is in any case.
+    pub anew: bool,
 }
 
 /// A VM to register: what the user chose. The rest is derived from the name.
@@ -159,6 +186,10 @@ pub struct Edit {
     pub new_instance: bool,
     /// Whether it is told its secrets once more, as in its first boot.
     pub release: bool,
+    /// What a managed VM was created with.
+    pub hardware: Box<HardwareEdit>,
+    /// When it is started without being asked for by name.
+    pub policy: PolicyEdit,
 }
 
 /// What to change of what is set for a VM alone; what is `None` stays, and what is empty is as its network says.
@@ -303,6 +334,10 @@ pub struct SiteBatch {
     pub put_keys: Vec<Arc<RingKey>>,
     /// Names of the ring to delete.
     pub removed_keys: Vec<KeyName>,
+    /// Deleted VMs to keep, each in place of what was kept of that deletion.
+    pub put_deleted: Vec<Arc<Deleted>>,
+    /// Deletions of which nothing is kept any more.
+    pub removed_deleted: Vec<DeletedId>,
 }
 
 /// All DNS records of one name.

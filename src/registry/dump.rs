@@ -9,6 +9,7 @@
 //!   {"key":{"name":"ann",...}}
 //!   {"identity":{"name":"web1","renewals":1}}
 //!   {"ssh-host-keys":"..."}
+//!   {"deleted":{"number":42,...}}
 //! ```
 //! A dump holds all user-data and all secrets: keep it as the registry itself is kept.
 
@@ -17,7 +18,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::change::RecordSet;
-use super::record::{HexV3, IdentityV3, ImageV1, LeaseV2, RecordSetV2, RingKeyV3, SCHEMA, VmV1};
+use super::record::{DeletedV3, HexV3, IdentityV3, ImageV1, LeaseV2, RecordSetV2, RingKeyV3, SCHEMA, VmV1};
 use crate::model::{Directory, Site};
 
 #[derive(Serialize)]
@@ -35,6 +36,7 @@ enum LineV1<'a> {
     Identity(IdentityV3),
     #[serde(rename = "ssh-host-keys")]
     HostKeys(HexV3),
+    Deleted(Box<DeletedV3<'a>>),
 }
 
 /// Writes every record of the directory, in the order of names, so that two dumps can be compared.
@@ -76,7 +78,9 @@ fn site(site: &Site) -> impl Iterator<Item = LineV1<'_>> {
         .secret
         .iter()
         .map(|secret| LineV1::HostKeys(HexV3::from(secret)));
-    keys.chain(identities).chain(secret)
+    let deleted = site.deleted.values();
+    let deleted = deleted.map(|deleted| LineV1::Deleted(Box::new(DeletedV3::from(&**deleted))));
+    keys.chain(identities).chain(secret).chain(deleted)
 }
 
 /// The DNS records by name.

@@ -5,8 +5,9 @@ use super::apply::{
 };
 use super::change::{Edit, Effect};
 use super::claims::Claims;
+use super::hardware::{self, HardwareEdit};
 use super::refusal::Refusal;
-use super::site;
+use super::{policy, site};
 use crate::model::image::View;
 use crate::model::{
     Bytes, Directory, FirstBoot, Hosting, ImageId, InstancePolicy, Phase, SetUp, Timestamp, Vm, VmName,
@@ -29,6 +30,7 @@ pub(super) fn update(
         effect.batch.put_vms.extend(batch.put_vms);
         effect.vms.extend(vms);
     }
+    policy::check(directory, &effect.vms)?;
     Ok(without_leases(directory, effect))
 }
 
@@ -46,6 +48,8 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         custom: custom_edit,
         new_instance: _,
         release: _,
+        hardware: hardware_edit,
+        policy: policy_edit,
     } = edit.clone();
     if let Some(address) = address {
         claims.address(name, named_network(directory, name, &vm.network)?, address)?;
@@ -70,7 +74,8 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         check_boot(directory, (name, network), custom.boot.as_ref())?;
     }
     vm.custom = custom.boxed();
-    if cpus.is_some() || memory.is_some() {
+    let reshaped = *hardware_edit != HardwareEdit::default();
+    if cpus.is_some() || memory.is_some() || reshaped {
         let Hosting::Managed(machine) = &mut vm.hosting else {
             return Err(Refusal::External { vm: name.clone() });
         };
@@ -79,7 +84,14 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         if machine.cpus == 0 {
             return Err(Refusal::NoCpus { vm: name.clone() });
         }
+        if reshaped {
+            hardware::edit(machine, *hardware_edit).map_err(|problem| Refusal::Disks {
+                vm: name.clone(),
+                problem,
+            })?;
+        }
     }
+    policy_edit.change(&mut vm)?;
     Ok(vm)
 }
 
@@ -102,7 +114,7 @@ fn become_another(new: &mut Vm, old: &Vm, edit: &Edit, now: Timestamp) {
 }
 
 /// Makes a VM another instance from then on.
-fn renew(vm: &mut Vm, at: Timestamp) {
+pub(super) fn renew(vm: &mut Vm, at: Timestamp) {
     vm.uuid = identity::next_instance(vm.uuid, at);
     vm.customize(|custom| {
         custom.instance.renewed = Some(at);

@@ -5,7 +5,7 @@
 //!   images   name or name@n -> ImageV1 as JSON               "revision" -> number of commits
 //!   leases   address -> LeaseV2 as JSON
 //!   records  network/owner -> RecordSetV2 as JSON
-//!   keys, identities, secrets    what the site has beside its VMs
+//!   keys, identities, secrets, deleted    what the site has beside its VMs
 //! ```
 
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -23,7 +23,9 @@ use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
 use serde::Serialize;
 
 use super::change::{Batch, SiteBatch};
-use super::record::{self, HexV3, IdentityV3, ImageV1, LeaseV2, RecordSetV2, RingKeyV3, SCHEMA, VmV1};
+use super::record::{
+    self, DeletedV3, HexV3, IdentityV3, ImageV1, LeaseV2, RecordSetV2, RingKeyV3, SCHEMA, VmV1,
+};
 use super::store::{OpenError, Snapshot, Store, StoreError};
 use crate::model::{Revision, Vm};
 
@@ -41,6 +43,8 @@ const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
 const IDENTITIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("identities");
 /// Since schema 3.
 const SECRETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secrets");
+/// Since schema 3: deleted VMs that can be undone.
+const DELETED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("deleted");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// A redb file that holds a registry.
@@ -223,6 +227,22 @@ fn write_site(transaction: &WriteTransaction, batch: &SiteBatch) -> Result<(), S
     if let Some(secret) = &batch.secret {
         secrets
             .insert(record::SITE_SECRET, document(&HexV3::from(secret))?.as_slice())
+            .map_err(storage)?;
+    }
+    write_deleted(transaction, batch)
+}
+
+fn write_deleted(transaction: &WriteTransaction, batch: &SiteBatch) -> Result<(), StoreError> {
+    let mut deleted = transaction.open_table(DELETED).map_err(table)?;
+    for id in &batch.removed_deleted {
+        deleted.remove(id.to_string().as_str()).map_err(storage)?;
+    }
+    for kept in &batch.put_deleted {
+        deleted
+            .insert(
+                kept.id.to_string().as_str(),
+                document(&DeletedV3::from(&**kept))?.as_slice(),
+            )
             .map_err(storage)?;
     }
     Ok(())

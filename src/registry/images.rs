@@ -110,7 +110,18 @@ fn booting<'a>(directory: &'a Directory, name: &'a ImageName) -> impl Iterator<I
 }
 
 fn refuse_if_cloned(directory: &Directory, id: &ImageId) -> Result<(), Refusal> {
-    refuse_if_used(id, directory.clones_of(id))
+    refuse_if_used(id, directory.clones_of(id))?;
+    let deleted: BTreeSet<VmName> = directory
+        .deleted_clones_of(id)
+        .map(|deleted| deleted.id.name.clone())
+        .collect();
+    if deleted.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::ImageKept {
+        image: id.into(),
+        deleted: Listed(deleted.into_iter().collect()),
+    })
 }
 
 fn refuse_if_used<'a>(id: &ImageId, users: impl Iterator<Item = &'a Arc<Vm>>) -> Result<(), Refusal> {

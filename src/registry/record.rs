@@ -13,16 +13,22 @@ use uuid::Uuid;
 
 use super::common::Common;
 use crate::model::{
-    Bytes, Custom, FirstBoot, Hosting, Machine, Phase, SshKeys, Timestamp, Vm, Workshop, mac,
+    Bytes, Custom, FirstBoot, Hardware, Hosting, Machine, Phase, SshKeys, Timestamp, Vm, Workshop, mac,
 };
 
+mod deleted;
+mod hardware;
 mod image;
 mod network;
+mod policy;
 mod site;
 mod workshop;
 
+pub(super) use deleted::DeletedV3;
+use hardware::HardwareV3;
 pub(super) use image::{ImageV1, StoredImage, image_key};
 pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};
+use policy::PolicyV3;
 use workshop::WorkshopV3;
 
 pub(super) use site::{HexV3, IdentityV3, RingKeyV3, SITE_SECRET};
@@ -83,6 +89,11 @@ pub(super) struct MachineV1<'a> {
     /// Since schema 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     workshop: Option<Box<WorkshopV3>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hardware: Option<Box<HardwareV3>>,
+    /// Since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<Box<PolicyV3>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +188,11 @@ impl<'a> From<&'a Machine> for MachineV1<'a> {
                 .workshop
                 .as_deref()
                 .map(|workshop| Box::new(workshop.into())),
+            hardware: machine
+                .hardware
+                .as_deref()
+                .map(|hardware| Box::new(hardware.into())),
+            policy: PolicyV3::of(&machine.policy),
         }
     }
 }
@@ -198,6 +214,11 @@ impl MachineV1<'_> {
                 .workshop
                 .map(|stored| Workshop::try_from(*stored).map(Box::new))
                 .transpose()?,
+            hardware: self
+                .hardware
+                .map(|stored| Hardware::try_from(*stored).map(Box::new))
+                .transpose()?,
+            policy: PolicyV3::read(self.policy)?,
         })
     }
 }

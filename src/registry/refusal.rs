@@ -3,9 +3,13 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use uuid::Uuid;
+
 use crate::model::mac::{self, MacError};
 use crate::model::subnet::{AddressProblem, Pool};
-use crate::model::{AccountName, Bytes, ImageRef, KeyName, MacAddress, NetworkName, RecordName, VmName};
+use crate::model::{
+    AccountName, Bytes, DiskProblem, ImageRef, KeyName, MacAddress, NetworkName, RecordName, VmName,
+};
 
 /// Why a change is not made. Nothing of it was done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -282,6 +286,101 @@ pub enum Refusal {
         /// Its clones, and those that boot it from the network.
         clones: Listed<VmName>,
     },
+    /// VMs that were clones of the image can come back.
+    #[error(
+        "image {image} is kept for deleted VMs that can be undone: {deleted}; give them up first \
+         (`seedbed delete --deleted NAME...`), or wait until their time is over (`seedbed list --deleted`)"
+    )]
+    ImageKept {
+        /// The image.
+        image: ImageRef,
+        /// The names they had.
+        deleted: Listed<VmName>,
+    },
+    /// Nothing is kept of such a VM.
+    #[error(
+        "there is no deleted VM {name} that could come back; `seedbed list --deleted` shows those that can"
+    )]
+    UnknownDeleted {
+        /// The name it had.
+        name: VmName,
+    },
+    /// The VM is on its way back.
+    #[error("{name} is coming back right now")]
+    Returning {
+        /// The name it had.
+        name: VmName,
+    },
+    /// Another VM has the UUID.
+    #[error("its UUID {uuid} is {holder}'s")]
+    UuidTaken {
+        /// The UUID.
+        uuid: Uuid,
+        /// Whose it is.
+        holder: VmName,
+    },
+    /// Others have meanwhile what the VM had.
+    #[error("{name} can not come back as it was: {taken}. {way_out}")]
+    Taken {
+        /// The name it would have.
+        name: VmName,
+        /// What is taken, each in a few words.
+        taken: Sentences,
+        /// What to do.
+        way_out: WayBack,
+    },
+    /// Its disks can not be changed so.
+    #[error("{vm} can not be changed so: {problem}")]
+    Disks {
+        /// Whose.
+        vm: VmName,
+        /// Why not.
+        problem: DiskProblem,
+    },
+    /// What a VM would be started after is not there.
+    #[error("{vm} can not start after {after}: there is no VM {after}")]
+    UnknownDependency {
+        /// The VM.
+        vm: VmName,
+        /// What it would wait for.
+        after: VmName,
+    },
+    /// A VM would wait for itself.
+    #[error("{vm} would start after itself, by way of {through}: none of them could ever start")]
+    Circle {
+        /// The VM.
+        vm: VmName,
+        /// Those by which it comes back to itself.
+        through: Listed<VmName>,
+    },
+}
+
+/// What to do where a deleted VM can not come back as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayBack {
+    /// Its name is taken.
+    Name,
+    /// Something else is.
+    Other,
+}
+
+impl fmt::Display for WayBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "Give it another name: --as NEWNAME; what is taken is then chosen anew",
+            Self::Other => "With --anew, what is taken is chosen anew",
+        })
+    }
+}
+
+/// Several reasons in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentences(pub Vec<String>);
+
+impl fmt::Display for Sentences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
 }
 
 impl Refusal {
@@ -307,10 +406,18 @@ impl Refusal {
             | Self::AliasTaken { vm, .. }
             | Self::UserTwice { vm, .. }
             | Self::NoAccounts { vm, .. }
+            | Self::Disks { vm, .. }
+            | Self::UnknownDependency { vm, .. }
+            | Self::Circle { vm, .. }
             | Self::FirstBootKept { vm } => Some(vm),
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }
             | Self::ImageInUse { .. }
+            | Self::ImageKept { .. }
+            | Self::UnknownDeleted { .. }
+            | Self::Returning { .. }
+            | Self::Taken { .. }
+            | Self::UuidTaken { .. }
             | Self::ImageExists { .. }
             | Self::CurrentGeneration { .. }
             | Self::NoSuchNetwork { .. }
@@ -332,6 +439,7 @@ impl Refusal {
                 | Self::NoSuchNetwork { .. }
                 | Self::UnknownRecord { .. }
                 | Self::UnknownKeys { .. }
+                | Self::UnknownDeleted { .. }
         )
     }
 }

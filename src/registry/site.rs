@@ -174,8 +174,15 @@ impl SiteBatch {
             renewals,
             put_keys,
             removed_keys,
+            put_deleted,
+            removed_deleted,
         } = self;
-        secret.is_none() && renewals.is_empty() && put_keys.is_empty() && removed_keys.is_empty()
+        secret.is_none()
+            && renewals.is_empty()
+            && put_keys.is_empty()
+            && removed_keys.is_empty()
+            && put_deleted.is_empty()
+            && removed_deleted.is_empty()
     }
 
     /// Makes these changes to a directory.
@@ -193,6 +200,12 @@ impl SiteBatch {
         }
         for key in &self.put_keys {
             site.ring.put(Arc::clone(key));
+        }
+        for id in &self.removed_deleted {
+            site.deleted.remove(id);
+        }
+        for deleted in &self.put_deleted {
+            site.deleted.insert(deleted.id.clone(), Arc::clone(deleted));
         }
     }
 }

@@ -175,7 +175,15 @@ fn deleting_asks_nothing_and_says_what_was_done() {
         names: vec!["web1".to_owned()],
         all: false,
     };
-    assert_eq!(fake.request(), Request::Delete(DeleteVms { select, force: true }));
+    assert_eq!(
+        fake.request(),
+        Request::Delete(DeleteVms {
+            select,
+            force: true,
+            now: false,
+            deleted: false,
+        })
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use seedbed::control::serve::{Handle, ProgressSink, bind, serve};
-use seedbed::control::{Answer, ImageInfo, Refusal, Request, VmInfo};
+use seedbed::control::{Answer, HardwareInfo, ImageInfo, LifeInfo, Refusal, Request, VmInfo};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -199,6 +199,13 @@ pub(crate) fn vm(name: &str, last_octet: u8) -> VmInfo {
         serial: Some(PathBuf::from("/run/seedbed/vms/web1/serial")),
         console_log: Some(PathBuf::from("/var/lib/seedbed/vms/web1/console.log")),
         known_hosts: PathBuf::from("/var/lib/seedbed/known_hosts"),
+        life: LifeInfo::default(),
+        hardware: HardwareInfo {
+            machine_type: Some("pc-q35-7.2".to_owned()),
+            cpu_model: Some("host".to_owned()),
+            extra_disks: Vec::new(),
+            needs_restart: Vec::new(),
+        },
     }
 }
 
@@ -217,6 +224,7 @@ pub(crate) fn image(name: &str) -> ImageInfo {
         view: "auto".to_owned(),
         cloud_init: None,
         used_by: vec!["web1".to_owned(), "web2".to_owned()],
+        kept_for: Vec::new(),
         created: "2026-01-02T03:04:05Z".to_owned(),
         age_seconds: 90,
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use seedbed::control::{AddVms, CustomSettings, LaunchVms, Request};
+use seedbed::control::{AddVms, CustomSettings, LaunchVms, NewHardware, PolicySettings, Request};
 
 use crate::fake::{Fake, Run, vm};
 
@@ -86,6 +86,8 @@ fn all_that_is_asked_for_reaches_the_daemon() {
             disk: Some("10G".to_owned()),
             swap: Some("512M".to_owned()),
             wait_seconds: Some(90),
+            hardware: NewHardware::default(),
+            policy: PolicySettings::default(),
         }
     );
 }

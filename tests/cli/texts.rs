@@ -60,6 +60,10 @@ const VERBS: &[&str] = &[
     "template reload",
     "completions",
     "version",
+    "pause",
+    "resume",
+    "kill",
+    "undelete",
 ];
 
 fn run(args: &[&str]) -> Run {

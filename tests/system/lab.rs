@@ -131,6 +131,8 @@ impl Lab {
         Run::of(&mut init).ok();
         // The hosts file of the machine that runs the tests is not ours.
         lab.configure("host_names: off");
+        // Most tests look whether anything is left of what they deleted.
+        lab.configure("undo_window: 0");
         lab
     }
 
@@ -145,6 +147,16 @@ impl Lab {
         // In front: the last thing in the file is a network, to which a test may add.
         let lines: Vec<_> = std::iter::once(line).chain(others).chain([""]).collect();
         fs::write(path, lines.join("\n")).unwrap();
+    }
+
+    /// Puts a script in QEMU's place, for a daemon that does not run, and for one that uses it already.
+    pub(crate) fn replace_qemu(&self, script: &str) {
+        let (path, new) = (self.path("qemu"), self.path("qemu.new"));
+        // Programs that come with an empty environment look for others where /bin/sh does.
+        fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&new, &path).unwrap();
+        self.configure(&format!("qemu: {}", path.display()));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -311,6 +323,12 @@ impl Lab {
             .filter_map(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok())
             .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
             .collect()
+    }
+
+    /// Ids of the brokers of this lab's consoles.
+    pub(crate) fn brokers(&self) -> Vec<u32> {
+        let ours = self.path("run").to_string_lossy().into_owned();
+        processes(|words| words.get(1) == Some(&"console-broker") && words.iter().any(|w| w.contains(&ours)))
     }
 
     /// The taps in the lab's namespace.

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::disks::{add, seen, written_to};
 use crate::lab::{Lab, Run};
 use crate::{guests, root};
 
@@ -13,75 +14,6 @@ const STEPS: [(&str, bool); 3] = [
     ("disks replaced", true),
     ("disks in place", true),
 ];
-
-/// Adds a generation of `disk` of 8 MiB that begins with a megabyte of this octet.
-fn add(lab: &Lab, octet: u8, options: &[&str]) {
-    let file = lab.path(&format!("{octet}.qcow2"));
-    Run::of(
-        Command::new("qemu-img")
-            .args(["create", "-q", "-f", "qcow2"])
-            .arg(&file)
-            .arg("8M"),
-    )
-    .ok();
-    write(&file, &format!("write -P {octet} 0 1M"));
-    let file = file.display().to_string();
-    lab.seedbed(&[&["image", "add", "disk", &file, "--view", "none"], options].concat())
-        .ok();
-}
-
-fn write(file: &std::path::Path, command: &str) {
-    Run::of(
-        Command::new("qemu-io")
-            .args(["-f", "qcow2", "-c", command])
-            .arg(file),
-    )
-    .ok();
-}
-
-/// The image of a VM as the registry has it, and the first octets of what its disk reads at 0, 512 KiB and 4 MiB on that.
-fn seen(lab: &Lab, vm: &str) -> (String, [u8; 3]) {
-    let shown = lab.seedbed(&["show", vm, "--format", "json"]).ok();
-    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
-    let image = shown[0]["image"].as_str().unwrap().to_owned();
-    let base = lab.path(&format!("state/images/{image}/disk"));
-    let disk = lab.path(&format!("state/vms/{vm}/disk.qcow2"));
-    let chain = serde_json::json!({
-        "driver": "qcow2",
-        "file": {"driver": "file", "filename": disk},
-        "backing": {"driver": "qcow2", "file": {"driver": "file", "filename": base}, "backing": null},
-    });
-    let raw = lab.path("raw");
-    Run::of(
-        Command::new("qemu-img")
-            .args(["convert", "-O", "raw", &format!("json:{chain}")])
-            .arg(&raw),
-    )
-    .ok();
-    let bytes = fs::read(raw).unwrap();
-    (image, [0, 512 << 10, 4 << 20].map(|at| bytes[at]))
-}
-
-/// A VM that was launched once and is stopped; its guest wrote 0x77 at 512 KiB and at 4 MiB.
-fn written_to(lab: &Lab, vm: &str) {
-    lab.seedbed(&[
-        "launch",
-        vm,
-        "--image",
-        "disk@1",
-        "--memory",
-        "64M",
-        "--swap",
-        "1M",
-        "--key",
-        guests::KEY,
-    ])
-    .ok();
-    lab.seedbed(&["stop", vm, "--force"]).ok();
-    let disk = lab.path(&format!("state/vms/{vm}/disk.qcow2"));
-    write(&disk, "write -P 0x77 512k 64k");
-    write(&disk, "write -P 0x77 4M 64k");
-}
 
 fn uuid(lab: &Lab, vm: &str) -> String {
     let shown = lab.seedbed(&["show", vm, "--format", "json"]).ok();
@@ -128,7 +60,13 @@ fn a_vm_goes_back_to_its_image_or_onto_another_generation_with_or_without_what_w
     lab.seedbed(&["start", "web1", "web2"]).ok();
     assert_eq!(
         lab.listing("state/vms/web1"),
-        ["console.log", "disk.qcow2", "qemu.log", "swap.raw"]
+        [
+            "console.log",
+            "console.log.1",
+            "disk.qcow2",
+            "qemu.log",
+            "swap.raw"
+        ]
     );
 }
 
@@ -204,7 +142,13 @@ fn a_daemon_killed_at_any_step_leaves_the_old_disk_or_the_new_one() {
             let files = lab.listing("state/vms/web1");
             assert_eq!(
                 files,
-                ["console.log", "disk.qcow2", "qemu.log", "swap.raw"],
+                [
+                    "console.log",
+                    "console.log.1",
+                    "disk.qcow2",
+                    "qemu.log",
+                    "swap.raw"
+                ],
                 "{options:?}, {step}"
             );
             lab.seedbed(&["start", "web1"]).ok();

@@ -56,7 +56,9 @@ fn unneeded(directory: &Directory, images: Vec<Arc<Image>>, keep: usize) -> Vec<
         let current = directory
             .current(image.id.name())
             .is_some_and(|current| current.id == image.id);
-        if !current && directory.clones_of(&image.id).next().is_none() {
+        let needed = directory.clones_of(&image.id).next().is_some()
+            || directory.deleted_clones_of(&image.id).next().is_some();
+        if !current && !needed {
             of_each
                 .entry(image.id.name().clone())
                 .or_default()

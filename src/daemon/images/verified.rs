@@ -45,7 +45,7 @@ fn refusal(daemon: &Daemon, image: &Image, damaged: &StoreError) -> Refusal {
         // Whoever is being started, and is refused here, does not run.
         if matches!(
             daemon.status.seen(vm).state,
-            VmState::Running { .. } | VmState::Stopping { .. }
+            VmState::Running { .. } | VmState::Paused { .. } | VmState::Stopping { .. }
         ) {
             running.push(vm.name.to_string());
         }

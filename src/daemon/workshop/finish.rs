@@ -1,10 +1,7 @@
-//! The end of a workshop: who saw it, and what is made of its disk.
+//! The end of a workshop: what is made of its disk.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::super::images::commit::Seal;
@@ -12,59 +9,18 @@ use super::super::{Daemon, failpoint, images, launch};
 use super::outcome::Stage;
 use crate::control::serve::ProgressSink;
 use crate::control::{Frame, Refusal};
-use crate::machine::message::QmpEvent;
-use crate::machine::qmp::Qmp;
-use crate::model::{Image, Places, Vm, identity};
+use crate::model::{Image, Vm};
 
-/// How soon an attempt to listen is repeated, and how long what QEMU last said may take to arrive.
-const AGAIN: Duration = Duration::from_millis(100);
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// Somebody who listens to a workshop's QEMU: it alone tells a guest that powered itself off from a QEMU that was ended.
-#[derive(Debug)]
-pub(in crate::daemon) struct Witness(JoinHandle<bool>);
-
-/// Listens to a VM that has just started, or was found running, where it is a workshop.
-pub(in crate::daemon) fn witness(daemon: &Daemon, vm: &Vm) -> Option<Witness> {
-    vm.workshop()?;
-    let (places, vm) = (daemon.config.places.clone(), vm.clone());
-    daemon.outcomes.begin(&vm.name);
-    Some(Witness(tokio::spawn(async move { listen(&places, &vm).await })))
-}
-
-/// Whether the guest wanted the end, or (an installer) the reboot that was taken for it.
-async fn listen(places: &Places, vm: &Vm) -> bool {
-    let uid = identity::uid(vm.address);
-    loop {
-        match Qmp::connect(&places.witness(&vm.name), uid).await {
-            Ok(mut qmp) => {
-                while let Ok(event) = qmp.event().await {
-                    if let QmpEvent::Shutdown { by_guest } = event {
-                        return by_guest;
-                    }
-                }
-                return false;
-            }
-            Err(error) => {
-                tracing::debug!(vm = %vm.name, %error, "nobody listens to {} yet", vm.name);
-                sleep(AGAIN).await;
-            }
-        }
+/// A VM has just started, or was found running: where it is a workshop, its end is waited for from now on.
+pub(in crate::daemon) fn began(daemon: &Daemon, vm: &Vm) {
+    if vm.workshop().is_some() {
+        daemon.outcomes.begin(&vm.name);
     }
 }
 
-impl Witness {
-    async fn saw_the_guest_end_it(mut self) -> bool {
-        let told = timeout(LAST_WORDS, &mut self.0).await;
-        self.0.abort();
-        matches!(told, Ok(Ok(true)))
-    }
-}
-
-/// Makes an image of a workshop whose QEMU has ended, when its guest wanted that, and deletes it. What can not be made an image now,
+/// Makes an image of a workshop whose QEMU has ended, when its guest wanted that (`clean`), and deletes it. What can not be made an image now,
 /// because the host's disk is full or the like, is kept.
-pub(in crate::daemon) async fn ended(daemon: &Arc<Daemon>, vm: &Arc<Vm>, witness: Witness) {
-    let clean = witness.saw_the_guest_end_it().await;
+pub(in crate::daemon) async fn ended(daemon: &Arc<Daemon>, vm: &Arc<Vm>, clean: bool) {
     let _held = daemon.lock(vm).await;
     // Who deleted it, or undid its launch, had the lock before.
     let Ok(vm) = daemon.still(vm) else {

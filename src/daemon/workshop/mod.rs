@@ -18,7 +18,7 @@ use crate::image::media::{Media, command_line};
 use crate::model::image::{Boot, DiskFormat, View};
 use crate::model::workshop::{Answers, Family, Install, Work};
 use crate::model::{
-    Bytes, Hosting, Image, ImageId, ImageName, Machine, Network, Phase, Timestamp, Vm, Workshop,
+    Bytes, Hosting, Image, ImageId, ImageName, Machine, Network, Phase, Policy, Timestamp, Vm, Workshop,
 };
 use crate::registry::Change;
 use crate::seed::install::answers_url;
@@ -26,7 +26,7 @@ use crate::seed::install::answers_url;
 mod finish;
 mod outcome;
 
-pub(super) use finish::{ended, witness};
+pub(super) use finish::{began, ended};
 pub(super) use outcome::{Outcomes, outcome};
 
 /// The size of a disk that a system is installed on; those of its clones are as large as they are wanted.
@@ -66,6 +66,8 @@ pub(super) async fn install(
             image: image.clone(),
             work: Work::Install(install),
         })),
+        hardware: None,
+        policy: Policy::default(),
     };
     begin(
         daemon,
@@ -97,6 +99,8 @@ pub(super) async fn edit(
             image: image.clone(),
             work: Work::Edit,
         })),
+        hardware: None,
+        policy: Policy::default(),
     };
     let who = AddVms {
         keys: request.keys,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::machine::examples;
 use crate::model::vm::Custom;
-use crate::model::{Bytes, Hosting, Workshop};
+use crate::model::{Bytes, Hardware, Hosting, Workshop};
 
 fn settings<'a>(places: &'a Places, smbios_serial: &'a str) -> Settings<'a> {
     Settings {
@@ -87,8 +87,10 @@ fn the_command_line_of_a_vm_that_boots_from_its_disk() {
     -device virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5
     -chardev socket,id=qmp,path=/run/seedbed/vms/web1/qmp,server=on,wait=off
     -mon chardev=qmp,mode=control
-    -chardev socket,id=serial0,path=/run/seedbed/vms/web1/serial,server=on,wait=off,logfile=/var/lib/seedbed/vms/web1/console.log,logappend=off
+    -chardev socket,id=serial0,fd=5,server=on,wait=on
     -serial chardev:serial0
+    -chardev socket,id=events,path=/run/seedbed/vms/web1/events,server=on,wait=off
+    -mon chardev=events,mode=control
     -boot strict=on
     "#);
 }
@@ -156,6 +158,74 @@ fn a_vm_that_boots_from_the_network_tries_that_first_and_its_disk_next() {
 }
 
 #[test]
+fn what_was_pinned_is_what_qemu_is_told_by_whatever_it_is_run() {
+    let places = Places::new("/s", "/r");
+    let (vm, mut machine) = examples::vm();
+    let image = examples::image(DiskFormat::Raw, Boot::Disk);
+    let mut hardware = Hardware {
+        machine_type: Some("pc-q35-7.2".parse().unwrap()),
+        ..Hardware::default()
+    };
+    for (accel, model, cpu) in [
+        (Accel::Kvm, None, "host"),
+        (Accel::Tcg, None, "max,la57=off"),
+        (Accel::Kvm, Some("EPYC-v4"), "EPYC-v4,enforce"),
+    ] {
+        hardware.cpu_model = model.map(|model| model.parse().unwrap());
+        machine.hardware = Some(Box::new(hardware.clone()));
+        let settings = Settings {
+            accel,
+            ..settings(&places, "")
+        };
+        let args = argv(&vm, &machine, &image, &examples::network(None), &settings).unwrap();
+        assert!(pairs(&args, "-machine").eq(["pc-q35-7.2,sata=off,smbus=off,vmport=off"]));
+        assert!(pairs(&args, "-cpu").eq([cpu]));
+    }
+}
+
+#[test]
+fn l10_extra_disks_stand_in_their_slots_under_any_path() {
+    let places = Places::new("/a,,b=c %s \"q\" -e\u{e9}", "/r");
+    let (vm, mut machine) = examples::vm();
+    let disk = |name: &str, slot| ExtraDisk {
+        name: name.parse().unwrap(),
+        size: Bytes::gib(1),
+        slot,
+    };
+    machine.hardware = Some(Box::new(Hardware {
+        machine_type: Some("pc-q35-7.2".parse().unwrap()),
+        disks: vec![disk("data", 9), disk("logs", 8)],
+        ..Hardware::default()
+    }));
+    let image = examples::image(DiskFormat::Raw, Boot::Disk);
+    let args = argv(
+        &vm,
+        &machine,
+        &image,
+        &examples::network(None),
+        &settings(&places, ""),
+    )
+    .unwrap();
+    let of_disks = args
+        .iter()
+        .filter(|arg| arg.contains("disk-data") || arg.contains("balloon"));
+    let text = of_disks.fold(String::new(), |text, arg| text + arg + "\n");
+    insta::assert_snapshot!(text, @r#"
+    {"backing":null,"discard":"unmap","driver":"qcow2","file":{"discard":"unmap","driver":"file","filename":"/a,,b=c %s \"q\" -eé/vms/web1/disk-data.qcow2"},"node-name":"disk-data"}
+    virtio-blk-pci,drive=disk-data,serial=data,bus=pcie.0,addr=0x9
+    virtio-balloon-pci,id=balloon0,free-page-reporting=on,bus=pcie.0,addr=0x7
+    "#);
+    let slots = |args: &[String]| {
+        let slots =
+            pairs(args, "-device").filter_map(|device| device.split("addr=").nth(1).map(str::to_owned));
+        let mut slots: Vec<_> = slots.collect();
+        slots.sort();
+        slots
+    };
+    assert_eq!(slots(&args), ["0x2", "0x3", "0x4", "0x5", "0x7", "0x8", "0x9"]);
+}
+
+#[test]
 fn a_vm_without_swap_has_no_swap_disk() {
     let places = Places::new("/s", "/r");
     let (vm, mut machine) = examples::vm();
@@ -208,7 +278,6 @@ fn commas_and_quotes_in_paths_stay_what_they_are() {
     for part in [
         r#""filename":"/a,\"b/vms/web1/disk.qcow2""#,
         r#"path=/r,,"n/vms/web1/qmp,server"#,
-        r#"logfile=/a,,"b/vms/web1/console.log,"#,
         "serial=a,,b",
     ] {
         assert!(text.contains(part), "{part} is not in {text}");

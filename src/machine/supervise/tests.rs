@@ -6,7 +6,7 @@ use crate::machine::{HowStopped, Settings, argv, examples, power_off};
 use crate::model::image::{DiskFormat, View};
 use crate::model::{Machine, Timestamp, identity};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use tempfile::TempDir;
 
 const QEMU: &str = "/usr/bin/qemu-system-x86_64";
@@ -19,6 +19,7 @@ struct World {
     vm: Vm,
     machine: Machine,
     cable: Option<UnixStream>,
+    console: Option<UnixStream>,
 }
 
 impl World {
@@ -39,6 +40,7 @@ impl World {
             vm,
             machine,
             cable: None,
+            console: None,
         })
     }
 
@@ -87,6 +89,10 @@ impl World {
     async fn start(&mut self, argv: Vec<String>) -> Result<Running, StartError> {
         let (ours, theirs) = UnixStream::pair().unwrap();
         self.cable = Some(ours);
+        let path = self.directory.path().join("serial");
+        std::fs::remove_file(&path).ok();
+        let serial = UnixListener::bind(&path).unwrap();
+        self.console = Some(UnixStream::connect(&path).unwrap());
         let uid = identity::uid(self.vm.address);
         let (vm, places) = (&self.vm, &self.places);
         spawn(Launch {
@@ -98,6 +104,7 @@ impl World {
             seed: None,
             tap: theirs.into(),
             media: None,
+            serial: serial.into(),
         })
         .await
     }
@@ -239,7 +246,7 @@ async fn a_vm_outlives_whoever_started_it_and_is_found_again() {
     assert_eq!((adopted.pid, adopted.accel), (pid, Accel::Tcg));
     let watched = tokio::spawn(adopted.watch());
     assert_eq!(world.off(true).await, HowStopped::ByQemu);
-    assert_eq!(watched.await.unwrap(), Ended::Clean);
+    assert_eq!(watched.await.unwrap(), Ended::Unseen);
     assert!(world.found().is_none());
 }
 
@@ -293,4 +300,22 @@ async fn a_start_that_is_given_up_leaves_no_process() {
             .expect("it was killed")
             .unwrap();
     }
+}
+
+#[test]
+fn an_end_that_nobody_saw_is_an_error_when_qemu_said_nothing_of_it() {
+    let words = |listened, shut_down| LastWords {
+        listened,
+        shut_down,
+        by_guest: false,
+    };
+    let killed = Ended::Unseen.given(words(true, false));
+    assert!(
+        matches!(&killed, Ended::Error(why) if why.contains("killed")),
+        "{killed:?}"
+    );
+    assert_eq!(Ended::Unseen.given(words(true, true)), Ended::Clean);
+    // Nothing can be said of one that nobody listened to.
+    assert_eq!(Ended::Unseen.given(words(false, false)), Ended::Clean);
+    assert_eq!(Ended::Clean.given(words(true, false)), Ended::Clean);
 }

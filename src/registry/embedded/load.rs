@@ -12,10 +12,14 @@ use serde::de::DeserializeOwned;
 
 use super::super::change::RecordSet;
 use super::super::common::Common;
-use super::super::record::{self, HexV3, IdentityV3, ImageV1, LeaseV2, RecordSetV2, RingKeyV3, SCHEMA, VmV1};
+use super::super::record::{
+    self, DeletedV3, HexV3, IdentityV3, ImageV1, LeaseV2, RecordSetV2, RingKeyV3, SCHEMA, VmV1,
+};
 use super::super::store::{Snapshot, StoreError};
-use super::{IDENTITIES, IMAGES, KEYS, LEASES, META, RECORDS, SECRETS, VMS, number, storage, table, wide};
-use crate::model::{Image, Lease, Revision, RingKey, Site, SiteSecret, Vm, VmName};
+use super::{
+    DELETED, IDENTITIES, IMAGES, KEYS, LEASES, META, RECORDS, SECRETS, VMS, number, storage, table, wide,
+};
+use crate::model::{Deleted, Image, Lease, Revision, RingKey, Site, SiteSecret, Vm, VmName};
 
 /// A name and its document.
 type Entry<'t> = Result<(AccessGuard<'t, &'static str>, AccessGuard<'t, &'static [u8]>), StorageError>;
@@ -105,7 +109,27 @@ fn site(transaction: &ReadTransaction) -> Result<Site, StoreError> {
         )?;
         site.secret = all.into_iter().next().map(Arc::unwrap_or_clone);
     }
+    if let Some(deleted) = if_there(transaction.open_table(DELETED))? {
+        let all = deleted_vms(&mut deleted.iter().map_err(storage)?)?;
+        site.deleted = all
+            .into_iter()
+            .map(|deleted| (deleted.id.clone(), deleted))
+            .collect();
+    }
     Ok(site)
+}
+
+fn deleted_vms<'t>(entries: &mut impl Iterator<Item = Entry<'t>>) -> Result<Vec<Arc<Deleted>>, StoreError> {
+    let mut common = Common::default();
+    records(
+        entries,
+        "deleted VM",
+        |deleted: &Deleted| deleted.id.to_string(),
+        |document| {
+            let stored: DeletedV3<'_> = serde_json::from_str(document).map_err(|why| why.to_string())?;
+            stored.read(&mut common).map_err(|why| why.to_string())
+        },
+    )
 }
 
 /// A table that a registry of an earlier schema does not have yet.

@@ -8,9 +8,10 @@ use super::change::{Change, NewVm};
 use crate::model::examples::{self, KEY};
 use crate::model::image::{Boot, DiskFormat, FileStamp, View};
 use crate::model::{
-    Bytes, Clock, Custom, Directory, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, VmName,
+    Bytes, Clock, Custom, Directory, Hosting, Image, Machine, Network, Phase, Policy, Pool, Timestamp, VmName,
 };
 
+mod deleted;
 mod disk;
 mod disk_full;
 mod editing;
@@ -21,6 +22,7 @@ mod instances;
 mod kill;
 mod network;
 mod opening;
+mod policy;
 mod power_cut;
 mod replacing;
 mod rules;
@@ -68,11 +70,13 @@ fn managed(text: &str, image: &str) -> NewVm {
         hosting: Hosting::Managed(Machine {
             image: format!("{image}@1").parse().unwrap(),
             workshop: None,
+            hardware: None,
             cpus: 1,
             memory: Bytes::mib(512),
             disk: Bytes::gib(4),
             swap: Bytes::mib(512),
             phase: Phase::Launching,
+            policy: Policy::default(),
         }),
         ..new(text)
     }

@@ -46,20 +46,8 @@ fn gap(lab: &mut Lab, client: &Client, restart: &str) -> Duration {
     }
     lab.start_daemon_with(&[]);
     let leased = eventually(Duration::from_secs(60), || {
-        let asks = [
-            "udhcpc",
-            "-i",
-            "eth0",
-            "-f",
-            "-q",
-            "-n",
-            "-t",
-            "1",
-            "-T",
-            "1",
-            "-s",
-            "/bin/true",
-        ];
+        let asks = "udhcpc -i eth0 -f -q -n -t 1 -T 1 -s /bin/true".split(' ');
+        let asks: Vec<_> = asks.collect();
         client.run(&asks).code == 0
     });
     assert!(leased, "{restart}: {}", lab.daemon_log());
@@ -79,13 +67,6 @@ fn l19_fifty_vms_are_not_disturbed_by_kills_and_restarts_of_the_daemon() {
     Run::of(&mut launch(&lab, &[&format!("vps[01-{MANY}]")])).ok();
     let before = (lives(&lab), lab.taps(), lab.cgroups());
     assert_eq!((before.0.len(), before.1.len()), (MANY, MANY));
-    // A socket file of someone's console, to see that nobody closed it.
-    let mut consoles = Vec::new();
-    for vm in ["vps01", "vps50"] {
-        consoles.push(
-            std::os::unix::net::UnixStream::connect(lab.path("run/vms").join(vm).join("serial")).unwrap(),
-        );
-    }
     for restart in ["killed", "restarted", "killed"] {
         let gap = gap(&mut lab, &client, restart);
         say(&format!(
@@ -99,11 +80,6 @@ fn l19_fifty_vms_are_not_disturbed_by_kills_and_restarts_of_the_daemon() {
         for vm in ["tap-vps01", "tap-vps50"] {
             assert!(rules.contains(vm), "{restart}: {vm} is not guarded");
         }
-    }
-    for mut console in consoles {
-        console.set_nonblocking(true).unwrap();
-        let read = std::io::Read::read(&mut console, &mut [0]);
-        assert!(!matches!(read, Ok(0)), "a console was closed");
     }
     lab.seedbed(&["delete", "--all", "--force"]).ok();
     nothing_is_left(&lab, "fifty VMs");

@@ -14,6 +14,9 @@ import ctypes, os, signal, socket, sys
 libc = ctypes.CDLL(None, use_errno=True)
 lab, other, bystander = "@LAB@", "@OTHER@", int("@BYSTANDER@")
 words = sys.argv[1:]
+if "-name" not in words:
+    # It is only asked what it is.
+    os.execv("/usr/bin/qemu-system-x86_64", ["/usr/bin/qemu-system-x86_64"] + words)
 name = words[words.index("-name") + 1].split("=")[1]
 
 def call(number_or_name, *args):
@@ -65,7 +68,7 @@ tries = {
     "read an image of no use to it": lambda: open(f"{lab}/state/images/private@1/disk", "rb").read(1),
     "write its base": lambda: write(f"{lab}/state/images/empty@1/disk", os.O_WRONLY),
     "use another QMP": lambda: connect(f"{lab}/run/vms/{other}/qmp"),
-    "use another console": lambda: connect(f"{lab}/run/vms/{other}/serial"),
+    "use another console": lambda: connect(f"{lab}/run/consoles/{other}/console"),
     "use the admin socket": lambda: connect(f"{lab}/run/seedbed.sock"),
     "read a world-readable file": lambda: open("/etc/passwd").read(1),
     "read a command line": lambda: open(f"/proc/{bystander}/cmdline").read(1),

@@ -9,8 +9,11 @@ use crate::root;
 
 /// Stands where QEMU is expected, and does to who connects what its VM is named after.
 const HOSTILE: &str = r#"#!/usr/bin/python3
-import re, socket, sys, threading, time
+import os, re, socket, sys, threading
 words = sys.argv
+if "-name" not in words:
+    # It is only asked what it is.
+    os.execv("/usr/bin/qemu-system-x86_64", ["/usr/bin/qemu-system-x86_64"] + words[1:])
 path = next(w for w in words if w.startswith("socket,id=qmp,path=")).split("path=")[1].split(",server=")[0]
 kind = re.search(r"guest=([a-z]+)", " ".join(words)).group(1)
 server = socket.socket(socket.AF_UNIX)

@@ -30,7 +30,7 @@ const DELETE: [&str; 7] = [
     "stopped",
     "delete stopped",
     "deleted",
-    "disks removed",
+    "disks set aside",
 ];
 const UNDO: [&str; 3] = ["undo stopped", "undo disks removed", "undone"];
 
@@ -150,7 +150,7 @@ fn l02_a_daemon_killed_at_each_step_of_a_delete_leaves_a_vm_or_none() {
                 whole_or_down(&lab, step);
                 assert_eq!(lab.listing("state/vms"), ["web1"], "at `{step}`");
             } else {
-                assert!(["deleted", "disks removed"].contains(&step), "at `{step}`");
+                assert!(["deleted", "disks set aside"].contains(&step), "at `{step}`");
                 nothing_is_left(&lab, &format!("a kill at `{step}` of a delete"));
             }
         }

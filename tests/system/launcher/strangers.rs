@@ -44,11 +44,11 @@ fn l04_a_process_that_only_looks_like_a_vms_qemu_is_never_signalled() {
     let vms_user = 1_900_000_000 + (0x0a4d_0000 & 0x07ff_ffff);
     // Of another user, and of a user that another VM could have, while this VM's sockets are its own.
     let mut strangers = vec![pretender(&argv, 0), pretender(&argv, 65_534)];
-    let seen = eventually(Duration::from_secs(10), || lab.processes().len() == 2);
+    let seen = eventually(Duration::from_secs(10), || lab.qemus().len() == 2);
     assert!(seen, "the strangers did not start: {:?}", lab.processes());
     lab.seedbed(&["start", "web1"]).ok();
     strangers.push(pretender(&argv, vms_user + 0xfffe));
-    let seen = eventually(Duration::from_secs(10), || lab.processes().len() == 4);
+    let seen = eventually(Duration::from_secs(10), || lab.qemus().len() == 4);
     assert!(seen, "{:?}", lab.processes());
     assert_eq!(
         shown(&lab, "web1", "pid"),

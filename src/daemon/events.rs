@@ -1,0 +1,120 @@
+//! Listens to each running VM's QEMU for as long as it runs: pauses, reboots, and who wanted the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Daemon, rungs};
+use crate::machine::events::{self, Ear, Heard, LastWords};
+use crate::machine::qmp::{Qmp, QmpError};
+use crate::machine::{Accel, LifeEvent};
+use crate::model::{Pause, Vm, identity};
+
+/// How soon an attempt to listen is repeated.
+const AGAIN: Duration = Duration::from_millis(100);
+/// How long what QEMU last said may take to arrive after its end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Somebody who listens to a VM's QEMU.
+#[derive(Debug)]
+pub(super) struct Listener {
+    task: JoinHandle<LastWords>,
+    ended: CancellationToken,
+}
+
+impl Listener {
+    /// Listens to a VM that has just started, or was found running.
+    pub(super) fn start(daemon: &Arc<Daemon>, vm: &Arc<Vm>, accel: Accel) -> Self {
+        let ended = CancellationToken::new();
+        let (daemon, vm, token) = (Arc::clone(daemon), Arc::clone(vm), ended.clone());
+        Self {
+            task: tokio::spawn(async move { listen(&daemon, &vm, accel, &token).await }),
+            ended,
+        }
+    }
+
+    /// What was said last by a QEMU that has ended.
+    pub(super) async fn last_words(mut self) -> LastWords {
+        self.ended.cancel();
+        let said = timeout(LAST_WORDS, &mut self.task).await;
+        self.task.abort();
+        said.ok().and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+async fn listen(daemon: &Daemon, vm: &Vm, accel: Accel, ended: &CancellationToken) -> LastWords {
+    let mut ear = Ear::default();
+    loop {
+        let socket = daemon.config.places.events(&vm.name);
+        let connecting = Qmp::connect(&socket, identity::uid(vm.address));
+        let heard = tokio::select! {
+            () = ended.cancelled() => return ear.words(),
+            connected = connecting => match connected {
+                // What it said before its end is read to the end, also when it has ended meanwhile.
+                Ok(qmp) => hear(daemon, (vm, accel), &mut ear, qmp).await,
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = heard {
+            tracing::debug!(vm = %vm.name, %error, "nobody listens to {} now", vm.name);
+        }
+        tokio::select! {
+            () = ended.cancelled() => return ear.words(),
+            () = sleep(AGAIN) => {}
+        }
+    }
+}
+
+/// Takes in what is said on one connection, until it breaks.
+async fn hear(
+    daemon: &Daemon,
+    (vm, accel): (&Vm, Accel),
+    ear: &mut Ear,
+    mut qmp: Qmp,
+) -> Result<(), QmpError> {
+    ear.begin();
+    let mut heard = Some(events::now(&mut qmp).await?);
+    loop {
+        if heard == Some(Heard::Stopped) {
+            heard = Some(events::now(&mut qmp).await?);
+        }
+        if let Some(heard) = heard {
+            take(daemon, (vm, accel), heard);
+        }
+        heard = ear.hear(&qmp.event().await?);
+    }
+}
+
+fn take(daemon: &Daemon, (vm, accel): (&Vm, Accel), heard: Heard) {
+    let name = &vm.name;
+    match heard {
+        Heard::Paused(why) => {
+            daemon.status.live(name, &LifeEvent::Paused { why });
+            match why {
+                Pause::ByHand => tracing::info!(vm = %name, "{name} is paused."),
+                Pause::DiskFull | Pause::DiskError => tracing::error!(
+                    vm = %name,
+                    "{name} is paused, because {}; mend that, and let it go on: seedbed resume {name}.",
+                    why.sentence()
+                ),
+            }
+        }
+        Heard::Resumed => {
+            daemon.status.live(name, &LifeEvent::Resumed);
+        }
+        Heard::Rebooted if daemon.status.seen(vm).is_up() => {
+            rungs::forget(daemon, name);
+            daemon.heard.power_on(name, daemon.clock.now());
+            daemon.status.power_on(name, accel, daemon.clock.now());
+            tracing::info!(vm = %name, "{name} reboots.");
+        }
+        Heard::DiskError => tracing::warn!(
+            vm = %name,
+            "the host could not read or write a disk of {name}, and its guest was told so."
+        ),
+        Heard::Rebooted | Heard::Stopped => {}
+    }
+}

@@ -50,6 +50,7 @@ async fn registered(daemon: &Arc<Daemon>, request: &DeleteVms) -> Result<String,
     let _held = daemon.lock_all(&vms).await;
     let vms = several::current(daemon, &vms);
     stopped(daemon, &vms).await?;
+    failpoint::reach("delete stopped");
     let keeps = !request.now && daemon.config.undo_window > Duration::ZERO;
     if keeps {
         settled(daemon, &vms).await?;

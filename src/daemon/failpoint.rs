@@ -3,7 +3,7 @@
 //! Compiled into debug builds only; a release daemon has no such switch.
 
 /// The steps of a launch and a start (those of writing into a disk among them), then those of making an image, of a workshop
-/// besides, and of replacing disks, in order.
+/// besides, of replacing disks, of a stop, of a delete, and of a launch that is taken back, in order.
 #[cfg(debug_assertions)]
 pub(super) const STEPS: &[&str] = &[
     "registered",
@@ -35,14 +35,29 @@ pub(super) const STEPS: &[&str] = &[
     "undeleted",
     "extra disk made",
     "extra disks registered",
+    "stop asked",
+    "powered off",
+    "unguarded",
+    "stopped",
+    "delete stopped",
+    "undo stopped",
+    "undo disks removed",
+    "undone",
 ];
 
-/// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step.
+/// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step. Where `SEEDBED_FAILPOINT_RUN`
+/// names a program, that is run instead: it can do to others at this step what it likes.
 #[cfg(debug_assertions)]
 pub(super) fn reach(step: &str) {
     debug_assert!(STEPS.contains(&step), "unknown failpoint {step}");
-    if std::env::var_os("SEEDBED_FAILPOINT").is_some_and(|wanted| wanted == step) {
+    if std::env::var_os("SEEDBED_FAILPOINT").is_none_or(|wanted| wanted != step) {
+        return;
+    }
+    let Some(program) = std::env::var_os("SEEDBED_FAILPOINT_RUN") else {
         std::process::abort();
+    };
+    if let Err(error) = std::process::Command::new(program).status() {
+        tracing::error!("failpoint `{step}`: {error}.");
     }
 }
 

@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{
-    Daemon, failpoint, hardware, life, machines, order, register, selection, several, undelete, waiting,
-};
+use super::{Daemon, failpoint, hardware, life, machines, order, register, selection, several, undelete, waiting};
 use crate::control::serve::ProgressSink;
 use crate::control::{LaunchVms, Refusal, Rung};
 use crate::image::media::Media;
@@ -168,7 +166,9 @@ pub(super) async fn undo(daemon: &Arc<Daemon>, vm: &Arc<Vm>) {
         tracing::error!(vm = %vm.name, "the launch of {} can not be undone: {refusal}.", vm.name);
         return;
     }
+    failpoint::reach("undo stopped");
     machines::remove_disks(daemon, vm).await;
+    failpoint::reach("undo disks removed");
     forget(daemon, vm).await;
 }
 
@@ -182,5 +182,6 @@ async fn forget(daemon: &Daemon, vm: &Vm) {
     {
         tracing::error!(vm = %vm.name, "while undoing the launch of {}: {error}.", vm.name);
     }
+    failpoint::reach("undone");
     daemon.forget(&vm.name);
 }

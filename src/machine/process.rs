@@ -16,6 +16,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
+use super::cgroup::{self, Belongs};
 use super::{Accel, command};
 use crate::image::FileError;
 use crate::image::files::at;
@@ -103,7 +104,7 @@ pub(super) fn look_around(places: &Places) -> Result<Vec<Found>, FileError> {
     each(places, |pid, arguments| {
         let vm = Arguments(arguments.to_vec()).vm(places)?;
         let accel = command::accel(arguments.iter().map(String::as_str))?;
-        Some((vm, (pid, accel)))
+        may_be(places, &vm, pid).then_some((vm, (pid, accel)))
     })
     .map(|all| {
         let found = all.into_iter().map(|(claim, (pid, accel))| Found {
@@ -173,6 +174,16 @@ fn may_serve(places: &Places, vm: &str, uid: u32) -> bool {
         Ok(sockets) => sockets.uid() == uid,
         // The run directory was wiped under a running VM: better found than forgotten.
         Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Whether a QEMU that calls itself this VM's can be: it can call itself what it likes, but not leave its control group, and
+/// where there are groups, it is in one or has the VM's sockets.
+fn may_be(places: &Places, vm: &str, pid: u32) -> bool {
+    match cgroup::belongs(places, pid) {
+        Belongs::To(whose) => whose == vm,
+        Belongs::Nowhere => places.sockets().join(vm).exists(),
+        Belongs::Unknown => true,
     }
 }
 

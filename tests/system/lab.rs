@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use crate::turn::Turn;
 
 pub(crate) const SEEDBED: &str = env!("CARGO_BIN_EXE_seedbed");
+/// `ip netns exec` mounts a new `/sys`, without the control groups of the host.
+const WITH_GROUPS: &str = r#"mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null; exec "$@""#;
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A namespace with a daemon in it.
@@ -195,7 +197,7 @@ impl Lab {
 
     /// Starts a daemon with extra environment, without waiting for it.
     pub(crate) fn start_daemon_with(&mut self, environment: &[(&str, &str)]) {
-        let mut serve = self.command(&["serve"]);
+        let mut serve = self.inside(&["sh", "-c", WITH_GROUPS, "sh", SEEDBED, "serve"]);
         serve.envs(environment.iter().copied());
         self.spawn_daemon(serve);
     }
@@ -309,6 +311,20 @@ impl Lab {
         })
     }
 
+    /// Command lines of all processes that name something of this lab's, but the daemon and who talks to it.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let (ours, daemon) = (
+            self.path("").to_string_lossy().into_owned(),
+            self.daemon.as_ref().map(Child::id),
+        );
+        let found = processes(|words| words.iter().any(|word| word.contains(&ours)));
+        let others = found.into_iter().filter(|pid| Some(*pid) != daemon);
+        others
+            .filter_map(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok())
+            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+            .collect()
+    }
+
     /// Ids of the brokers of this lab's consoles.
     pub(crate) fn brokers(&self) -> Vec<u32> {
         let ours = self.path("run").to_string_lossy().into_owned();
@@ -323,6 +339,36 @@ impl Lab {
             .filter(|name| name.starts_with("tap"))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// The control groups of this lab's VMs, as the host shows them.
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
+        let folders = self.cgroup_folders().into_iter();
+        let entries = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir())
+            .collect()
+    }
+
+    /// Where they are: see `src/machine/cgroup`. Empty where this machine has no control groups of version 2.
+    fn cgroup_folders(&self) -> Vec<PathBuf> {
+        use sha2::{Digest as _, Sha256};
+        let digest = Sha256::digest(self.path("run").as_os_str().as_encoded_bytes());
+        let number = u32::from_be_bytes(digest[..4].try_into().unwrap());
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let trees = mounts.lines().filter_map(|line| {
+            let words: Vec<_> = line.split(' ').collect();
+            (words[2] == "cgroup2").then(|| PathBuf::from(words[1]))
+        });
+        let Some(tree) = trees.into_iter().next() else {
+            return Vec::new();
+        };
+        let ours = format!("seedbed-{number:08x}");
+        vec![
+            tree.join(&ours),
+            tree.join("seedbed.slice").join(format!("{ours}.slice")),
+        ]
     }
 
     /// What lies in a directory of the lab.
@@ -342,6 +388,12 @@ impl Drop for Lab {
         }
         for pid in self.qemus() {
             Command::new("kill").args(["-9", &pid.to_string()]).status().ok();
+        }
+        for group in self.cgroups().iter().chain(&self.cgroup_folders()) {
+            // Once its last process is gone; systemd removes its own.
+            eventually(Duration::from_secs(2), || {
+                !group.exists() || fs::remove_dir(group).is_ok()
+            });
         }
         for client in 1..=self.clients {
             Command::new("ip")

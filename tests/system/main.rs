@@ -30,6 +30,7 @@ mod hostile_images;
 mod install;
 mod lab;
 mod legacy;
+mod launcher;
 mod lifecycle;
 mod merging;
 mod names;

@@ -1,67 +1,10 @@
-//! The daemon is killed at every step of a launch: after the next start the VM is there whole, or not at all.
+//! Launches that fail, and what a restart or another program must not take away. (Kills at each step: `launcher`.)
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use crate::lab::{Lab, Run, eventually};
 use crate::{guests, root};
-
-/// The steps of `src/daemon/failpoint.rs`, and whether the VM is there after a kill behind it.
-const STEPS: [(&str, bool); 7] = [
-    ("registered", false),
-    ("cloned", false),
-    ("tap", false),
-    ("guarded", false),
-    ("spawned", false),
-    ("running", false),
-    ("launched", true),
-];
-
-#[test]
-fn a_daemon_killed_at_any_step_of_a_launch_leaves_all_or_nothing() {
-    if !root() {
-        return;
-    }
-    let mut lab = Lab::new();
-    guests::add_tiny(&lab, "tiny");
-    for (step, stays) in STEPS {
-        lab.stop_daemon();
-        lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
-        lab.wait_for_daemon();
-        let cut_short = Run::of(&mut guests::launch(&lab, &["web1"]));
-        assert_ne!(
-            cut_short.code, 0,
-            "the daemon was not killed at `{step}`: {cut_short}"
-        );
-        assert_eq!(
-            lab.daemon_ended(Duration::from_secs(60)),
-            None,
-            "the daemon ended by itself at `{step}`"
-        );
-
-        lab.start_daemon();
-        let there = lab.seedbed(&["show", "web1"]).code == 0;
-        assert_eq!(there, stays, "after a kill at `{step}`:\n{}", lab.daemon_log());
-        if stays {
-            lab.seedbed(&["wait", "web1", "--for", "dhcp", "--timeout", "120s"])
-                .ok();
-            lab.seedbed(&["delete", "web1", "--force"]).ok();
-        }
-        let left = (
-            lab.qemus(),
-            lab.taps(),
-            lab.listing("state/vms"),
-            lab.listing("run/vms"),
-        );
-        assert_eq!(
-            left,
-            (vec![], vec![], vec![], vec![]),
-            "a kill at `{step}` left something behind"
-        );
-        let hosts = lab.seedbed(&["hosts"]).ok();
-        assert!(!hosts.contains("web1"), "a kill at `{step}` left a name: {hosts}");
-    }
-}
 
 #[test]
 fn a_launch_whose_qemu_does_not_start_is_undone() {

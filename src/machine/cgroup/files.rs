@@ -72,6 +72,29 @@ pub(in crate::machine) fn of(places: &Places, pid: u32) -> Option<Cgroup> {
     member(&home(places)?, pid)
 }
 
+/// What the kernel knows of the VM that a process belongs to, whatever the process says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::machine) enum Belongs {
+    /// It is in the group of this VM, which it can not leave.
+    To(String),
+    /// It is in none of our groups.
+    Nowhere,
+    /// This host has no groups.
+    Unknown,
+}
+
+/// Which VM a process belongs to.
+pub(in crate::machine) fn belongs(places: &Places, pid: u32) -> Belongs {
+    let Some(home) = home(places) else {
+        return Belongs::Unknown;
+    };
+    let vm = member(&home, pid).and_then(|group| {
+        let name = group.0.file_name()?.to_str()?;
+        home.vm(name).map(str::to_owned)
+    });
+    vm.map_or(Belongs::Nowhere, Belongs::To)
+}
+
 /// Puts a process, with all of its threads, into the control group of a VM.
 pub(in crate::machine) async fn put(
     places: &Places,
@@ -155,6 +178,12 @@ fn join(home: &Home, name: &str, pid: u32, limits: Limits) -> io::Result<Cgroup>
     Ok(Cgroup(group))
 }
 
+/// Removes where a test's groups were.
+#[cfg(test)]
+pub(in crate::machine) fn remove_home(places: &Places) -> io::Result<()> {
+    home(places).map_or(Ok(()), |home| unless_gone(fs::remove_dir(home.folder())))
+}
+
 fn unless_gone(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -186,10 +215,12 @@ mod tests {
         let vm: VmName = "web1".parse().unwrap();
         let mut left = Command::new("sleep").arg("60").spawn().unwrap();
         assert_eq!(of(&places, left.id()), None);
+        assert_eq!(belongs(&places, left.id()), Belongs::Nowhere);
         let group = put(&places, &vm, left.id(), Limits::generous(Bytes::mib(64)))
             .await
             .unwrap();
         assert_eq!(of(&places, left.id()).as_ref(), Some(&group));
+        assert_eq!(belongs(&places, left.id()), Belongs::To("web1".to_owned()));
 
         sweep(&places, |name| name == "web1").await.unwrap();
         assert!(left.try_wait().unwrap().is_none(), "its VM runs");
@@ -199,6 +230,6 @@ mod tests {
         assert!(!group.exists());
         group.kill().unwrap();
         group.end().await.unwrap();
-        fs::remove_dir(home(&places).unwrap().folder()).unwrap();
+        remove_home(&places).unwrap();
     }
 }

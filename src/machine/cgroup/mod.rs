@@ -1,5 +1,5 @@
-//! The control group of each VM (cgroup v2): every process of a VM is in it, so that none can outlive the VM or slip away from
-//! who ends it, and what all of them take of the host is bounded.
+//! The control group of each VM (cgroup v2): its QEMU is in it with whatever that starts, so that nothing of it can outlive the VM or
+//! slip away from who ends it, and what all of it takes of the host is bounded.
 //!
 //! Where systemd runs, the group is a transient scope that systemd makes on request, because it owns the tree; elsewhere
 //! it is a directory of ours at the top of the tree. What is here is pure: how groups are named, and what the kernel's files say.
@@ -13,8 +13,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::{Bytes, Places};
 
-pub(super) use files::{Cgroup, of, put};
+pub(super) use files::{Cgroup, of, put, Belongs, belongs};
 pub use files::{beside, sweep};
+#[cfg(test)]
+pub(super) use files::remove_home;
+pub use files::sweep;
 
 /// What all processes of a VM may take together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

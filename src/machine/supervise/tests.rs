@@ -127,6 +127,8 @@ impl Drop for World {
         for found in process::look_around(&self.places).unwrap() {
             found.process.kill().unwrap();
         }
+        // A group that a failed test left is in its way.
+        cgroup::remove_home(&self.places).ok();
     }
 }
 

@@ -1,0 +1,265 @@
+//! L02, L20: the daemon, or a VM's QEMU, is killed at each step of launch, start, stop and delete, twenty times at each: the next
+//! daemon puts right what is half-done, and nothing leaks.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use super::{add_empty, launch, nothing_is_left, on_the_host, program, shown};
+use crate::lab::{Lab, Run, Running, eventually};
+use crate::root;
+
+const TIMES: usize = 20;
+
+/// Of `src/daemon/failpoint.rs`: what a launch does, of which the start is a part.
+const LAUNCH: [&str; 7] = [
+    "registered",
+    "cloned",
+    "tap",
+    "guarded",
+    "spawned",
+    "running",
+    "launched",
+];
+const START: [&str; 4] = ["tap", "guarded", "spawned", "running"];
+const STOP: [&str; 4] = ["stop asked", "powered off", "unguarded", "stopped"];
+const DELETE: [&str; 7] = [
+    "stop asked",
+    "powered off",
+    "unguarded",
+    "stopped",
+    "delete stopped",
+    "deleted",
+    "disks set aside",
+];
+const UNDO: [&str; 3] = ["undo stopped", "undo disks removed", "undone"];
+
+fn lab() -> Lab {
+    let lab = Lab::new();
+    add_empty(&lab);
+    lab
+}
+
+/// The next daemon is killed at this step.
+fn armed(lab: &mut Lab, step: &str) {
+    lab.stop_daemon();
+    lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
+    lab.wait_for_daemon();
+}
+
+/// Does something that the daemon does not survive, and starts the next one, which is killed at this step again.
+fn cut_short(lab: &mut Lab, step: &str, work: impl FnOnce(&Lab) -> Run) {
+    let run = work(lab);
+    assert_ne!(run.code, 0, "the daemon was not killed at `{step}`: {run}");
+    assert_eq!(lab.daemon_ended(Duration::from_secs(60)), None, "at `{step}`");
+    lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
+    lab.wait_for_daemon();
+}
+
+/// Either it runs with all that belongs to that, or nothing of it is there.
+fn whole_or_down(lab: &Lab, step: &str) {
+    let state = shown(lab, "web1", "state");
+    let (qemus, taps) = (lab.qemus().len(), lab.taps().len());
+    let groups = lab.cgroups().len();
+    if state == "running" {
+        assert_eq!((qemus, taps), (1, 1), "at `{step}`");
+        assert!(groups <= 1, "at `{step}`");
+    } else {
+        assert_eq!(state, "stopped", "at `{step}`");
+        assert_eq!(on_the_host(lab), Vec::<String>::new(), "at `{step}`");
+    }
+}
+
+#[test]
+fn l02_a_daemon_killed_at_each_step_of_a_launch_leaves_all_or_nothing() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    for step in LAUNCH {
+        armed(&mut lab, step);
+        for _ in 0..TIMES {
+            cut_short(&mut lab, step, |lab| Run::of(&mut launch(lab, &["web1"])));
+            let there = lab.seedbed(&["show", "web1"]).code == 0;
+            assert_eq!(there, step == "launched", "after a kill at `{step}`");
+            if there {
+                lab.seedbed(&["delete", "web1", "--force"]).ok();
+            }
+            nothing_is_left(&lab, &format!("a kill at `{step}` of a launch"));
+            let hosts = lab.seedbed(&["hosts"]).ok();
+            assert!(!hosts.contains("web1"), "a kill at `{step}` left a name: {hosts}");
+        }
+    }
+}
+
+#[test]
+fn l02_a_daemon_killed_at_each_step_of_a_start_leaves_all_or_nothing() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    Run::of(&mut launch(&lab, &["web1"])).ok();
+    lab.seedbed(&["stop", "web1", "--force"]).ok();
+    let address = shown(&lab, "web1", "ip");
+    for step in START {
+        armed(&mut lab, step);
+        for _ in 0..TIMES {
+            cut_short(&mut lab, step, |lab| lab.seedbed(&["start", "web1"]));
+            whole_or_down(&lab, step);
+            lab.seedbed(&["stop", "web1", "--force"]).ok();
+            assert_eq!(on_the_host(&lab), Vec::<String>::new(), "at `{step}`");
+        }
+    }
+    assert_eq!(shown(&lab, "web1", "ip"), address);
+    lab.seedbed(&["delete", "web1"]).ok();
+    nothing_is_left(&lab, "a delete after all");
+}
+
+#[test]
+fn l02_a_daemon_killed_at_each_step_of_a_stop_leaves_all_or_nothing() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    Run::of(&mut launch(&lab, &["web1"])).ok();
+    for step in STOP {
+        armed(&mut lab, step);
+        for _ in 0..TIMES {
+            lab.seedbed(&["start", "web1"]).ok();
+            cut_short(&mut lab, step, |lab| lab.seedbed(&["stop", "web1", "--force"]));
+            whole_or_down(&lab, step);
+        }
+    }
+}
+
+#[test]
+fn l02_a_daemon_killed_at_each_step_of_a_delete_leaves_a_vm_or_none() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    for step in DELETE {
+        armed(&mut lab, step);
+        for _ in 0..TIMES {
+            if lab.seedbed(&["show", "web1"]).code != 0 {
+                Run::of(&mut launch(&lab, &["web1"])).ok();
+            }
+            lab.seedbed(&["start", "web1"]).ok();
+            cut_short(&mut lab, step, |lab| lab.seedbed(&["delete", "web1", "--force"]));
+            if lab.seedbed(&["show", "web1"]).code == 0 {
+                whole_or_down(&lab, step);
+                assert_eq!(lab.listing("state/vms"), ["web1"], "at `{step}`");
+            } else {
+                assert!(["deleted", "disks set aside"].contains(&step), "at `{step}`");
+                nothing_is_left(&lab, &format!("a kill at `{step}` of a delete"));
+            }
+        }
+    }
+}
+
+#[test]
+fn l02_a_daemon_killed_while_it_takes_a_launch_back_leaves_nothing() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    lab.stop_daemon();
+    lab.configure("qemu: /bin/false");
+    lab.start_daemon();
+    for step in UNDO {
+        armed(&mut lab, step);
+        for _ in 0..TIMES {
+            let run = Run::of(&mut launch(&lab, &["web1"]));
+            assert_ne!(run.code, 0, "{run}");
+            assert_eq!(lab.daemon_ended(Duration::from_secs(60)), None, "at `{step}`");
+            // Its recovery takes the same steps where there is still something to take back.
+            lab.start_daemon();
+            lab.seedbed(&["show", "web1"]).refused(3, &["web1"]);
+            nothing_is_left(&lab, &format!("a kill at `{step}`"));
+            armed(&mut lab, step);
+        }
+    }
+}
+
+/// Kills every QEMU of this lab, and nothing else.
+fn killer(lab: &Lab) -> String {
+    let text = format!(
+        r#"#!/usr/bin/python3
+import os, signal
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        words = open(f"/proc/{{pid}}/cmdline").read().split("\0")
+    except OSError:
+        continue
+    if "qemu-system" in words[0] and any("{run}/" in word for word in words):
+        os.kill(int(pid), signal.SIGKILL)
+"#,
+        run = lab.path("run").display()
+    );
+    program(lab, "killer", &text).to_string_lossy().into_owned()
+}
+
+#[test]
+fn l02_a_qemu_killed_at_each_step_leaves_nothing() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    let killer = killer(&lab);
+    Run::of(&mut launch(&lab, &["web1"])).ok();
+    lab.seedbed(&["stop", "web1", "--force"]).ok();
+    let work: [(&str, &[&str]); 5] = [
+        ("spawned", &["start", "web1"]),
+        ("running", &["start", "web1"]),
+        ("stop asked", &["stop", "web1", "--force"]),
+        ("powered off", &["stop", "web1", "--force"]),
+        ("unguarded", &["stop", "web1", "--force"]),
+    ];
+    for (step, words) in work {
+        lab.stop_daemon();
+        lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step), ("SEEDBED_FAILPOINT_RUN", &killer)]);
+        lab.wait_for_daemon();
+        for _ in 0..TIMES {
+            if words[0] == "stop" {
+                lab.seedbed(&["start", "web1"]).ok();
+            }
+            // Started or not, stopped or not: what counts is what is there afterwards.
+            let run = lab.seedbed(words);
+            assert!([0, 1].contains(&run.code), "at `{step}`: {run}");
+            let gone = eventually(Duration::from_secs(5), || on_the_host(&lab).is_empty());
+            assert!(gone, "at `{step}`: {:?}", on_the_host(&lab));
+        }
+    }
+    lab.seedbed(&["delete", "web1", "--force"]).ok();
+    nothing_is_left(&lab, "a delete after all");
+}
+
+#[test]
+fn l20_a_daemon_that_is_stopped_or_killed_during_clones_leaves_whole_vms_and_the_base() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    let base = fs::read(lab.path("state/images/empty@1/disk")).unwrap();
+    for signal in ["-TERM", "-KILL", "-TERM", "-KILL"] {
+        let client = Running::start(&mut launch(&lab, &["web[1-8]", "--swap", "16M"]));
+        let cloning = eventually(Duration::from_secs(30), || !lab.listing("state/vms").is_empty());
+        assert!(cloning, "{}", lab.daemon_log());
+        let pid = lab.daemon_pid().to_string();
+        Run::of(Command::new("kill").args([signal, &pid])).ok();
+        lab.daemon_ended(Duration::from_secs(60));
+        drop(client);
+        lab.start_daemon();
+        let json = lab.seedbed(&["list", "--format", "json"]).ok();
+        let vms: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+        let names: Vec<_> = vms.iter().map(|vm| vm["name"].as_str().unwrap()).collect();
+        // Hidden drafts are listed too.
+        assert_eq!(lab.listing("state/vms"), names, "{signal}");
+        assert_eq!(lab.qemus().len(), names.len(), "{signal}");
+        if !names.is_empty() {
+            lab.seedbed(&["delete", "--all", "--force"]).ok();
+        }
+        nothing_is_left(&lab, signal);
+        assert!(base == fs::read(lab.path("state/images/empty@1/disk")).unwrap());
+    }
+}

@@ -6,7 +6,7 @@ use super::heard::Told;
 use super::{Daemon, custom, hardware, life, nics, seed_device};
 use crate::control::{ImageInfo, VmInfo};
 use crate::model::image::{Boot, View};
-use crate::model::{BootStep, Directory, Image, SshKey, Timestamp, Vm, VmState, Window, mac};
+use crate::model::{BootStep, Directory, Image, Network, SshKey, Timestamp, Vm, VmState, Window, mac};
 use crate::seed;
 
 /// A VM as it is shown.
@@ -22,10 +22,7 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
     let told = daemon.heard.of(&vm.name);
     VmInfo {
         name: vm.name.to_string(),
-        fqdn: network.map_or_else(
-            || vm.name.to_string(),
-            |network| format!("{}.{}", vm.name, network.domain),
-        ),
+        fqdn: fqdn(vm, network),
         state: state.to_owned(),
         step: seen
             .progress
@@ -72,6 +69,14 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         hardware: hardware::info(daemon, vm),
         nics: nics::shown(&directory, vm),
     }
+}
+
+/// The name a VM has in the domain of its network.
+fn fqdn(vm: &Vm, network: Option<&Arc<Network>>) -> String {
+    network.map_or_else(
+        || vm.name.to_string(),
+        |network| format!("{}.{}", vm.name, network.domain),
+    )
 }
 
 /// Whether a VM is told its secrets now, and who came too late for them.

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Daemon, failpoint, hardware, life, machines, order, register, selection, several, undelete, waiting};
+use super::{
+    Daemon, failpoint, hardware, life, machines, order, register, selection, several, undelete, waiting,
+};
 use crate::control::serve::ProgressSink;
 use crate::control::{LaunchVms, Refusal, Rung};
 use crate::image::media::Media;

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::events::Listener;
-use super::{Daemon, consoles, customize, failpoint, failures, hardware, images, nics, replace, restarts, rungs, seed_device, selection, shape, workshop};
+use super::{
+    Daemon, consoles, customize, failpoint, failures, hardware, images, nics, replace, restarts, rungs,
+    seed_device, selection, shape, workshop,
+};
 use crate::control::Refusal;
 use crate::machine::events::LastWords;
 use crate::machine::restart::End;
@@ -310,15 +313,6 @@ pub(super) fn stopping(daemon: &Daemon, vm: &VmName, is: bool) {
 /// Removes what a running VM has on the host. Goes on after an error: each step is worth doing without the others.
 async fn clear_away(daemon: &Daemon, vm: &Vm) {
     nics::unplug(daemon, vm).await;
-    if let Err(error) = daemon.guard.remove(&vm.tap).await {
-        tracing::warn!(vm = %vm.name, "could not take the rules of {} away: {error}.", vm.name);
-    }
-    failpoint::reach("unguarded");
-    if let Ok(network) = daemon.network_of(vm)
-        && let Err(error) = daemon.host.remove_neighbour(&network.bridge, vm.address).await
-    {
-        tracing::warn!(vm = %vm.name, "could not remove the neighbour entry of {}: {error}.", vm.name);
-    }
     consoles::close(daemon, &vm.name).await;
     remove_sockets(daemon, &vm.name);
     stopping(daemon, &vm.name, false);

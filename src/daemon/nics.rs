@@ -152,6 +152,7 @@ pub(super) async fn unplug(daemon: &Daemon, vm: &Vm) {
     if let Err(error) = daemon.guard.remove(vm).await {
         tracing::warn!(vm = %vm.name, "could not take the rules of {} away: {error}.", vm.name);
     }
+    failpoint::reach("unguarded");
     for nic in vm.nics() {
         let Ok(network) = network_of(daemon, vm, nic) else {
             continue;

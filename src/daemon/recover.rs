@@ -53,55 +53,11 @@ async fn settle(daemon: &Arc<Daemon>, vm: &Arc<Vm>, same_boot: bool) -> Result<(
         disks(daemon, vm, phase).await?;
         if phase.is_some() && !is_up {
             restarts::recover(daemon, vm, same_boot);
-    let (running, strays) = found(daemon).await?;
-    end(strays).await;
-    consoles::recover(daemon, &running).await?;
-    adopt(daemon, running).await?;
-    neighbours(daemon).await;
-    resume(daemon);
-    undelete::recover(daemon).await?;
-    records(daemon, same_boot).await?;
-    sweep(daemon).await
-}
-
-/// Goes on with what was cut short of each VM, or undoes it.
-async fn records(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(), Refusal> {
-    for vm in daemon.directory().each_vm() {
-        let phase = vm.machine().map(|machine| machine.phase);
-        if phase == Some(Phase::Launching) {
-            tracing::warn!(vm = %vm.name, "the launch of {} was cut short: undoing it.", vm.name);
-        } else if vm.workshop().is_some() && !daemon.status.seen(vm).is_up() {
-            tracing::warn!(vm = %vm.name, "{} ended while nobody saw how: removing it, and no image is made of it.", vm.name);
-        } else {
-            disks(daemon, vm, phase).await?;
-            if phase.is_some() && !daemon.status.seen(vm).is_up() {
-                restarts::recover(daemon, vm, same_boot);
-            }
-            continue;
         }
         return Ok(());
     }
     launch::undo(daemon, vm).await;
     Ok(())
-    Ok(())
-}
-
-/// The QEMUs on our sockets: those of VMs that are registered, and others.
-async fn found(daemon: &Daemon) -> Result<(Vec<(Arc<Vm>, Found)>, Vec<Found>), Refusal> {
-    let found = process::all(&daemon.config.places).await?;
-    let (mut running, mut strays) = (Vec::new(), Vec::new());
-    for found in found {
-        let vm = found
-            .vm
-            .parse::<VmName>()
-            .ok()
-            .and_then(|name| daemon.directory().vm(&name).cloned());
-        match vm {
-            Some(vm) => running.push((vm, found)),
-            None => strays.push(found),
-        }
-    }
-    Ok((running, strays))
 }
 
 /// Removes disks that a VM's record does not have, and those beside its own that do not count, and puts those in place that do.
@@ -155,23 +111,6 @@ async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(),
         machines::follow(daemon, &vm, running);
     }
     Ok(())
-}
-
-/// Removes the neighbour entries of VMs that do not run: a permanent one says that its VM is who speaks from its address.
-async fn neighbours(daemon: &Arc<Daemon>) {
-    let directory = daemon.directory();
-    for vm in directory.each_vm() {
-        if vm.machine().is_none() || daemon.status.seen(vm).is_up() {
-            continue;
-        }
-        // Of a network that is configured no more, nobody is served.
-        let Ok(network) = daemon.network_of(vm) else {
-            continue;
-        };
-        if let Err(error) = daemon.host.remove_neighbour(&network.bridge, vm.address).await {
-            tracing::warn!(vm = %vm.name, "could not remove the neighbour entry of {}: {error}.", vm.name);
-        }
-    }
 }
 
 /// Puts VMs back on the rungs they were seen on: those that run, and those that someone else runs.

@@ -56,7 +56,10 @@ pub(super) async fn commit(
     let made = make_disks(daemon, vms, &edit.hardware).await;
     let committed = match made {
         Ok(()) => daemon
-            .commit(Change::Update { names, edit })
+            .commit(Change::Update {
+                names,
+                edit: Box::new(edit),
+            })
             .await
             .map_err(Refusal::from),
         Err(refusal) => Err(refusal),

@@ -27,7 +27,7 @@ pub enum Change {
         /// Whose; a name that is listed twice counts once.
         names: Vec<VmName>,
         /// What.
-        edit: Edit,
+        edit: Box<Edit>,
     },
     /// Gives a managed VM other disks, which lie beside its own: from here on they are its disks, and are put in place.
     Replace {

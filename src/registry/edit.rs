@@ -80,25 +80,30 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
     }
     vm.custom = custom.boxed();
     nics::check(claims, directory, &vm)?;
-    let reshaped = *hardware_edit != HardwareEdit::default();
-    if cpus.is_some() || memory.is_some() || reshaped {
-        let Hosting::Managed(machine) = &mut vm.hosting else {
-            return Err(Refusal::External { vm: name.clone() });
-        };
-        machine.cpus = cpus.unwrap_or(machine.cpus);
-        machine.memory = memory.unwrap_or(machine.memory);
-        if machine.cpus == 0 {
-            return Err(Refusal::NoCpus { vm: name.clone() });
-        }
-        if reshaped {
-            hardware::edit(machine, *hardware_edit).map_err(|problem| Refusal::Disks {
-                vm: name.clone(),
-                problem,
-            })?;
-        }
-    }
+    reshape(&mut vm, cpus, memory, *hardware_edit)?;
     policy_edit.change(&mut vm)?;
     Ok(vm)
+}
+
+/// Changes what a managed VM is made of.
+fn reshape(vm: &mut Vm, cpus: Option<u16>, memory: Option<Bytes>, edit: HardwareEdit) -> Result<(), Refusal> {
+    let reshaped = edit != HardwareEdit::default();
+    if cpus.is_none() && memory.is_none() && !reshaped {
+        return Ok(());
+    }
+    let name = vm.name.clone();
+    let Hosting::Managed(machine) = &mut vm.hosting else {
+        return Err(Refusal::External { vm: name });
+    };
+    machine.cpus = cpus.unwrap_or(machine.cpus);
+    machine.memory = memory.unwrap_or(machine.memory);
+    if machine.cpus == 0 {
+        return Err(Refusal::NoCpus { vm: name });
+    }
+    if reshaped {
+        hardware::edit(machine, edit).map_err(|problem| Refusal::Disks { vm: name, problem })?;
+    }
+    Ok(())
 }
 
 /// Makes a VM another instance where that is asked for, or follows from what is changed; and has its secrets told once more

@@ -13,11 +13,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::{Bytes, Places};
 
-pub(super) use files::{Cgroup, of, put, Belongs, belongs};
-pub use files::{beside, sweep};
 #[cfg(test)]
 pub(super) use files::remove_home;
-pub use files::sweep;
+pub(super) use files::{Belongs, Cgroup, belongs, of, put};
+pub use files::{beside, sweep};
 
 /// What all processes of a VM may take together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::*;
 fn edit(text: &str, edit: Edit) -> Change {
     Change::Update {
         names: vec![name(text)],
-        edit,
+        edit: Box::new(edit),
     }
 }
 
@@ -112,7 +112,7 @@ fn several_vms_are_edited_all_or_none() {
     ]);
     let update = |names: &[&str], edit| Change::Update {
         names: names.iter().copied().map(name).collect(),
-        edit,
+        edit: Box::new(edit),
     };
     let four = || Edit {
         cpus: Some(4),

@@ -10,10 +10,10 @@ use crate::model::DiskName;
 fn edit(text: &str, hardware: HardwareEdit) -> Change {
     Change::Update {
         names: vec![name(text)],
-        edit: Edit {
+        edit: Box::new(Edit {
             hardware: Box::new(hardware),
             ..Edit::default()
-        },
+        }),
     }
 }
 

@@ -104,7 +104,7 @@ fn change_and_outcome(model: &Model, step: &Step) -> Option<(Change, Option<Mode
             (
                 Change::Update {
                     names: vec![who],
-                    edit,
+                    edit: Box::new(edit),
                 },
                 next,
             )
@@ -124,7 +124,7 @@ fn change_and_outcome(model: &Model, step: &Step) -> Option<(Change, Option<Mode
             (
                 Change::Update {
                     names: vec![who],
-                    edit,
+                    edit: Box::new(edit),
                 },
                 next,
             )

@@ -18,7 +18,7 @@ fn confident(text: &str, value: &str) -> NewVm {
 fn edited(directory: &Directory, edit: Edit, at: u64) -> Directory {
     let change = Change::Update {
         names: vec![name("a")],
-        edit,
+        edit: Box::new(edit),
     };
     apply(directory, change, Timestamp(at))
         .unwrap()

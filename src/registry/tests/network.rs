@@ -199,7 +199,7 @@ fn an_alias_goes_with_its_vm_and_a_record_by_its_value() {
     };
     let change = Change::Update {
         names: vec![name("web1")],
-        edit,
+        edit: Box::new(edit),
     };
     let changed = effect(&directory, change).batch.on(&directory);
     assert!(changed.vm_aliased(&name("www")).is_none() && changed.vm_aliased(&name("w3")).is_some());
@@ -332,10 +332,10 @@ async fn leases_and_images_leave_the_names_at_their_revision() {
     };
     let renamed = Change::Update {
         names: vec![name("web1")],
-        edit: Edit {
+        edit: Box::new(Edit {
             address: Some(ip("10.77.0.12")),
             ..Edit::default()
-        },
+        }),
     };
     for (change, names_change) in [
         (register([new("web1"), new("web2")]), true),

@@ -57,13 +57,13 @@ fn set(text: &str, put: &[NewNic], removed: &[&str]) -> Change {
     let removed = removed.iter().map(|network| network.parse().unwrap());
     Change::Update {
         names: vec![name(text)],
-        edit: Edit {
+        edit: Box::new(Edit {
             nics: NicsEdit {
                 put: put.to_vec(),
                 removed: removed.collect(),
             },
             ..Edit::default()
-        },
+        }),
     }
 }
 

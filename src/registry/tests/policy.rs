@@ -30,10 +30,10 @@ fn following(text: &str, others: &str) -> NewVm {
 fn set(names: &[&str], policy: PolicyEdit) -> Change {
     Change::Update {
         names: names.iter().map(|text| name(text)).collect(),
-        edit: Edit {
+        edit: Box::new(Edit {
             policy,
             ..Edit::default()
-        },
+        }),
     }
 }
 

@@ -341,7 +341,15 @@ fn an_edit_leaves_the_host_key_alone() {
         ..Edit::default()
     };
     let names = vec![name("web1")];
-    let edited = apply(&directory, Change::Update { names, edit }, NOW).unwrap();
+    let edited = apply(
+        &directory,
+        Change::Update {
+            names,
+            edit: Box::new(edit),
+        },
+        NOW,
+    )
+    .unwrap();
     assert_eq!(host_key(&edited.vms[0]), host_key(&registered.vms[0]));
     assert_eq!(edited.vms[0].users().len(), 1);
 }

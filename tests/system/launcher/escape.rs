@@ -163,8 +163,14 @@ fn l16_a_process_that_broke_out_of_its_vm_reaches_nothing_of_the_host_or_of_othe
     assert_eq!(bystander.0.try_wait().unwrap(), None);
     assert_eq!(shown(&lab, "victim", "state"), "running");
 
-    // The same process is QEMU now: its own filter denies it other programs as well, and it has no rights and no core files.
-    let pid = shown(&lab, "escaped", "pid");
+    // The same process is QEMU now.
+    confined(&shown(&lab, "escaped", "pid"));
+    assert!(!fs::exists("/tmp/seedbed-escape").unwrap() && !fs::exists("/dev/shm/seedbed-escape").unwrap());
+    lab.seedbed(&["delete", "--all", "--force"]).ok();
+}
+
+/// QEMU's own filter denies it other programs as well, and it has no rights and no core files.
+fn confined(pid: &str) {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
     let confined = eventually(std::time::Duration::from_secs(5), || {
         let status = read("status");
@@ -187,6 +193,4 @@ fn l16_a_process_that_broke_out_of_its_vm_reaches_nothing_of_the_host_or_of_othe
         core.split_whitespace().filter(|word| *word == "0").count() == 2,
         "{core}"
     );
-    assert!(!fs::exists("/tmp/seedbed-escape").unwrap() && !fs::exists("/dev/shm/seedbed-escape").unwrap());
-    lab.seedbed(&["delete", "--all", "--force"]).ok();
 }

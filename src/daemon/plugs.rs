@@ -275,13 +275,20 @@ async fn look(daemon: &Daemon) {
             continue;
         };
         let vm = directory.vm_by_mac(plug.rule.mac);
-        match vm {
+        match vm.filter(|vm| is_on_its_bridge(&directory, vm, &plug)) {
             Some(vm) if is_there(daemon, &port, &plug).await => {
                 refresh(daemon, &mut held, (&port, &plug), vm).await;
             }
             _ => down(daemon, &mut held, &port).await,
         }
     }
+}
+
+/// Whether the network of the VM's NIC is that of the bridge the port was put on. One that was moved has nothing to do there.
+fn is_on_its_bridge(directory: &Directory, vm: &Vm, plug: &Plug) -> bool {
+    let nic = vm.nic_with(plug.rule.mac);
+    let network = nic.and_then(|nic| directory.network(nic.network));
+    network.is_some_and(|network| network.bridge == plug.bridge)
 }
 
 /// Puts back what others took away, and follows a change of the VM's address.

@@ -164,13 +164,13 @@ fn l16_a_process_that_broke_out_of_its_vm_reaches_nothing_of_the_host_or_of_othe
     assert_eq!(shown(&lab, "victim", "state"), "running");
 
     // The same process is QEMU now.
-    confined(&shown(&lab, "escaped", "pid"));
+    is_confined(&shown(&lab, "escaped", "pid"));
     assert!(!fs::exists("/tmp/seedbed-escape").unwrap() && !fs::exists("/dev/shm/seedbed-escape").unwrap());
     lab.seedbed(&["delete", "--all", "--force"]).ok();
 }
 
 /// QEMU's own filter denies it other programs as well, and it has no rights and no core files.
-fn confined(pid: &str) {
+fn is_confined(pid: &serde_json::Value) {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
     let confined = eventually(std::time::Duration::from_secs(5), || {
         let status = read("status");

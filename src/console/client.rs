@@ -77,13 +77,18 @@ impl Line {
         let (half, mut outgoing) = UnixStream::connect(path).await?.into_split();
         let mut sent = Vec::new();
         FromViewer::Attach(attach).encode(&mut sent);
-        outgoing.write_all(&sent).await?;
+        // A broker that has no room says so, and hangs up without having listened.
+        let written = outgoing.write_all(&sent).await;
         let mut incoming = Incoming {
             half,
             decoder: Decoder::default(),
             part: vec![0; 16 << 10],
         };
-        match incoming.next().await? {
+        let answer = incoming.next().await;
+        if let (Ok(None) | Err(_), Err(error)) = (&answer, written) {
+            return Err(error.into());
+        }
+        match answer? {
             Some(ToViewer::Welcome(welcome)) => Ok(Self {
                 welcome,
                 incoming,

@@ -6,7 +6,7 @@ use super::apply::{all_registered, check_boot, check_served, named_network, with
 use super::change::{Batch, Effect, SiteBatch, Undelete};
 use super::claims::Claims;
 use super::refusal::{Refusal, Sentences, WayBack};
-use super::{edit, site};
+use super::{edit, nics, site};
 use crate::model::{Deleted, DeletedId, Directory, Hosting, NetBoot, Network, Phase, Timestamp, Vm, VmName};
 
 /// Deletes VMs, and keeps what was registered of those of which there is something to keep.
@@ -151,6 +151,8 @@ fn identity_of(
         another_instance(directory, vm, now);
     }
     vm.tap = claims.free_tap(&name);
+    let nics = nics::back(claims, directory, vm, |claimed| taken.is(claimed))?;
+    vm.customize(|custom| custom.nics = nics);
     customized(claims, taken, directory, (vm, network));
     Ok(())
 }

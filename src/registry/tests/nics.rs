@@ -11,7 +11,7 @@ use super::*;
 use crate::model::dhcp::DhcpMode;
 use crate::model::record::RecordData;
 use crate::model::{DnsRecord, Lease, LeaseState, NetworkName, Nic, identity, mac, nic};
-use crate::registry::{NewNic, NicsEdit, apply};
+use crate::registry::{NewNic, NicsEdit, Undelete, apply};
 
 /// Three networks, each with ten addresses to give.
 fn networks() -> Vec<Network> {
@@ -152,6 +152,37 @@ fn a_vm_that_is_made_like_another_has_nics_of_its_own_on_the_same_networks() {
     let (old, new) = (&web1.more_nics()[0], &web2.more_nics()[0]);
     assert_eq!(new.network, old.network);
     assert!(new.mac != old.mac && new.address != old.address && new.tap != old.tap);
+}
+
+#[test]
+fn a_deleted_vm_comes_back_with_its_nics_and_gets_others_for_what_is_taken_where_that_is_wanted() {
+    let aside = Change::SetAside {
+        names: vec![name("web1")],
+    };
+    let before = after([register([with("web1", &[on("back")])])]);
+    let deleted = effect(&before, aside).batch.on(&before);
+    assert!(deleted.vm_at(ip("10.78.0.10")).is_none(), "it is free at once");
+    let id = deleted.site().deleted.keys().next().unwrap().clone();
+    let undelete = |anew| {
+        Change::Undelete(Undelete {
+            id: id.clone(),
+            name: None,
+            anew,
+        })
+    };
+    let back = effect(&deleted, undelete(false));
+    assert_eq!(
+        back.vms[0].more_nics(),
+        before.vm_named("web1").unwrap().more_nics()
+    );
+    let mut other = with("web2", &[chosen("back", "10.78.0.10", "52:54:00:00:00:01")]);
+    other.address = Some(ip("10.77.0.99"));
+    let taken = effect(&deleted, register([other])).batch.on(&deleted);
+    let refused = refusal(&taken, undelete(false)).to_string();
+    assert!(refused.contains("10.78.0.10 is web2's"), "{refused}");
+    let anew = effect(&taken, undelete(true));
+    assert_eq!(anew.vms[0].more_nics()[0].address, ip("10.78.0.11"));
+    assert_eq!(anew.vms[0].address, ip("10.77.0.10"));
 }
 
 #[test]

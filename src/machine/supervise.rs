@@ -157,7 +157,7 @@ impl From<Ended> for LifeEvent {
 ///
 /// QEMU gets a session and a control group of its own, an empty environment, and no file descriptor but the tap, install media, its
 /// serial port and its log, so that neither a signal to the daemon nor its end reaches the guest. What it can reach is in
-/// [`super::confinement`].
+/// the module `confinement`.
 pub async fn spawn(launch: Launch<'_>) -> Result<Running, StartError> {
     let Launch { vm, places, .. } = launch;
     if let Some(found) = process::find(places, vm).await? {

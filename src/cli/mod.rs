@@ -12,6 +12,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 mod accounts;
 mod add;
 mod adopt;
+mod clone;
 mod completions;
 mod confidence;
 mod console;
@@ -148,6 +149,7 @@ enum Verb {
     Completions(completions::Args),
     Version(version::Args),
     Undelete(undelete::Args),
+    Clone(clone::Args),
     #[command(hide = true)]
     OfflineWorker(offline_worker::Args),
 }
@@ -226,6 +228,7 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Template(verb) => template::run(verb, context, terminal),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Verb::Version(args) => version::run(args, &context()?, terminal),
+        Verb::Clone(args) => clone::run(args, &context()?, terminal),
         Verb::Undelete(args) => undelete::run(args, &context()?, terminal),
         Verb::OfflineWorker(args) => offline_worker::run(&args),
     }

@@ -15,6 +15,7 @@ pub mod serve;
 mod settings;
 mod site;
 mod socket;
+mod twin;
 
 pub use deleted::{DeletedInfo, UndeleteVms};
 pub use hardware::{HardwareChange, HardwareInfo, NewHardware};
@@ -33,3 +34,4 @@ pub use request::{
 };
 pub use settings::{Concealed, CustomSettings, WrittenUser};
 pub use site::{AddKey, AddTemplate, RingRequest, TemplateRequest};
+pub use twin::CloneVm;

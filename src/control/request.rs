@@ -8,6 +8,7 @@ use super::images::ImageRequest;
 use super::life::PowerVms;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
+use super::twin::CloneVm;
 
 /// What a client may ask for. Names are patterns (`web[1-20]`) wherever several make sense.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +119,8 @@ pub enum Request {
     Image(ImageRequest),
     /// Pauses, resumes or kills VMs; answered by [`super::Answer::Vms`].
     Power(PowerVms),
+    /// Clones a VM; answered by [`super::Answer::Vms`].
+    Clone(CloneVm),
     /// Brings deleted VMs back; answered by [`super::Answer::Done`].
     Undelete(UndeleteVms),
     /// Shows the deleted VMs that can be undone, all when `names` is empty; answered by [`super::Answer::Deleted`].

@@ -33,6 +33,7 @@ pub(super) const STEPS: &[&str] = &[
     "undelete registered",
     "disks brought back",
     "undeleted",
+    "standing still",
 ];
 
 /// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step.

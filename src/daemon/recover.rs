@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, replace, rungs, undelete};
+use super::{Daemon, launch, machines, replace, rungs, still, undelete};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
@@ -27,7 +27,15 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     end(strays).await;
     adopt(daemon, running).await?;
     resume(daemon);
+    cut_short(daemon).await?;
+    sweep(daemon).await
+}
+
+/// Undoes, or goes on with, whatever was cut short. What was deleted and can be undone comes first: its files may lie where those
+/// of a launch would.
+async fn cut_short(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     undelete::recover(daemon).await?;
+    still::recover(daemon).await;
     for vm in daemon.directory().each_vm() {
         let phase = vm.machine().map(|machine| machine.phase);
         if phase == Some(Phase::Launching) {
@@ -40,7 +48,7 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
         }
         launch::undo(daemon, vm).await;
     }
-    sweep(daemon).await
+    Ok(())
 }
 
 /// Removes disks beside a VM's that do not count, and puts those in place that do.

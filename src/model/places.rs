@@ -122,6 +122,11 @@ impl Places {
         self.vm(name).join("customized")
     }
 
+    /// Says that a running VM stands still for work on its disks, and has to go on.
+    pub fn standing_still(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("standing-still")
+    }
+
     /// A VM's swap disk: raw, formatted.
     pub fn swap(&self, name: &VmName) -> PathBuf {
         self.vm(name).join("swap.raw")

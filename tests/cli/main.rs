@@ -8,6 +8,7 @@
 
 mod accounts;
 mod answers;
+mod clone;
 mod console;
 mod download;
 mod failures;

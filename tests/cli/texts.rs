@@ -64,6 +64,7 @@ const VERBS: &[&str] = &[
     "resume",
     "kill",
     "undelete",
+    "clone",
 ];
 
 fn run(args: &[&str]) -> Run {

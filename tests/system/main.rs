@@ -13,6 +13,7 @@
 
 mod accounts;
 mod agents;
+mod clones;
 mod cloud_init;
 mod dhcp;
 mod disks;

@@ -5,3 +5,4 @@ pub mod overlay;
 mod replace;
 pub(in crate::image) mod store;
 pub mod swap;
+mod twin;

@@ -8,10 +8,9 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::fchown;
-use std::path::Path;
 
 use crate::image::clone::store::write_fresh;
+use crate::image::clone::twin::copy;
 use crate::image::error::StoreError;
 use crate::image::files::{self, Draft, at};
 use crate::image::generation::{FlattenError, check};
@@ -84,17 +83,6 @@ impl Store {
         self.discard_next_disks(name)?;
         Ok(Draft::start(&self.places.vm(name), NEXT, 0o711)?)
     }
-}
-
-/// Copies a disk that its VM wrote, for the same user; without writing it twice where the file system can share it.
-fn copy(from: &Path, to: &Path, user: u32) -> Result<(), StoreError> {
-    let (mut source, _) = files::open_source(from)?;
-    let mut target = files::create(to, 0o600)?;
-    if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
-        io::copy(&mut source, &mut target).map_err(at("copying", from))?;
-    }
-    fchown(&target, Some(user), Some(user)).map_err(at("giving away", to))?;
-    Ok(())
 }
 
 #[cfg(test)]

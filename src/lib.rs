@@ -12,10 +12,12 @@
 //! | [`net`] | many datagrams by one system call, for those three |
 //! | [`seed`] | the documents of one VM, rendered from `seed-templates/` |
 //! | [`export`] | the directory as files: hosts, `known_hosts` |
+//! | [`ssh`] | asks an SSH server who it is |
 //! | [`ladder`] | events in, boot rungs out |
 //! | [`image`] | base images: inspected, hashed, cloned, built |
 //! | [`offline`] | a disk that no guest runs on: looked into and changed without being booted |
 //! | [`machine`] | one QEMU: its command line, its monitor, its life |
+//! | [`console`] | its serial console: the broker, and what it speaks with those who look on |
 //! | [`host`] | this machine: bridges, taps, firewall tables, neighbours |
 //! | [`control`] | the admin API: the vocabulary that command line and daemon share |
 //! | [`daemon`] | the composition root |
@@ -50,6 +52,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod control;
 pub mod daemon;
 pub mod dhcp;
@@ -66,4 +69,5 @@ pub mod net;
 pub mod offline;
 pub mod registry;
 pub mod seed;
+pub mod ssh;
 pub mod telemetry;

@@ -16,7 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("net", &[]),
     ("config", &["model"]),
-    ("host", &["model"]),
+    ("host", &["model", "net"]),
     ("registry", &["model"]),
     ("control", &["model"]),
     ("image", &["model"]),
@@ -27,13 +27,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("export", &["model"]),
     ("fetch", &["model"]),
     ("machine", &["model", "image"]),
+    ("console", &["model", "image"]),
     ("offline", &["model"]),
     ("metadata", &["model", "seed", "net"]),
     ("telemetry", &[]),
+    ("ssh", &[]),
     (
         "daemon",
         &[
             "config",
+            "console",
             "control",
             "dhcp",
             "dns",
@@ -49,6 +52,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "registry",
             "seed",
             "telemetry",
+            "ssh",
         ],
     ),
     (
@@ -62,12 +66,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "seed",
             "offline",
             "fetch",
+            "console",
         ],
     ),
 ];
 
 /// Files that may do I/O wherever they stand; everything under these folders may too.
-const IO_FILES: [&str; 16] = [
+const IO_FILES: [&str; 15] = [
     "socket.rs",
     "serve.rs",
     "client.rs",
@@ -76,7 +81,6 @@ const IO_FILES: [&str; 16] = [
     "store.rs",
     "build.rs",
     "qmp.rs",
-    "console.rs",
     "process.rs",
     "root.rs",
     "door.rs",

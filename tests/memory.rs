@@ -82,6 +82,7 @@ fn numbered(number: u32, template: &TemplateName) -> NewVm {
         hosting: Hosting::External,
         custom: Custom::default(),
         new_identity: false,
+        nics: Vec::new(),
     }
 }
 

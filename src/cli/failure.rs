@@ -11,7 +11,7 @@ use crate::control::{Fault, Refusal};
 pub enum Exit {
     /// It was done, or whoever read our output had enough of it.
     Ok = 0,
-    /// What was asked can not be done as things are.
+    /// What was asked can not be done as things are, or `check` found something wrong.
     Refused = 1,
     /// The command line makes no sense.
     Usage = 2,
@@ -31,7 +31,7 @@ pub enum Exit {
 
 /// The same for the end of `seedbed --help`.
 pub const EXIT_CODES: &str = "  0   done
-  1   refused: what was asked can not be done as things are
+  1   refused: what was asked can not be done as things are; or `check` found something wrong
   2   usage: the command line makes no sense
   3   not found: something asked for by name does not exist
   4   timeout: a deadline passed
@@ -77,6 +77,11 @@ impl Failure {
     /// The command line makes no sense.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
+    }
+
+    /// Something is wrong with a VM, and has been printed.
+    pub fn wrong() -> Self {
+        Self::new(Exit::Refused, "")
     }
 
     /// Our own fault.

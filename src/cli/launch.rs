@@ -6,6 +6,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::hardware;
 use super::keys;
+use super::policy::Policy;
 use super::registration::Registration;
 use super::terminal::Terminal;
 use crate::control::{LaunchVms, Request};
@@ -55,6 +56,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "SPAN", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "10m", value_parser = parse_span)]
     wait: Option<Duration>,
+    #[command(flatten)]
+    policy: Policy,
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
@@ -79,6 +82,7 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         swap: args.swap,
         wait_seconds: args.wait.map(|span| span.as_secs()),
         hardware: args.hardware.wanted(),
+        policy: args.policy.settings(),
     });
     let vms = context.watch_vms(&request, &names, terminal)?;
     for vm in vms.iter().filter(|vm| vm.keys.is_empty()) {

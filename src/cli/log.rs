@@ -1,19 +1,22 @@
-//! `seedbed log`: what a VM wrote to its serial port since power-on.
+//! `seedbed log`: what a VM wrote to its serial port since power-on, as far as that is kept.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read as _, Seek as _};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::context::Context;
 use super::failure::Failure;
 use super::terminal::Terminal;
+use crate::console::files::before;
 
 /// How often a followed log is looked at.
 const POLL: Duration = Duration::from_millis(200);
 
 /// Show a VM's serial log since power-on
+///
+/// Of a VM that wrote more than 4 MiB, the last 4 to 8 MiB are kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  seedbed log web1 | tail -20\n  seedbed log -f web1")]
 pub(super) struct Args {
@@ -32,77 +35,91 @@ pub(super) fn run(args: &Args, context: &Context, terminal: &mut Terminal) -> Re
             vm.name
         )));
     };
-    let mut log = match open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && !args.follow => {
-            let hint = format!("start it: seedbed start {}", vm.name);
-            return Err(
-                Failure::refused(format!("{} has no serial log: it was never started", vm.name)).hint(hint),
-            );
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        opened => Some(opened.map_err(|error| unreadable(&path, &error))?),
+    let mut log = Log {
+        path,
+        inode: 0,
+        printed: 0,
     };
+    if !log.print_new(terminal)? && !args.follow {
+        let hint = format!("start it: seedbed start {}", vm.name);
+        return Err(
+            Failure::refused(format!("{} has no serial log: it was never started", vm.name)).hint(hint),
+        );
+    }
+    if !args.follow {
+        return Ok(());
+    }
     loop {
-        if let Some(log) = &mut log {
-            log.print_rest(&path, terminal)?;
-        }
-        if !args.follow {
-            return Ok(());
-        }
         context.block_on(async { tokio::time::sleep(POLL).await });
-        // The next power-on starts a new log, in the same file or in another one of that name.
-        match open(&path) {
-            Ok(now) if log.as_ref().is_none_or(|log| log.is_older_than(&now)) => log = Some(now),
-            Ok(_) => (),
-            Err(error) if error.kind() == ErrorKind::NotFound => (),
-            Err(error) => return Err(unreadable(&path, &error)),
-        }
+        log.print_new(terminal)?;
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::io(format!("can not read the serial log {}", path.display()), error)
-}
-
-/// A log file, printed up to some place.
+/// A log, printed up to some place.
 struct Log {
-    file: File,
+    path: PathBuf,
+    /// The file that was printed of; none has the number 0.
     inode: u64,
-    size: u64,
-}
-
-fn open(path: &Path) -> std::io::Result<Log> {
-    let file = File::open(path)?;
-    let facts = file.metadata()?;
-    Ok(Log {
-        file,
-        inode: facts.ino(),
-        size: facts.len(),
-    })
+    printed: u64,
 }
 
 impl Log {
-    fn print_rest(&mut self, path: &Path, terminal: &mut Terminal) -> Result<(), Failure> {
-        let mut part = vec![0; 64 << 10];
-        loop {
-            let count = self
-                .file
-                .read(&mut part)
-                .map_err(|error| unreadable(path, &error))?;
-            match part.get(..count) {
-                Some(bytes) if !bytes.is_empty() => terminal.raw(bytes)?,
-                _ => break,
-            }
+    /// Prints what was not printed yet; whether there is a log.
+    fn print_new(&mut self, terminal: &mut Terminal) -> Result<bool, Failure> {
+        let (mut file, facts) = match opened(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            opened => opened.map_err(|error| self.unreadable(&error))?,
+        };
+        if self.inode != facts.ino() {
+            // Another power-on.
+            self.printed = 0;
+            self.inode = facts.ino();
+            self.print_before(terminal)?;
+        } else if facts.len() < self.printed {
+            // It began anew. What was not printed of it is in the file before.
+            self.print_before(terminal)?;
+            self.printed = 0;
         }
-        self.size = self
-            .file
-            .stream_position()
-            .map_err(|error| unreadable(path, &error))?;
-        Ok(())
+        self.printed = self.print_from(&mut file, self.printed, terminal)?;
+        Ok(true)
     }
 
-    /// Whether `now` is another file, or this one begun anew.
-    const fn is_older_than(&self, now: &Self) -> bool {
-        self.inode != now.inode || now.size < self.size
+    /// Prints what the file before has behind what was printed.
+    fn print_before(&self, terminal: &mut Terminal) -> Result<(), Failure> {
+        match opened(&before(&self.path)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            opened => {
+                let (mut file, _) = opened.map_err(|error| self.unreadable(&error))?;
+                self.print_from(&mut file, self.printed, terminal).map(drop)
+            }
+        }
     }
+
+    /// Prints a file from a place on, and returns the place of its end.
+    fn print_from(&self, file: &mut File, from: u64, terminal: &mut Terminal) -> Result<u64, Failure> {
+        let unreadable = |error: std::io::Error| self.unreadable(&error);
+        let mut at = file.seek(SeekFrom::Start(from)).map_err(unreadable)?;
+        let mut part = vec![0; 64 << 10];
+        loop {
+            let count = file.read(&mut part).map_err(unreadable)?;
+            match part.get(..count) {
+                Some(bytes) if !bytes.is_empty() => terminal.raw(bytes)?,
+                _ => return Ok(at),
+            }
+            at += count as u64;
+        }
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> Failure {
+        Failure::io(
+            format!("can not read the serial log {}", self.path.display()),
+            error,
+        )
+    }
+}
+
+fn opened(path: &std::path::Path) -> std::io::Result<(File, std::fs::Metadata)> {
+    let file = File::open(path)?;
+    let facts = file.metadata()?;
+    Ok((file, facts))
 }

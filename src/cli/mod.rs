@@ -12,10 +12,12 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 mod accounts;
 mod add;
 mod adopt;
+mod check;
 mod clone;
 mod completions;
 mod confidence;
 mod console;
+mod console_broker;
 mod context;
 mod delete;
 mod discovered;
@@ -37,10 +39,14 @@ mod leases;
 mod list;
 mod log;
 mod network;
+mod nics;
 mod offline_worker;
 mod password;
 mod pause;
+mod policy;
+mod port;
 mod progress;
+mod qemu_argv;
 mod rebase;
 mod registration;
 mod render;
@@ -56,6 +62,7 @@ mod ssh;
 mod start;
 mod stop;
 mod table;
+mod tally;
 mod template;
 pub mod terminal;
 mod undelete;
@@ -131,12 +138,15 @@ enum Verb {
     Console(console::Args),
     Log(log::Args),
     Wait(wait::Args),
+    Check(check::Args),
     Ssh(ssh::Args),
     Render(render::Args),
     Hosts(hosts::Args),
     Export(export::Args),
     #[command(subcommand)]
     Network(network::Verb),
+    #[command(subcommand)]
+    Port(port::Verb),
     Leases(leases::Args),
     Discovered(discovered::Args),
     Adopt(adopt::Args),
@@ -173,6 +183,10 @@ fn top_help() -> String {
 
 /// Carries out a command line and returns the process's exit code.
 pub fn run(argv: impl IntoIterator<Item = OsString>, daemon: Daemon) -> ExitCode {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    if argv.get(1).is_some_and(|verb| console_broker::is_meant(verb)) {
+        return console_broker::run();
+    }
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
         Err(error) => {
@@ -215,11 +229,13 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Console(args) => console::run(&args, &context()?, terminal),
         Verb::Log(args) => log::run(&args, &context()?, terminal),
         Verb::Wait(args) => wait::run(args, &context()?, terminal),
+        Verb::Check(args) => check::run(args, &context()?, terminal),
         Verb::Ssh(args) => ssh::run(args, &context()?, terminal),
         Verb::Render(args) => render::run(args, &context()?, terminal),
         Verb::Hosts(args) => hosts::run(args, &context()?, terminal),
         Verb::Export(args) => export::run(args, &context()?, terminal),
         Verb::Network(verb) => network::run(verb, &context()?, terminal),
+        Verb::Port(verb) => port::run(verb, &context()?, terminal),
         Verb::Leases(args) => leases::run(args, &context()?, terminal),
         Verb::Discovered(args) => discovered::run(args, &context()?, terminal),
         Verb::Adopt(args) => adopt::run(args, &context()?, terminal),

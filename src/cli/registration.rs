@@ -5,6 +5,7 @@ use super::confidence::Confidence;
 use super::context::Context;
 use super::failure::Failure;
 use super::keys;
+use super::nics::Nics;
 use super::terminal::Terminal;
 use super::user_data::UserData;
 use crate::control::{AddVms, CustomSettings};
@@ -38,6 +39,8 @@ pub(super) struct Registration {
     confidence: Confidence,
     #[command(flatten)]
     custom: Custom,
+    #[command(flatten)]
+    nics: Nics,
 }
 
 /// What may be set for a VM alone.
@@ -124,6 +127,7 @@ impl Registration {
             network: self.network,
             new_identity: self.new_identity,
             custom,
+            nics: self.nics.settings(),
         })
     }
 }

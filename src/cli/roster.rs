@@ -9,6 +9,7 @@ use crate::model::{Subnet, VmName, mac};
 
 pub(super) mod csv;
 pub(super) mod dnsmasq;
+pub(super) mod domain;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub(super) mod hosts;
@@ -23,6 +24,13 @@ pub(super) struct Problem {
     what: String,
 }
 
+impl Problem {
+    /// What is wrong with a row that was read.
+    pub(super) const fn of(row: &ImportRow, what: String) -> Self {
+        Self { line: row.line, what }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.what)
@@ -34,7 +42,7 @@ impl fmt::Display for Problem {
 pub(super) struct Read {
     /// The VMs.
     pub(super) rows: Vec<ImportRow>,
-    /// What was left out, a sentence each.
+    /// What was left out, or taken in as something else, a sentence each.
     pub(super) skipped: Vec<String>,
 }
 
@@ -45,6 +53,8 @@ pub(super) struct Scope {
     pub(super) domains: Vec<String>,
     /// The subnet whose addresses VMs can have.
     pub(super) subnet: Subnet,
+    /// The bridge that VMs are on.
+    pub(super) bridge: String,
 }
 
 impl Scope {
@@ -90,6 +100,8 @@ struct Roster {
     seen: HashMap<String, u64>,
     /// The row of each address.
     at: HashMap<Ipv4Addr, usize>,
+    /// What is said of what was taken in.
+    said: Vec<String>,
 }
 
 impl Roster {
@@ -101,6 +113,10 @@ impl Roster {
         self.skipped.entry(why).or_default().push(line);
     }
 
+    fn say(&mut self, sentence: String) {
+        self.said.push(sentence);
+    }
+
     fn done(self) -> Result<Read, Vec<Problem>> {
         if !self.problems.is_empty() {
             return Err(self.problems);
@@ -108,7 +124,7 @@ impl Roster {
         let skipped = self.skipped.into_iter().map(|(why, lines)| told(why, &lines));
         Ok(Read {
             rows: self.rows,
-            skipped: skipped.collect(),
+            skipped: self.said.into_iter().chain(skipped).collect(),
         })
     }
 

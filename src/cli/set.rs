@@ -6,6 +6,8 @@ use super::context::Context;
 use super::failure::Failure;
 use super::hardware;
 use super::keys;
+use super::nics::ChangedNics;
+use super::policy::Policy;
 use super::registration::Custom;
 use super::terminal::Terminal;
 use super::user_data::UserData;
@@ -17,13 +19,15 @@ use crate::control::{Request, SetVms};
 /// again, from its next start on, or when cloud-init sets it up anew. An empty value takes what was set for the VM alone
 /// away: `--ntp ''`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  seedbed set web1 --ip 10.77.0.30\n  seedbed set web[1-20] --memory 2G")]
+#[command(
+    after_help = "Example:\n  seedbed set web1 --ip 10.77.0.30\n  seedbed set web[1-20] --memory 2G\n  seedbed set db1 --disk 20G --add-disk data=100G"
+)]
 #[command(override_usage = "seedbed set [OPTIONS] <NAME>...")]
 #[command(mut_arg("user_data", |file| file.help("Your own cloud-init user-data; - for standard input, an empty file for none")))]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
     .args(["ip", "mac", "cpus", "memory", "key", "user_data", "template", "new_instance", "release_secrets"])
     .args(Custom::IDS).args(Accounts::IDS).args(Confidence::IDS)
-    .args(hardware::Changed::IDS))]
+    .args(hardware::Changed::IDS).args(Policy::IDS).args(ChangedNics::IDS))]
 pub(super) struct Args {
     /// Names and ranges: web1, web[1-20], db[1-3,7]
     #[arg(value_name = "NAME", required = true)]
@@ -62,6 +66,10 @@ pub(super) struct Args {
     confidence: Confidence,
     #[command(flatten)]
     custom: Custom,
+    #[command(flatten)]
+    policy: Policy,
+    #[command(flatten)]
+    nics: ChangedNics,
 }
 
 pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Result<(), Failure> {
@@ -85,6 +93,8 @@ pub(super) fn run(args: Args, context: &Context, terminal: &mut Terminal) -> Res
         new_instance: args.new_instance,
         release_secrets: args.release_secrets,
         hardware: args.hardware.wanted(),
+        policy: args.policy.settings(),
+        nics: args.nics.settings()?,
     }))?;
     terminal.vm_sentences(&vms)
 }

@@ -9,9 +9,12 @@ use crate::control::{ImageInfo, VmInfo};
 use crate::model::Bytes;
 use crate::model::time::short;
 
+pub(super) mod check;
 pub(super) mod deleted;
+mod life;
 pub(super) mod lint;
 pub(super) mod networks;
+pub(super) mod ports;
 pub(super) mod ring;
 pub(super) mod templates;
 
@@ -24,7 +27,7 @@ pub(super) fn vms(vms: &[VmInfo]) -> String {
         vec![
             vm.name.clone(),
             state(vm),
-            vm.ip.to_string(),
+            addresses(vm),
             vm.mac.clone(),
             vm.image.clone().unwrap_or_else(|| NONE.to_owned()),
             age(vm.age_seconds),
@@ -54,6 +57,12 @@ pub(super) fn images(images: &[ImageInfo]) -> String {
         ],
         rows,
     )
+}
+
+/// The addresses of all its NICs, the first one's first.
+fn addresses(vm: &VmInfo) -> String {
+    let more = vm.nics.iter().skip(1);
+    more.fold(vm.ip.to_string(), |all, nic| format!("{all},{}", nic.ip))
 }
 
 /// What a VM is right now, in one or two words: `ready`, `running (dhcp)`, `stopped`.
@@ -116,11 +125,23 @@ pub(super) fn vm_sheets(vms: &[VmInfo]) -> String {
             ("Serial log", path(&vm.console_log)),
             ("Created", Some(created(&vm.created, vm.age_seconds))),
         ];
+        let disks = vm.hardware.extra_disks.iter();
+        lines.extend(disks.map(|disk| ("Other disk", Some(format!("{} {}", disk.name, Bytes(disk.size))))));
+        let needs = &vm.hardware.needs_restart;
+        lines.push(("Restart for", (!needs.is_empty()).then(|| needs.join(", "))));
         let refused = format!("{} requests of others from its address", vm.impersonations);
+        lines.extend(vm.nics.iter().skip(1).map(|nic| {
+            let shown = format!(
+                "{} {} {} {} slot {:#x}",
+                nic.network, nic.ip, nic.mac, nic.tap, nic.slot
+            );
+            ("Further NIC", Some(shown))
+        }));
         lines.push(("Refused", (vm.impersonations > 0).then_some(refused)));
         lines.push(("cloud-init", vm.cloud_init.clone()));
         let failed = vm.cloud_init_failures.iter();
         lines.extend(failed.map(|line| ("Failed there", Some(line.clone()))));
+        lines.extend(life::lines(vm));
         lines.push(("Owner", vm.owner.clone()));
         lines.extend(vm.users.iter().map(|user| ("Account", Some(user.clone()))));
         lines.extend(vm.ring.iter().map(|name| ("Ring key", Some(name.clone()))));

@@ -9,8 +9,8 @@ use super::failure::Failure;
 use super::progress::Progress;
 use super::table;
 use crate::control::{
-    DeletedInfo, DiscoveredInfo, ImageInfo, KeyInfo, LeaseInfo, LintInfo, NetworkInfo, PlannedVm, RecordInfo,
-    TemplateInfo, VmInfo,
+    CheckInfo, DeletedInfo, DiscoveredInfo, ImageInfo, KeyInfo, LeaseInfo, LintInfo, NetworkInfo, PlannedVm,
+    PortInfo, RecordInfo, TemplateInfo, VmInfo,
 };
 
 /// The form of an answer.
@@ -132,6 +132,26 @@ impl Terminal {
     /// Prints VMs that would be registered.
     pub fn planned(&mut self, vms: &[PlannedVm]) -> Result<(), Failure> {
         self.formatted(vms, table::networks::planned)
+    }
+
+    /// Prints what a check found.
+    pub fn checks(&mut self, checks: &[CheckInfo]) -> Result<(), Failure> {
+        self.formatted(checks, table::check::checks)
+    }
+
+    /// Prints ports of VMs that someone else runs.
+    pub fn ports(&mut self, ports: &[PortInfo]) -> Result<(), Failure> {
+        self.formatted(ports, table::ports::list)
+    }
+
+    /// Prints one sentence on each port.
+    pub fn port_sentences(&mut self, ports: &[PortInfo]) -> Result<(), Failure> {
+        self.formatted(ports, table::ports::sentences)
+    }
+
+    /// Whether nothing is to be said but the answer and errors.
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// Whether the answer is for people, not for programs.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::file::{DefaultsFile, File, Text};
-use super::{AccelChoice, Config, Defaults, HostNames, VendorData, networks, paths};
+use super::{AccelChoice, Config, Defaults, HostNames, VendorData, networks, paths, starts};
 use crate::model::{Bytes, Places, time};
 
 /// How long a deleted VM can be undone when nothing else is said: until the next day's "where is it?".
@@ -97,6 +97,7 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
         undo_window,
         defaults: written_defaults,
         networks: written_networks,
+        starts: written_starts,
     } = file;
     let state_dir = directory(problems, "state_dir", state_dir.as_ref())
         .unwrap_or_else(|| PathBuf::from(paths::STATE_DIR));
@@ -126,6 +127,7 @@ pub(super) fn config(file: &File, problems: &mut Problems) -> Config {
             UNDO_WINDOW,
             (Duration::ZERO, Duration::from_secs(10 * 365 * 86_400)),
         ),
+        starts: starts::starts(problems, written_starts.as_ref()),
     }
 }
 

@@ -36,6 +36,8 @@ pub struct File {
     pub defaults: Option<DefaultsFile>,
     /// The networks.
     pub networks: Option<Vec<NetworkFile>>,
+    /// How many VMs are started at once.
+    pub starts: Option<super::StartsFile>,
 }
 
 /// What a VM gets when the user does not say.

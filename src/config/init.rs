@@ -98,6 +98,15 @@ run_dir: {run}
 #   # How long a guest may take to power off before it is powered off by force.
 #   stop_deadline: 60s
 
+# How many VMs are made and started at once; two a processor when not said.
+# starts:
+#   at_once: 4
+#   # Where the host waits for more of its time than this, in per cent (PSI), they start one by one, and short of memory not yet;
+#   # 100 for never.
+#   cpu_pressure: 80
+#   io_pressure: 60
+#   memory_pressure: 10
+
 ",
         state = path_scalar(&options.state_dir),
         run = path_scalar(&options.run_dir),
@@ -243,11 +252,12 @@ mod tests {
 
     /// The keys that stand behind a hash.
     #[rustfmt::skip]
-    const KEYS: [&str; 34] = [
+    const KEYS: &[&str] = &[
         "accel", "qemu", "templates", "vendor_data", "defaults", "cpus", "memory", "swap", "stop_deadline", "lease",
         "dns", "upstreams", "ttl", "transfer", "private_answers", "servers", "search", "dhcp", "mode",
         "unregistered", "dynamic", "options", "150", "ntp", "mtu", "routes", "- to", "via",
         "socket", "metadata", "ec2_tokens", "secrets_for", "reports", "undo_window",
+        "starts", "at_once", "cpu_pressure", "io_pressure", "memory_pressure",
     ];
 
     #[test]

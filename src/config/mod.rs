@@ -16,6 +16,9 @@ pub mod file;
 pub mod init;
 mod networks;
 pub mod paths;
+mod starts;
+
+pub use starts::{Starts, StartsFile};
 
 /// What the daemon runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct Config {
     pub hosts_file: PathBuf,
     /// How long a deleted VM can be undone; zero for not at all.
     pub undo_window: Duration,
+    /// How many VMs are started at once.
+    pub starts: Starts,
 }
 
 /// The files of what VMs are given as vendor-data besides their templates.

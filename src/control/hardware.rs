@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct NewHardware {
     /// A model of a processor, or `host`.
     pub cpu_model: Option<String>,
+    /// Disks besides: `data=10G`.
+    pub add_disks: Vec<String>,
 }
 
 /// What to change of what VMs were created with; what is `None` stays.
@@ -18,6 +20,12 @@ pub struct HardwareChange {
     pub machine_type: Option<String>,
     /// A model of a processor, or `host`.
     pub cpu_model: Option<String>,
+    /// Sizes of disks, which can only grow: `20G` of its own, `data=20G` of another.
+    pub disk: Vec<String>,
+    /// Disks besides: `data=10G`.
+    pub add_disks: Vec<String>,
+    /// The names of those that are taken away, with what is on them.
+    pub remove_disks: Vec<String>,
 }
 
 /// What a managed VM was created with, as it is shown; nothing for one that someone else runs.
@@ -29,4 +37,19 @@ pub struct HardwareInfo {
     /// The model of its processor, or `host`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_model: Option<String>,
+    /// Its disks beside its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_disks: Vec<DiskInfo>,
+    /// What of it runs otherwise than it is registered, and would not after a restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_restart: Vec<String>,
+}
+
+/// A disk that a VM has beside its own, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskInfo {
+    /// Its name, which is its serial number too.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
 }

@@ -32,4 +32,25 @@ pub struct LifeInfo {
     /// Why its guest stands still, in few words: `by hand`, `host disk full` or `disk error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<String>,
+    /// Whether it is started again when it ended by itself: `no`, `on-failure` or `always`; `None` for an external VM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
+    /// How many times it was started again since it last ran for ten minutes.
+    #[serde(default)]
+    pub restarts: u32,
+    /// When it is started again, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_at: Option<String>,
+    /// Whether it is started when the host is.
+    #[serde(default)]
+    pub autostart: bool,
+    /// What it is started after: `db1:ready`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+    /// When it failed, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<String>,
+    /// The last lines of its console when it failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub console_tail: Vec<String>,
 }

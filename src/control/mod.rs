@@ -4,11 +4,15 @@
 //! [`Frame`]s, one JSON document a line: any number of [`Frame::Progress`], then exactly one [`Frame::Answer`] or
 //! [`Frame::Refusal`]. Nothing in here is a stored form, and `model` types never appear on the wire.
 
+mod check;
 pub mod client;
 mod deleted;
 mod hardware;
 mod images;
 mod life;
+mod nics;
+mod policy;
+mod ports;
 mod reply;
 mod request;
 pub mod serve;
@@ -17,13 +21,17 @@ mod site;
 mod socket;
 mod twin;
 
+pub use check::CheckInfo;
 pub use deleted::{DeletedInfo, UndeleteVms};
-pub use hardware::{HardwareChange, HardwareInfo, NewHardware};
+pub use hardware::{DiskInfo, HardwareChange, HardwareInfo, NewHardware};
 pub use images::{
     AddImage, CommitVm, EditImage, FindingInfo, ImageInfo, ImageRequest, InstallImage, InstallMedia,
     LintInfo, WorkshopSize,
 };
 pub use life::{LifeInfo, Power, PowerVms};
+pub use nics::{NicInfo, NicSettings, WrittenNic};
+pub use policy::PolicySettings;
+pub use ports::{PortInfo, PortRequest};
 pub use reply::{
     Answer, DiscoveredInfo, Fault, Frame, KeyInfo, LeaseInfo, NetworkInfo, PlannedVm, ProgressLine,
     PublicKeyInfo, RecordInfo, Refusal, TemplateInfo, VmInfo,

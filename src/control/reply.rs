@@ -5,10 +5,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::CheckInfo;
 use super::deleted::DeletedInfo;
 use super::hardware::HardwareInfo;
 use super::images::{ImageInfo, LintInfo};
 use super::life::LifeInfo;
+use super::nics::NicInfo;
+use super::ports::PortInfo;
 
 /// One line of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +73,10 @@ pub enum Answer {
     Done(String),
     /// Deleted VMs that can be undone, by name, the oldest first.
     Deleted(Vec<DeletedInfo>),
+    /// Ports of VMs that someone else runs, by name.
+    Ports(Vec<PortInfo>),
+    /// What was seen of VMs just now, in the order of the request.
+    Checks(Vec<CheckInfo>),
 }
 
 /// A VM as it is shown.
@@ -158,7 +165,7 @@ pub struct VmInfo {
     pub accel: Option<String>,
     /// Its SSH host keys: the one that was made for it, or those it told.
     pub host_keys: Vec<String>,
-    /// Its serial socket, for `console`.
+    /// The socket of its console's broker, for `console`.
     pub serial: Option<PathBuf>,
     /// Its serial log, for `log`.
     pub console_log: Option<PathBuf>,
@@ -169,6 +176,9 @@ pub struct VmInfo {
     pub life: LifeInfo,
     /// What it was created with, and keeps.
     pub hardware: HardwareInfo,
+    /// All its NICs, where it has several; the first one is in the fields above too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<NicInfo>,
 }
 
 /// Keys of the key ring as they are shown.

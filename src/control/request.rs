@@ -6,6 +6,9 @@ use super::deleted::UndeleteVms;
 use super::hardware::{HardwareChange, NewHardware};
 use super::images::ImageRequest;
 use super::life::PowerVms;
+use super::nics::NicSettings;
+use super::policy::PolicySettings;
+use super::ports::PortRequest;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
 use super::twin::CloneVm;
@@ -128,6 +131,13 @@ pub enum Request {
         /// Which.
         names: Vec<String>,
     },
+    /// Something about ports of VMs that someone else runs.
+    Port(PortRequest),
+    /// Looks which VMs are live, all when `names` is empty; answered by [`super::Answer::Checks`].
+    Check {
+        /// Which.
+        names: Vec<String>,
+    },
 }
 
 /// Which VMs: patterns, or all.
@@ -162,6 +172,9 @@ pub struct LaunchVms {
     /// What they are created with, and keep.
     #[serde(default)]
     pub hardware: NewHardware,
+    /// When they are started without being asked for by name.
+    #[serde(default)]
+    pub policy: PolicySettings,
 }
 
 /// VMs to register.
@@ -190,6 +203,9 @@ pub struct AddVms {
     /// What is set for these VMs alone.
     #[serde(default)]
     pub custom: CustomSettings,
+    /// Their NICs beside the first.
+    #[serde(default, skip_serializing_if = "NicSettings::is_empty")]
+    pub nics: NicSettings,
 }
 
 /// One line of a roster.
@@ -255,6 +271,12 @@ pub struct SetVms {
     /// What managed ones were created with.
     #[serde(default)]
     pub hardware: HardwareChange,
+    /// When they are started without being asked for by name.
+    #[serde(default)]
+    pub policy: PolicySettings,
+    /// What is to become of their NICs beside the first.
+    #[serde(default, skip_serializing_if = "NicSettings::is_empty")]
+    pub nics: NicSettings,
 }
 
 /// VMs to stop or restart.

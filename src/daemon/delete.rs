@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, failpoint, machines, replace, selection, several};
+use super::{Daemon, failpoint, machines, nics, replace, selection, several};
 use crate::control::{DeleteVms, Refusal};
 use crate::model::time::short;
 use crate::model::{DeletedId, Phase, Revision, Vm, VmName};
@@ -133,7 +133,12 @@ fn told(daemon: &Daemon, vms: &[Arc<Vm>], kept: usize) -> String {
     match vms {
         [vm] => {
             let undo = undo(vm.name.as_str());
-            format!("{} is deleted; {} is free{undo}", vm.name, vm.address)
+            let verb = if vm.more_nics().is_empty() { "is" } else { "are" };
+            format!(
+                "{} is deleted; {} {verb} free{undo}",
+                vm.name,
+                nics::addresses(vm)
+            )
         }
         _ => format!("{} VMs are deleted{}", vms.len(), undo("NAME...")),
     }

@@ -1,7 +1,7 @@
 //! When a change of a VM counts: at once, at its next start, or when cloud-init sets it up anew. Pure.
 
 use crate::model::image::View;
-use crate::model::{CpuModel, DhcpSettings, InstancePolicy, MachineType, SetUp, Vm};
+use crate::model::{CpuModel, DhcpSettings, InstancePolicy, MachineType, Policy, SetUp, Vm};
 
 /// What a change means for a VM that runs, or that was set up before: a line for each moment, such as `memory: from its next
 /// start on`. Nothing for what counts at once anyway, because nobody is in the way.
@@ -98,16 +98,18 @@ fn changed<const N: usize>(all: [(&'static str, bool); N]) -> Vec<String> {
 
 fn at_once(old: &Vm, new: &Vm) -> Vec<String> {
     changed([
-        (
-            "DNS",
-            old.aliases() != new.aliases() || old.address != new.address,
-        ),
+        ("DNS", old.aliases() != new.aliases() || old.nics().ne(new.nics())),
         (
             "policy of the instance-id",
             old.instance().policy != new.instance().policy,
         ),
         ("release of secrets", new.released() > old.released()),
+        ("restart, autostart and order", policy(old) != policy(new)),
     ])
+}
+
+fn policy(vm: &Vm) -> Option<&Policy> {
+    vm.machine().map(|machine| &machine.policy)
 }
 
 fn by_dhcp(old: &Vm, new: &Vm) -> Vec<String> {
@@ -117,14 +119,16 @@ fn by_dhcp(old: &Vm, new: &Vm) -> Vec<String> {
 }
 
 fn at_start(old: &Vm, new: &Vm) -> Vec<String> {
-    let size = |vm: &Vm| vm.machine().map(|machine| (machine.cpus, machine.memory));
-    let (before, after) = (size(old), size(new));
+    let cpus = |vm: &Vm| vm.machine().map(|machine| machine.cpus);
     changed([
-        ("CPUs", before.map(|size| size.0) != after.map(|size| size.0)),
-        ("memory", before.map(|size| size.1) != after.map(|size| size.1)),
+        ("CPUs", cpus(old) != cpus(new)),
         ("network boot", old.boot() != new.boot()),
         ("machine type", pinned(old).0 != pinned(new).0),
         ("CPU model", pinned(old).1 != pinned(new).1),
+        (
+            "NICs",
+            new.machine().is_some() && old.more_nics() != new.more_nics(),
+        ),
     ])
 }
 

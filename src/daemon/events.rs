@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Daemon, rungs};
-use crate::machine::events::{Ear, Heard, LastWords};
+use crate::machine::events::{self, Ear, Heard, LastWords};
 use crate::machine::qmp::{Qmp, QmpError};
 use crate::machine::{Accel, LifeEvent};
 use crate::model::{Pause, Vm, identity};
@@ -75,13 +75,16 @@ async fn hear(
     ear: &mut Ear,
     mut qmp: Qmp,
 ) -> Result<(), QmpError> {
-    let now = ear.begin(&qmp.status().await?);
-    take(daemon, (vm, accel), now);
+    ear.begin();
+    let mut heard = Some(events::now(&mut qmp).await?);
     loop {
-        let event = qmp.event().await?;
-        if let Some(heard) = ear.hear(&event) {
+        if heard == Some(Heard::Stopped) {
+            heard = Some(events::now(&mut qmp).await?);
+        }
+        if let Some(heard) = heard {
             take(daemon, (vm, accel), heard);
         }
+        heard = ear.hear(&qmp.event().await?);
     }
 }
 
@@ -108,6 +111,10 @@ fn take(daemon: &Daemon, (vm, accel): (&Vm, Accel), heard: Heard) {
             daemon.status.power_on(name, accel, daemon.clock.now());
             tracing::info!(vm = %name, "{name} reboots.");
         }
-        Heard::Rebooted => {}
+        Heard::DiskError => tracing::warn!(
+            vm = %name,
+            "the host could not read or write a disk of {name}, and its guest was told so."
+        ),
+        Heard::Rebooted | Heard::Stopped => {}
     }
 }

@@ -33,6 +33,8 @@ pub(super) const STEPS: &[&str] = &[
     "undelete registered",
     "disks brought back",
     "undeleted",
+    "extra disk made",
+    "extra disks registered",
     "standing still",
 ];
 

@@ -11,7 +11,7 @@ use super::Daemon;
 use crate::host::ruleset::{Guarded, Segment, text};
 use crate::host::{Host, HostError, nft};
 use crate::model::directory::Published;
-use crate::model::{TapName, Vm, VmState};
+use crate::model::{Nic, TapName, Vm, VmState};
 
 /// Who is guarded now, and the only writer of our tables.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Guard {
         self.apply(&guarded).await
     }
 
-    /// Guards a VM's tap; done before the tap is on the bridge, so that no frame ever passes unguarded.
+    /// Guards a VM's taps; done before they are on their bridges, so that no frame ever passes unguarded.
     pub(super) async fn add(&self, vm: &Vm) -> Result<(), HostError> {
         self.add_all([vm]).await
     }
@@ -45,21 +45,55 @@ impl Guard {
     /// Guards the taps of several VMs in one transaction: the tables of an earlier daemon are replaced by tables that know
     /// all of them, and none is unguarded in between.
     pub(super) async fn add_all(&self, vms: impl IntoIterator<Item = &Vm>) -> Result<(), HostError> {
+        let rules = vms.into_iter().flat_map(Vm::nics).map(rule_of);
         let mut guarded = self.guarded.lock().await;
         let mut more = guarded.clone();
-        more.extend(vms.into_iter().map(|vm| (vm.tap.clone(), rule_of(vm))));
+        more.extend(rules);
         self.apply(&more).await?;
         *guarded = more;
         Ok(())
     }
 
     /// Takes a VM's rules away; done after its QEMU is gone.
-    pub(super) async fn remove(&self, tap: &TapName) -> Result<(), HostError> {
+    pub(super) async fn remove(&self, vm: &Vm) -> Result<(), HostError> {
         let mut guarded = self.guarded.lock().await;
-        if guarded.remove(tap).is_none() {
+        let before = guarded.len();
+        for nic in vm.nics() {
+            guarded.remove(nic.tap);
+        }
+        if guarded.len() == before {
             return Ok(());
         }
         self.apply(&guarded).await
+    }
+
+    /// Whether a tap is guarded: a NIC that was added to a VM that runs has none yet.
+    async fn has(&self, tap: &TapName) -> bool {
+        self.guarded.lock().await.contains_key(tap)
+    }
+
+    /// Guards a port of a VM that someone else runs.
+    pub(super) async fn add_port(&self, rule: Guarded) -> Result<(), HostError> {
+        let mut guarded = self.guarded.lock().await;
+        let mut more = guarded.clone();
+        more.insert(rule.tap.clone(), rule);
+        self.apply(&more).await?;
+        *guarded = more;
+        Ok(())
+    }
+
+    /// Takes the rules of such a port away.
+    pub(super) async fn remove_port(&self, port: &TapName) -> Result<(), HostError> {
+        let mut guarded = self.guarded.lock().await;
+        if guarded.remove(port).is_none() {
+            return Ok(());
+        }
+        self.apply(&guarded).await
+    }
+
+    /// Takes in a port that an earlier daemon guarded: the tables that are loaded next have its rules, as those of now do.
+    pub(super) async fn know(&self, rule: Guarded) {
+        self.guarded.lock().await.insert(rule.tap.clone(), rule);
     }
 
     async fn apply(&self, guarded: &BTreeMap<TapName, Guarded>) -> Result<(), HostError> {
@@ -76,12 +110,13 @@ impl Guard {
     }
 }
 
-fn rule_of(vm: &Vm) -> Guarded {
-    Guarded {
-        tap: vm.tap.clone(),
-        mac: vm.mac,
-        address: vm.address,
-    }
+fn rule_of(nic: Nic<'_>) -> (TapName, Guarded) {
+    let rule = Guarded {
+        tap: nic.tap.clone(),
+        mac: nic.mac,
+        address: nic.address,
+    };
+    (nic.tap.clone(), rule)
 }
 
 /// How often it is checked that what guards the guests is there.
@@ -105,8 +140,10 @@ pub(super) async fn watch(daemon: Arc<Daemon>, stop: CancellationToken) {
                 VmState::Running { .. } | VmState::Paused { .. }
             )
         }) {
-            if let Err(error) = restore_neighbour(&daemon, vm).await {
-                tracing::error!(vm = %vm.name, "the neighbour entry of {} can not be put back: {error}.", vm.name);
+            for nic in vm.nics() {
+                if let Err(error) = restore_neighbour(&daemon, vm, nic).await {
+                    tracing::error!(vm = %vm.name, "the neighbour entry of {} can not be put back: {error}.", vm.name);
+                }
             }
         }
     }
@@ -121,22 +158,25 @@ async fn restore_tables(daemon: &Daemon) -> Result<(), HostError> {
     Ok(())
 }
 
-async fn restore_neighbour(daemon: &Daemon, vm: &Vm) -> Result<(), HostError> {
+async fn restore_neighbour(daemon: &Daemon, vm: &Vm, nic: Nic<'_>) -> Result<(), HostError> {
     let directory = daemon.directory();
-    let Some(network) = directory.network(&vm.network) else {
+    let Some(network) = directory.network(nic.network) else {
         return Ok(());
     };
-    let entry = daemon.host.neighbour(&network.bridge, vm.address).await?;
+    if !daemon.guard.has(nic.tap).await {
+        return Ok(());
+    }
+    let entry = daemon.host.neighbour(&network.bridge, nic.address).await?;
     if entry.is_some_and(|entry| entry.permanent) {
         return Ok(());
     }
     daemon
         .host
-        .set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
+        .set_permanent_neighbour(&network.bridge, nic.address, nic.mac)
         .await?;
     if !daemon.status.seen(vm).is_up() {
         // It ended meanwhile: what its follower took away stays away.
-        return daemon.host.remove_neighbour(&network.bridge, vm.address).await;
+        return daemon.host.remove_neighbour(&network.bridge, nic.address).await;
     }
     tracing::warn!(vm = %vm.name, "the neighbour entry of {} was gone: it is back.", vm.name);
     Ok(())

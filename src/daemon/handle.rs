@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Daemon, adopt, delete, images, info, launch, machines, networks, power, records, register, render,
-    replace, ring, selection, several, templates, twin, undelete, waiting,
+    Daemon, adopt, check, delete, images, info, launch, machines, networks, plugs, power, records, register,
+    render, replace, ring, selection, several, templates, twin, undelete, waiting,
 };
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, Select, StopVms};
@@ -74,6 +74,8 @@ impl Handle for Door {
             Request::Clone(request) => Ok(vms(daemon, &twin::clone(daemon, request, progress).await?)),
             Request::Undelete(request) => undelete::undelete(daemon, request).await.map(Answer::Done),
             Request::Deleted { names } => undelete::shown(daemon, &names),
+            Request::Port(request) => plugs::handle(daemon, request).await,
+            Request::Check { names } => check::check(daemon, &names).await,
         }
     }
 }
@@ -87,13 +89,8 @@ fn hello() -> Answer {
 
 async fn start(daemon: &Arc<Daemon>, select: &Select, progress: &ProgressSink) -> Result<Answer, Refusal> {
     let chosen = selection::selected(&daemon.directory(), select)?;
-    let starts = chosen.iter().map(|vm| {
-        if !daemon.status.seen(vm).is_up() {
-            progress.line(vm.name.as_str(), "starting");
-        }
-        machines::start(daemon, vm)
-    });
-    finished(daemon, &chosen, futures_util::future::join_all(starts).await)
+    let results = power::start(daemon, &chosen, Some(progress)).await;
+    finished(daemon, &chosen, results)
 }
 
 async fn stop(daemon: &Arc<Daemon>, request: &StopVms, progress: &ProgressSink) -> Result<Answer, Refusal> {

@@ -4,10 +4,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Daemon, selection};
-use crate::control::{HardwareChange, HardwareInfo, NewHardware, Refusal};
+use super::{Daemon, selection, shape};
+use crate::control::{DiskInfo, HardwareChange, HardwareInfo, NewHardware, Refusal};
 use crate::machine::{Emulator, EmulatorError, emulator};
-use crate::model::{CpuModel, Hardware, Machine, MachineType, Vm};
+use crate::model::{Bytes, CpuModel, DiskName, ExtraDisk, Hardware, Machine, MachineType, Vm};
 use crate::registry::HardwareEdit;
 
 /// What the installed QEMU said of itself, as long as it is the same file.
@@ -56,11 +56,16 @@ pub(super) async fn installed(daemon: &Daemon) -> Result<Arc<Emulator>, Refusal>
 /// What new VMs are created with.
 pub(super) async fn pinned(daemon: &Daemon, asked: &NewHardware) -> Result<Hardware, Refusal> {
     let emulator = installed(daemon).await?;
-    let hardware = Hardware {
+    let mut hardware = Hardware {
         machine_type: Some(emulator.newest.clone()),
         cpu_model: asked.cpu_model.as_ref().map_or(Ok(None), cpu_model)?,
+        ..Hardware::default()
     };
     emulator.check(&hardware)?;
+    for (name, size) in named_sizes(&asked.add_disks)? {
+        let added = hardware.add_disk(name, size);
+        added.map_err(|problem| Refusal::request(format!("the VM can not be made so: {problem}")))?;
+    }
     Ok(hardware)
 }
 
@@ -70,6 +75,8 @@ pub(super) async fn edit(daemon: &Daemon, asked: &HardwareChange) -> Result<Hard
         return Ok(HardwareEdit::default());
     }
     let emulator = installed(daemon).await?;
+    // `data=20G` is a disk beside the VM's own, `20G` its own.
+    let (named, own): (Vec<_>, Vec<_>) = asked.disk.iter().cloned().partition(|text| text.contains('='));
     let edit = HardwareEdit {
         machine_type: match asked.machine_type.as_deref() {
             Some("newest") => Some(emulator.newest.clone()),
@@ -77,10 +84,19 @@ pub(super) async fn edit(daemon: &Daemon, asked: &HardwareChange) -> Result<Hard
             None => None,
         },
         cpu_model: asked.cpu_model.as_ref().map(cpu_model).transpose()?,
+        disk: own.last().map(|text| sized("of that size", text)).transpose()?,
+        grow_disks: named_sizes(&named)?,
+        add_disks: named_sizes(&asked.add_disks)?,
+        remove_disks: asked
+            .remove_disks
+            .iter()
+            .map(|name| selection::parse(name))
+            .collect::<Result<_, _>>()?,
     };
     emulator.check(&Hardware {
         machine_type: edit.machine_type.clone(),
         cpu_model: edit.cpu_model.clone().flatten(),
+        ..Hardware::default()
     })?;
     Ok(edit)
 }
@@ -91,8 +107,27 @@ fn cpu_model(text: &String) -> Result<Option<CpuModel>, Refusal> {
     selection::parse_opt(named)
 }
 
+/// Reads `NAME=SIZE`.
+fn named_sizes(texts: &[String]) -> Result<Vec<(DiskName, Bytes)>, Refusal> {
+    let read = |text: &String| {
+        let (name, size) = text.split_once('=').ok_or_else(|| {
+            let shown = text.escape_debug();
+            Refusal::request(format!("`{shown}` is no disk: give NAME=SIZE, such as data=10G"))
+        })?;
+        Ok((selection::parse(name)?, sized(name, size)?))
+    };
+    texts.iter().map(read).collect()
+}
+
+/// Reads the size of a disk.
+fn sized(name: &str, text: &str) -> Result<Bytes, Refusal> {
+    let size = selection::parse(text)?;
+    shape::check_disk(name, size)?;
+    Ok(size)
+}
+
 /// What a VM was created with, as it is shown.
-pub(super) fn info(vm: &Vm) -> HardwareInfo {
+pub(super) fn info(daemon: &Daemon, vm: &Vm) -> HardwareInfo {
     let Some(machine) = vm.machine() else {
         return HardwareInfo::default();
     };
@@ -102,6 +137,15 @@ pub(super) fn info(vm: &Vm) -> HardwareInfo {
     HardwareInfo {
         machine_type: hardware.machine_type.as_ref().map(ToString::to_string),
         cpu_model: Some(model.map_or(HOST, CpuModel::as_str).to_owned()),
+        extra_disks: hardware.disks.iter().map(disk).collect(),
+        needs_restart: shape::needs_restart(daemon, vm),
+    }
+}
+
+fn disk(disk: &ExtraDisk) -> DiskInfo {
+    DiskInfo {
+        name: disk.name.to_string(),
+        size: disk.size.0,
     }
 }
 

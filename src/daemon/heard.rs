@@ -14,6 +14,8 @@ const KEPT: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     board: Mutex<HashMap<VmName, Told>>,
+    /// When each VM asked the metadata service last: of all of them, and so not among the rest.
+    contacts: Mutex<HashMap<VmName, Timestamp>>,
     quiet: Quiet,
     failed: Quiet,
 }
@@ -65,6 +67,16 @@ impl Heard {
         }
     }
 
+    /// A VM spoke with the metadata service.
+    pub(super) fn contact(&self, vm: &VmName, now: Timestamp) {
+        self.contacts().insert(vm.clone(), now);
+    }
+
+    /// When a VM spoke with the metadata service last, since the daemon started.
+    pub(super) fn last_contact(&self, vm: &VmName) -> Option<Timestamp> {
+        self.contacts().get(vm).copied()
+    }
+
     /// What was heard of a VM.
     pub(super) fn of(&self, vm: &VmName) -> Told {
         self.board().get(vm).cloned().unwrap_or_default()
@@ -84,6 +96,11 @@ impl Heard {
         self.quiet.forget(vm);
         self.failed.forget(vm);
         self.board().remove(vm);
+        self.contacts().remove(vm);
+    }
+
+    fn contacts(&self) -> MutexGuard<'_, HashMap<VmName, Timestamp>> {
+        self.contacts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn board(&self) -> MutexGuard<'_, HashMap<VmName, Told>> {

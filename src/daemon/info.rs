@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::heard::Told;
-use super::{Daemon, custom, hardware, life, seed_device};
+use super::{Daemon, custom, hardware, life, nics, seed_device};
 use crate::control::{ImageInfo, VmInfo};
 use crate::model::image::{Boot, View};
 use crate::model::{BootStep, Directory, Image, SshKey, Timestamp, Vm, VmState, Window, mac};
@@ -65,11 +65,12 @@ pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
         pid,
         accel: seen.accel.map(|accel| accel.as_str().to_owned()),
         host_keys: vm.host_keys().iter().map(SshKey::to_string).collect(),
-        serial: seen.is_up().then(|| places.serial(&vm.name)),
+        serial: seen.is_up().then(|| places.console(&vm.name)),
         console_log: machine.map(|_| places.console_log(&vm.name)),
         known_hosts: places.known_hosts(),
         life: life::info(daemon, vm, &seen.state),
-        hardware: hardware::info(vm),
+        hardware: hardware::info(daemon, vm),
+        nics: nics::shown(&directory, vm),
     }
 }
 
@@ -103,7 +104,7 @@ fn secrets(directory: &Directory, vm: &Vm, told: &Told, now: Timestamp) -> Optio
     Some(window + &late)
 }
 
-fn state_words(state: &VmState) -> (&'static str, Option<String>, Option<u32>) {
+pub(super) fn state_words(state: &VmState) -> (&'static str, Option<String>, Option<u32>) {
     match state {
         VmState::External => ("external", None, None),
         VmState::Stopped => ("stopped", None, None),

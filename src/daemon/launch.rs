@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Daemon, failpoint, hardware, machines, register, selection, several, undelete, waiting};
+use super::{
+    Daemon, failpoint, hardware, life, machines, order, register, selection, several, undelete, waiting,
+};
 use crate::control::serve::ProgressSink;
 use crate::control::{LaunchVms, Refusal, Rung};
 use crate::image::media::Media;
-use crate::model::{Bytes, Hosting, Machine, Phase, Vm};
+use crate::model::{Bytes, Hosting, Machine, Phase, Policy, Vm};
 use crate::registry::Change;
 
 /// Launches VMs; returns them as they are registered.
@@ -32,9 +34,13 @@ pub(super) async fn launch(
     daemon.exported(committed.revision).await;
 
     let mut starts = JoinSet::new();
-    for vm in &committed.vms {
+    let queued = order::enqueue(daemon, &committed.vms);
+    for (vm, queued) in committed.vms.iter().zip(queued) {
         let (daemon, vm, progress) = (Arc::clone(daemon), Arc::clone(vm), progress.clone());
-        starts.spawn(async move { launch_one(&daemon, &vm, None, &progress).await });
+        starts.spawn(async move {
+            let _queued = queued;
+            launch_one(&daemon, &vm, None, &progress).await
+        });
     }
     let mut refusals = Vec::new();
     while let Some(ended) = starts.join_next().await {
@@ -72,6 +78,7 @@ async fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal>
         phase: Phase::Launching,
         workshop: None,
         hardware: Some(Box::new(hardware::pinned(daemon, &request.hardware).await?)),
+        policy: life::edit(&request.policy)?.on(Policy::default()),
     };
     machine.disk = selection::size(request.disk.as_ref(), image.virtual_size)?;
     if machine.disk < image.virtual_size {
@@ -98,6 +105,7 @@ pub(super) async fn launch_one(
     media: Option<Media>,
     progress: &ProgressSink,
 ) -> Result<(), Refusal> {
+    let turn = order::turn(daemon, vm, Some(progress)).await;
     let _held = daemon.lock(vm).await;
     let vm = daemon.still(vm)?;
     if let Err(refusal) = undelete::settled(daemon, &vm.name).await {
@@ -105,8 +113,12 @@ pub(super) async fn launch_one(
         forget(daemon, &vm).await;
         return Err(refusal);
     }
-    let result = make_and_start(daemon, &vm, media, progress).await;
-    if result.is_err() {
+    let result = match turn {
+        Ok(()) => make_and_start(daemon, &vm, media, progress).await,
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = &result {
+        progress.line(vm.name.as_str(), format!("failed: {}", refusal.message));
         undo(daemon, &vm).await;
     }
     result
@@ -124,6 +136,7 @@ async fn make_and_start(
         Some(_) => ("unpacking the installer", "could not be made ready"),
         None => ("cloning", "could not be cloned"),
     };
+    let cloning = daemon.admission.disks().await;
     progress.line(vm.name.as_str(), stage);
     let store = daemon.store.clone();
     let (owner, machine, base) = (Arc::clone(vm), machine.clone(), Arc::clone(&image));
@@ -135,6 +148,7 @@ async fn make_and_start(
         .await?
         .map_err(|error| Refusal::host(format!("{} {failed}: {error}", vm.name)))?;
     failpoint::reach("cloned");
+    drop(cloning);
     progress.line(vm.name.as_str(), "starting");
     machines::start_with(daemon, vm, drive).await?;
     daemon

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use super::events::Listener;
 use super::{
-    Daemon, customize, failpoint, hardware, images, replace, rungs, seed_device, selection, workshop,
+    Daemon, consoles, customize, failpoint, failures, hardware, images, nics, replace, restarts, rungs,
+    seed_device, selection, shape, workshop,
 };
 use crate::control::Refusal;
-use crate::host::tap::Tap;
-use crate::machine::{self, Accel, Launch, LifeEvent, Running, SeedDevice, Settings, process};
+use crate::machine::events::LastWords;
+use crate::machine::restart::End;
+use crate::machine::{self, Accel, Ended, Launch, LifeEvent, Running, SeedDevice, Settings, process};
 use crate::model::image::View;
 use crate::model::{Image, Machine, Network, Phase, Vm, VmName, VmState, Workshop, identity};
 use crate::registry::Change;
@@ -27,6 +29,7 @@ pub(super) async fn start(daemon: &Arc<Daemon>, vm: &Vm) -> Result<(), Refusal> 
     if !daemon.status.seen(&vm).is_up() {
         workshop::refuse(&vm)?;
     }
+    daemon.restarts.by_hand(&vm.name);
     start_locked(daemon, &vm).await
 }
 
@@ -83,7 +86,7 @@ pub(super) async fn start_with(
     if runs_on(daemon, vm).await? {
         return Ok(());
     }
-    let _slot = daemon.starting.acquire().await;
+    let _admitted = daemon.admission.start().await;
     daemon.status.live(&vm.name, &LifeEvent::StartAsked);
     match bring_up(daemon, vm, drive).await {
         Ok(running) => {
@@ -93,6 +96,7 @@ pub(super) async fn start_with(
         }
         Err(refusal) => {
             clear_away(daemon, vm).await;
+            failures::keep(daemon, &vm.name, &refusal.message, false);
             daemon.status.live(
                 &vm.name,
                 &LifeEvent::StartFailed {
@@ -148,18 +152,19 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     if vm.install().is_none() {
         images::verified(daemon, &image).await?;
     }
-    daemon.serving.answers(&network).await?;
+    let networks = nics::networks(daemon, vm)?;
+    for network in &networks {
+        daemon.serving.answers(network).await?;
+    }
     let seed = told_from_now(daemon, (vm, &network), &image).await?;
+    shape::grow(daemon, vm, machine).await?;
     customize::before_start(daemon, vm, &image).await?;
 
-    let tap = Tap::create(&vm.tap)?;
-    failpoint::reach("tap");
-    daemon.guard.add(vm).await?;
-    let host = &daemon.host;
-    host.set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
-        .await?;
-    host.attach(&vm.tap, &network.bridge).await?;
-    failpoint::reach("guarded");
+    let mut taps = nics::plug_in(daemon, vm, &networks).await?;
+    let more_taps = taps.split_off(1);
+    let tap = taps
+        .pop()
+        .ok_or_else(|| Refusal::internal(format!("{} has no NIC", vm.name)))?;
 
     rungs::forget(daemon, &vm.name);
     daemon.heard.power_on(&vm.name, daemon.clock.now());
@@ -171,8 +176,10 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
         uid: identity::uid(vm.address),
         gid: group(daemon.accel, vm),
         seed,
-        tap: tap.into_fd(),
+        tap,
         media: drive.map(OwnedFd::from),
+        serial: consoles::open(daemon, vm)?,
+        more_taps,
     };
     let running = machine::spawn(launch)
         .await
@@ -206,6 +213,7 @@ pub(super) fn argv(
     (machine, image, seed): (&Machine, &Image, Option<&SeedDevice>),
     network: &Network,
 ) -> Result<Vec<String>, Refusal> {
+    let networks = nics::networks(daemon, vm)?;
     let key = daemon.directory().site().seed_key(vm);
     // An installer is led to its answers by its command line alone.
     let view = match vm.install() {
@@ -220,6 +228,7 @@ pub(super) fn argv(
         smbios_serial: &smbios.serial,
         smbios_product: smbios.product,
         seed,
+        more_networks: networks.get(1..).unwrap_or_default(),
     };
     Ok(machine::argv(vm, machine, image, network, &settings)?)
 }
@@ -242,36 +251,69 @@ pub(super) fn follow(daemon: &Arc<Daemon>, vm: &Arc<Vm>, running: Running) {
     daemon
         .status
         .live(&vm.name, &LifeEvent::Ready { pid: running.pid });
+    failures::forget(daemon, &vm.name);
+    stopping(daemon, &vm.name, false);
+    daemon.restarts.runs(&vm.name, daemon.clock.now());
     workshop::began(daemon, vm);
     let listener = Listener::start(daemon, vm, running.accel);
     let (daemon, vm) = (Arc::clone(daemon), Arc::clone(vm));
     tokio::spawn(async move {
-        let ended = running.watch().await;
+        let ended = tokio::select! {
+            ended = running.watch() => ended,
+            never = consoles::keep(&daemon, &vm) => match never {},
+        };
         clear_away(&daemon, &vm).await;
         let words = listener.last_words().await;
-        let state = daemon.status.live(&vm.name, &ended.given(words).into());
-        if let VmState::Failed { why } = state {
-            tracing::error!(vm = %vm.name, "{} failed: {why}.", vm.name);
-        } else {
-            tracing::info!(vm = %vm.name, "{} is stopped.", vm.name);
-        }
+        over(&daemon, &vm, ended.given(words), words);
         if vm.workshop().is_some() {
             workshop::ended(&daemon, &vm, words.by_guest).await;
         }
     });
 }
 
+/// Takes in how a VM ended, and what its policy makes of that.
+fn over(daemon: &Arc<Daemon>, vm: &Arc<Vm>, ended: Ended, words: LastWords) {
+    let asked = matches!(daemon.status.seen(vm).state, VmState::Stopping { .. });
+    let failure = match &ended {
+        Ended::Error(why) if !asked => Some(why.clone()),
+        _ => None,
+    };
+    let end = match &failure {
+        Some(_) => End::Failed,
+        None if words.by_guest && !asked => End::ByGuest,
+        None => End::Asked,
+    };
+    // Before its state is shown, so that whoever sees that it failed finds why.
+    restarts::ended(daemon, vm, end, failure.as_deref());
+    if let VmState::Failed { why } = daemon.status.live(&vm.name, &ended.into()) {
+        tracing::error!(vm = %vm.name, "{} failed: {why}.", vm.name);
+    } else {
+        tracing::info!(vm = %vm.name, "{} is stopped.", vm.name);
+    }
+}
+
+/// Notes for a later daemon that a VM was asked to power off, or that this is over.
+pub(super) fn stopping(daemon: &Daemon, vm: &VmName, is: bool) {
+    let path = daemon.config.places.stopping(vm);
+    let noted = if is {
+        std::fs::write(&path, "")
+    } else {
+        std::fs::remove_file(&path)
+    };
+    match noted {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(%vm, "{}: {error}.", path.display());
+        }
+        _ => {}
+    }
+}
+
 /// Removes what a running VM has on the host. Goes on after an error: each step is worth doing without the others.
 async fn clear_away(daemon: &Daemon, vm: &Vm) {
-    if let Err(error) = daemon.guard.remove(&vm.tap).await {
-        tracing::warn!(vm = %vm.name, "could not take the rules of {} away: {error}.", vm.name);
-    }
-    if let Ok(network) = daemon.network_of(vm)
-        && let Err(error) = daemon.host.remove_neighbour(&network.bridge, vm.address).await
-    {
-        tracing::warn!(vm = %vm.name, "could not remove the neighbour entry of {}: {error}.", vm.name);
-    }
+    nics::unplug(daemon, vm).await;
+    consoles::close(daemon, &vm.name).await;
     remove_sockets(daemon, &vm.name);
+    stopping(daemon, &vm.name, false);
 }
 
 /// Removes a VM's socket directory.
@@ -289,9 +331,11 @@ pub(super) async fn stop_locked(
     deadline: Duration,
 ) -> Result<(), Refusal> {
     machine_of(vm)?;
+    daemon.restarts.by_hand(&vm.name);
     if !daemon.status.seen(vm).is_up() {
         return Ok(());
     }
+    stopping(daemon, &vm.name, true);
     if !force && matches!(daemon.status.seen(vm).state, VmState::Paused { .. }) {
         // A guest that stands still does not hear the power button; one that can not go on is powered off at the deadline.
         if let Err(error) = machine::resume(&daemon.config.places, vm).await {

@@ -9,7 +9,11 @@
 //!
 //! [`run`] reads like the life of the process: check, open, bind, answer, recover, serve, drain.
 
+mod admission;
 mod adopt;
+mod autostart;
+mod check;
+mod consoles;
 mod crowd;
 mod custom;
 mod customize;
@@ -20,6 +24,7 @@ mod effects;
 mod events;
 mod exports;
 mod failpoint;
+mod failures;
 mod faults;
 mod guard;
 mod handle;
@@ -38,7 +43,10 @@ mod memory;
 #[cfg(test)]
 mod names_tests;
 mod networks;
+mod nics;
 mod observe;
+mod order;
+mod plugs;
 mod power;
 mod quiet;
 mod records;
@@ -46,6 +54,7 @@ mod recover;
 mod register;
 mod render;
 mod replace;
+mod restarts;
 mod ring;
 mod rungs;
 mod seed_device;
@@ -53,6 +62,7 @@ mod selection;
 mod services;
 mod serving;
 mod several;
+mod shape;
 mod status;
 mod still;
 mod templates;
@@ -65,7 +75,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -78,13 +88,17 @@ use crate::machine::Accel;
 use crate::model::{Clock, Directory, Network, Revision, Vm, VmName};
 use crate::registry::{Change, CommitError, Committed, Registry};
 
+use admission::Admission;
+use consoles::Consoles;
 use discovered::Discovered;
 use guard::Guard;
 use heard::Heard;
 use hostnames::Naming;
 use impersonation::Impersonations;
 use inherited::Inherited;
+use order::Queue;
 use quiet::Quiet;
+use restarts::Restarts;
 use serving::Serving;
 use status::Status;
 use workshop::Outcomes;
@@ -126,10 +140,18 @@ pub struct Daemon {
     verifying: tokio::sync::Mutex<()>,
     /// What became of workshops.
     outcomes: Outcomes,
-    /// How many QEMU processes may be starting at once.
-    starting: Semaphore,
     /// What the installed QEMU said of itself.
     installed: hardware::Installed,
+    /// How many VMs may be made and started at once.
+    admission: Admission,
+    /// Who waits for a start.
+    queue: Queue,
+    /// What was done about VMs that ended by themselves.
+    restarts: Restarts,
+    /// Who brings guests' consoles to those who look on.
+    consoles: Consoles,
+    /// The ports of VMs that someone else runs.
+    plugs: plugs::Plugs,
 }
 
 impl Daemon {
@@ -168,6 +190,7 @@ impl Daemon {
         self.impersonations.forget(vm);
         self.heard.forget(vm);
         self.phone_homes.forget(vm);
+        self.restarts.forget(vm);
     }
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.
@@ -246,6 +269,7 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
                 .hint("sudo seedbed serve"),
         );
     }
+    services::keep_no_core()?;
     services::directories(&config)?;
     let registry = services::open_registry(&config)?;
     services::keep_secret(&registry).await?;
@@ -277,8 +301,14 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     metadata.spawn(&daemon, &events_tx, &tasks, &stop)?;
     drop(events_tx);
     keepers(&daemon, written_tx, &tasks, &stop);
-    recover::recover(&daemon).await?;
+    plugs::recall(&daemon).await?;
+    let fresh_boot = autostart::fresh_boot(&daemon);
+    recover::recover(&daemon, fresh_boot.is_none()).await?;
+    if let Some(boot) = fresh_boot {
+        autostart::begin(&daemon, boot);
+    }
     tasks.spawn(undelete::keep(Arc::clone(&daemon), stop.clone()));
+    tasks.spawn(plugs::keep_up(Arc::clone(&daemon), stop.clone()));
     // Only now is it known which VMs run: what a guest told meanwhile, to the sockets of the daemon before, waits until then.
     tasks.spawn(observe::events(Arc::clone(&daemon), events_rx));
     tasks.spawn(control::serve::serve(

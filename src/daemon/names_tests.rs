@@ -25,6 +25,7 @@ fn new(name: &str) -> NewVm {
         hosting: Hosting::External,
         custom: Custom::default(),
         new_identity: false,
+        nics: Vec::new(),
     }
 }
 

@@ -29,11 +29,10 @@ pub(super) fn shown(daemon: &Daemon, names: &[String]) -> Result<Answer, Refusal
 
 fn info(directory: &Directory, network: &Network, now: Timestamp) -> NetworkInfo {
     let (pool, policy) = (network.pool, &network.dhcp);
-    let vms = directory.vms().filter(|vm| vm.network == network.name);
     let (mut count, mut taken) = (0, 0);
-    for vm in vms {
+    for (_, nic) in directory.vms_on(&network.name) {
         count += 1;
-        taken += u32::from(pool.contains(vm.address));
+        taken += u32::from(pool.contains(nic.address));
     }
     let active = directory
         .leases()

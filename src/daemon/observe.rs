@@ -102,6 +102,12 @@ fn log(daemon: &Daemon, vm: &Vm, kind: &EventKind) {
 /// Takes in what an agent said, and what it was told.
 async fn hear(daemon: &Daemon, vm: &Vm, kind: &EventKind) {
     let now = daemon.clock.now();
+    if matches!(
+        kind,
+        EventKind::Fetched { .. } | EventKind::PhonedHome { .. } | EventKind::Reported(_)
+    ) {
+        daemon.heard.contact(&vm.name, now);
+    }
     match kind {
         EventKind::Fetched {
             document,

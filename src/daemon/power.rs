@@ -1,4 +1,4 @@
-//! Requests about what VMs that are there do: pause, go on, end at once.
+//! Requests about what VMs that are there do: start in their order, pause, go on, end at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
+use super::order::{self, Queued};
 use super::{Daemon, machines, selection, several};
+use crate::control::serve::ProgressSink;
 use crate::control::{Answer, Power, PowerVms, Refusal};
 use crate::machine::{self, LifeEvent};
 use crate::model::{Pause, Vm, VmState};
@@ -25,6 +27,49 @@ pub(super) async fn handle(daemon: &Arc<Daemon>, request: PowerVms) -> Result<An
         Power::Kill => kill(daemon, vm).await,
     });
     several::answer(daemon, &chosen, join_all(doing).await)
+}
+
+/// Starts VMs, each when those that it starts after are as far as they have to be.
+pub(super) async fn start(
+    daemon: &Arc<Daemon>,
+    vms: &[Arc<Vm>],
+    progress: Option<&ProgressSink>,
+) -> Vec<Result<(), Refusal>> {
+    let queued = order::enqueue(daemon, vms);
+    start_queued(daemon, vms, queued, progress).await
+}
+
+/// [`start`], of VMs that have their places in the queue.
+pub(super) async fn start_queued(
+    daemon: &Arc<Daemon>,
+    vms: &[Arc<Vm>],
+    queued: Vec<Queued>,
+    progress: Option<&ProgressSink>,
+) -> Vec<Result<(), Refusal>> {
+    let starts = vms.iter().zip(queued).map(async |(vm, queued)| {
+        let _queued = queued;
+        start_one(daemon, vm, progress).await
+    });
+    join_all(starts).await
+}
+
+async fn start_one(
+    daemon: &Arc<Daemon>,
+    vm: &Arc<Vm>,
+    progress: Option<&ProgressSink>,
+) -> Result<(), Refusal> {
+    let line = |stage: String| {
+        if let Some(progress) = progress {
+            progress.line(vm.name.as_str(), stage);
+        }
+    };
+    if !daemon.status.seen(vm).is_up() {
+        let turn = order::turn(daemon, vm, progress).await;
+        turn.inspect_err(|refusal| line(format!("failed: {}", refusal.message)))?;
+        line("starting".to_owned());
+    }
+    let started = machines::start(daemon, vm).await;
+    started.inspect_err(|refusal| line(format!("failed: {}", refusal.message)))
 }
 
 /// Has a running VM stand still.
@@ -75,6 +120,8 @@ async fn resume(daemon: &Arc<Daemon>, vm: &Vm) -> Result<(), Refusal> {
 async fn kill(daemon: &Arc<Daemon>, vm: &Vm) -> Result<(), Refusal> {
     machines::machine_of(vm)?;
     if daemon.status.seen(vm).is_up() {
+        daemon.restarts.by_hand(&vm.name);
+        machines::stopping(daemon, &vm.name, true);
         daemon.status.live(&vm.name, &LifeEvent::StopAsked);
         machine::kill(&daemon.config.places, vm)
             .await

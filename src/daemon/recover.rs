@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, launch, machines, replace, rungs, still, undelete};
+use super::{Daemon, consoles, launch, machines, nics, replace, restarts, rungs, shape, still, undelete};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
 
-/// Brings the host and the registry together.
-pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
+/// Brings the host and the registry together. `same_boot` says whether the host has not been restarted since the daemon before.
+pub(super) async fn recover(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(), Refusal> {
     let found = process::all(&daemon.config.places).await?;
     let (mut running, mut strays) = (Vec::new(), Vec::new());
     for found in found {
@@ -25,15 +25,17 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
         }
     }
     end(strays).await;
+    consoles::recover(daemon, &running).await?;
     adopt(daemon, running).await?;
+    nics::forget_stopped(daemon).await?;
     resume(daemon);
-    cut_short(daemon).await?;
+    cut_short(daemon, same_boot).await?;
     sweep(daemon).await
 }
 
 /// Undoes, or goes on with, whatever was cut short. What was deleted and can be undone comes first: its files may lie where those
 /// of a launch would.
-async fn cut_short(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
+async fn cut_short(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(), Refusal> {
     undelete::recover(daemon).await?;
     still::recover(daemon).await;
     for vm in daemon.directory().each_vm() {
@@ -44,6 +46,9 @@ async fn cut_short(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
             tracing::warn!(vm = %vm.name, "{} ended while nobody saw how: removing it, and no image is made of it.", vm.name);
         } else {
             disks(daemon, vm, phase).await?;
+            if phase.is_some() && !daemon.status.seen(vm).is_up() {
+                restarts::recover(daemon, vm, same_boot);
+            }
             continue;
         }
         launch::undo(daemon, vm).await;
@@ -51,8 +56,9 @@ async fn cut_short(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Removes disks beside a VM's that do not count, and puts those in place that do.
+/// Removes disks that a VM's record does not have, and those beside its own that do not count, and puts those in place that do.
 async fn disks(daemon: &Arc<Daemon>, vm: &Arc<Vm>, phase: Option<Phase>) -> Result<(), Refusal> {
+    shape::sweep(daemon, vm).await?;
     match phase {
         Some(Phase::Replacing) => replaced(daemon, vm).await,
         Some(Phase::Launched | Phase::Launching) => replace::discard(daemon, vm).await?,
@@ -86,12 +92,13 @@ async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(),
     let guarded = found.iter().map(|(vm, _)| &**vm);
     daemon.guard.add_all(guarded).await?;
     for (vm, found) in found {
-        let network = daemon.network_of(&vm)?;
-        daemon
-            .host
-            .set_permanent_neighbour(&network.bridge, vm.address, vm.mac)
-            .await?;
-        let running = machine::adopt(&daemon.config.places, &vm, found);
+        for (nic, network) in vm.nics().zip(nics::networks(daemon, &vm)?) {
+            daemon
+                .host
+                .set_permanent_neighbour(&network.bridge, nic.address, nic.mac)
+                .await?;
+        }
+        let running = machine::adopt(&daemon.config.places, &vm, found).await;
         daemon.status.live(&vm.name, &LifeEvent::StartAsked);
         daemon
             .status
@@ -146,7 +153,21 @@ async fn sweep(daemon: &Arc<Daemon>) -> Result<(), Refusal> {
     for image in &orphans.images {
         tracing::warn!(%image, "removed the files of image {image}, which is not registered.");
     }
+    stale_groups(daemon).await;
     stale_sockets(daemon)
+}
+
+/// Ends what VMs that do not run left in their control groups. That is worth doing, and nothing that a start has to wait for.
+async fn stale_groups(daemon: &Daemon) {
+    let directory = daemon.directory();
+    let runs = |name: &str| {
+        let vm = name.parse::<VmName>().ok();
+        let vm = vm.and_then(|name| directory.vm(&name).cloned());
+        vm.is_some_and(|vm| daemon.status.seen(&vm).is_up())
+    };
+    if let Err(error) = machine::cgroup::sweep(&daemon.config.places, runs).await {
+        tracing::warn!("could not remove the control groups of VMs that do not run: {error}.");
+    }
 }
 
 /// Removes the socket directories of VMs that do not run.

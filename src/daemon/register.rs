@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, custom, effects, hardware, info, selection};
+use super::{Daemon, custom, effects, hardware, info, life, nics, selection, shape};
 use crate::control::{AddVms, Answer, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
 use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
@@ -41,6 +41,7 @@ pub(super) async fn planned(
     )?;
     let custom = custom::edit(&request.custom)?.on(Custom::default());
     selection::only_one(&names, &[("--alias", !custom.aliases.is_empty())])?;
+    let nics = nics::edit(daemon, &names, &request.nics).await?.put;
     let new = |name| NewVm {
         name,
         network: network.clone(),
@@ -52,6 +53,7 @@ pub(super) async fn planned(
         hosting: hosting.clone(),
         custom: custom.clone(),
         new_identity: request.new_identity,
+        nics: nics.clone(),
     };
     Ok(names.into_iter().map(new).collect())
 }
@@ -178,6 +180,7 @@ fn imported(
             ..Custom::default()
         },
         new_identity: false,
+        nics: Vec::new(),
     })
 }
 
@@ -208,7 +211,9 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         custom: custom::edit(&request.custom)?,
         new_instance: request.new_instance,
         release: request.release_secrets,
-        hardware: hardware::edit(daemon, &request.hardware).await?,
+        hardware: Box::new(hardware::edit(daemon, &request.hardware).await?),
+        policy: life::edit(&request.policy)?,
+        nics: nics::edit(daemon, &names, &request.nics).await?,
     };
     let has_alias = edit
         .custom
@@ -224,13 +229,24 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         changeable(daemon, &vm, &edit)?;
         before.push(vm);
     }
-    let committed = daemon.commit(Change::Update { names, edit }).await?;
+    let committed = shape::commit(daemon, &before, names, edit).await?;
     daemon.exported(committed.revision).await;
-    let told = before.iter().zip(&committed.vms).map(|(old, new)| VmInfo {
-        effects: effects::of(old, new, daemon.directory().view_of(new), is_in_use(daemon, new)),
+    let mut works = Vec::with_capacity(vms.len());
+    for (old, new) in before.iter().zip(&committed.vms) {
+        works.push(told(daemon, old, new));
+    }
+    Ok(futures_util::future::join_all(works).await)
+}
+
+/// Makes a change of a VM true as far as it can be now, and says when each part of it counts.
+async fn told(daemon: &Daemon, old: &Vm, new: &Arc<Vm>) -> VmInfo {
+    let view = daemon.directory().view_of(new);
+    let mut effects = effects::of(old, new, view, is_in_use(daemon, new));
+    effects.extend(shape::apply(daemon, old, new).await);
+    VmInfo {
+        effects,
         ..info::vm(daemon, new)
-    });
-    Ok(told.collect())
+    }
 }
 
 /// Whether a VM runs, as far as that is known.
@@ -240,7 +256,8 @@ fn is_in_use(daemon: &Daemon, vm: &Vm) -> bool {
 }
 
 fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
-    let shape = edit.cpus.is_some() || edit.memory.is_some() || edit.hardware != HardwareEdit::default();
+    nics::changeable(daemon, vm, &edit.nics)?;
+    let shape = edit.cpus.is_some() || edit.memory.is_some() || *edit.hardware != HardwareEdit::default();
     match vm.machine() {
         None if shape => Err(Refusal::request(format!(
             "{} is run by someone else: change its size there",
@@ -252,6 +269,13 @@ fn changeable(daemon: &Daemon, vm: &Vm, edit: &Edit) -> Result<(), Refusal> {
                 edit.cpus.unwrap_or(machine.cpus),
                 edit.memory.unwrap_or(machine.memory),
             )?;
+            if !edit.hardware.remove_disks.is_empty() && daemon.status.seen(vm).is_up() {
+                return Err(Refusal::request(format!(
+                    "{} is running: a disk is taken away, with what is on it, only while it is stopped",
+                    vm.name
+                ))
+                .hint(format!("seedbed stop {}", vm.name)));
+            }
             if (edit.address.is_some() || edit.mac.is_some()) && daemon.status.seen(vm).is_up() {
                 // Its tap's rules and its neighbour entry are made from both at start.
                 return Err(Refusal::request(format!(

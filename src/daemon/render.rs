@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, machines, seed_device, selection};
+use super::{Daemon, machines, nics, seed_device, selection};
 use crate::control::{Refusal, View};
 use crate::model::{Image, Vm};
 use crate::seed::{Facts, Seed};
@@ -18,8 +18,11 @@ pub(super) fn render(
 ) -> Result<String, Refusal> {
     let vms = selection::vms(&daemon.directory(), names)?;
     if view == View::DhcpJson {
-        let shown = |vm: &Arc<Vm>| Ok(dhcp::render_json(&*daemon.network_of(vm)?, vm));
-        let list = vms.iter().map(shown).collect::<Result<_, Refusal>>()?;
+        let mut list = Vec::new();
+        for vm in &vms {
+            let networks = nics::networks(daemon, vm)?.into_iter();
+            list.extend(networks.map(|network| dhcp::render_json(&network, vm)));
+        }
         return Ok(serde_json::Value::Array(list).to_string());
     }
     let headed = vms.len() > 1 && !matches!(view, View::Hosts | View::Dns);
@@ -60,7 +63,10 @@ fn one(daemon: &Daemon, vm: &Arc<Vm>, view: View, secrets: bool) -> Result<Strin
         View::Credentials => credentials(daemon, vm),
         View::Dns => Ok(export::records_of(&daemon.directory(), vm)),
         View::DhcpJson => Ok(dhcp::render_json(&*daemon.network_of(vm)?, vm).to_string()),
-        View::Dhcp => Ok(dhcp::render(&*daemon.network_of(vm)?, vm)),
+        View::Dhcp => {
+            let networks = nics::networks(daemon, vm)?.into_iter();
+            Ok(networks.map(|network| dhcp::render(&network, vm)).collect())
+        }
         View::Hosts => Ok(export::hosts_of(&daemon.directory(), vm)),
         View::Ipxe => ipxe(daemon, vm),
         View::Answers => answers(daemon, vm),

@@ -180,7 +180,7 @@ async fn rebased(
 ) -> Result<(), Refusal> {
     let from = machines::image_of(daemon, machines::machine_of(vm)?)?;
     images::verified(daemon, &from).await?;
-    let _slot = daemon.starting.acquire().await;
+    let _slot = daemon.admission.disks().await;
     let (store, owner, progress) = (daemon.store.clone(), Arc::clone(vm), progress.clone());
     let to = Arc::clone(&target.image);
     tokio::task::spawn_blocking(move || {

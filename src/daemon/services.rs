@@ -6,11 +6,13 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Daemon;
+use super::admission::Admission;
+use super::consoles::Consoles;
 use super::discovered::Discovered;
 use super::guard::Guard;
 use super::hardware;
@@ -18,7 +20,10 @@ use super::heard::Heard;
 use super::hostnames::Naming;
 use super::impersonation::Impersonations;
 use super::inherited::{self, Inherited};
+use super::order::Queue;
+use super::plugs::Plugs;
 use super::quiet::Quiet;
+use super::restarts::Restarts;
 use super::rungs;
 use super::status::Status;
 use super::templates;
@@ -36,6 +41,17 @@ use crate::metadata::token::Tokens;
 use crate::model::{BridgeName, Clock, Event, Network, Revision, SiteSecret};
 use crate::registry::{Change, Registry};
 use crate::{dhcp, dns, metadata};
+
+/// Sees to it that neither this process nor a QEMU that it starts leaves a core file, which would hold guests' secrets.
+pub(super) fn keep_no_core() -> Result<(), Refusal> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)
+        .map_err(|error| Refusal::host(format!("core files can not be switched off: {error}")))
+}
 
 /// Makes the directories everything lies in. QEMU runs as a user of its own and has to pass through them to its files.
 pub(super) fn directories(config: &Config) -> Result<(), Refusal> {
@@ -299,7 +315,6 @@ pub(super) fn daemon(
     written: watch::Receiver<Revision>,
     discovered: Arc<Discovered>,
 ) -> Result<Daemon, Refusal> {
-    let parallel = std::thread::available_parallelism().map_or(2, usize::from) * 2;
     Ok(Daemon {
         accel: accel(config.accel)?,
         clock: Clock,
@@ -317,8 +332,12 @@ pub(super) fn daemon(
         outcomes: Outcomes::default(),
         serving: Arc::default(),
         verifying: tokio::sync::Mutex::default(),
-        starting: Semaphore::new(parallel),
         installed: hardware::Installed::default(),
+        admission: Admission::new(config.starts),
+        queue: Queue::default(),
+        restarts: Restarts::default(),
+        consoles: Consoles::default(),
+        plugs: Plugs::default(),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
         templates: templates::Library::open(&config)?,

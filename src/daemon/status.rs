@@ -150,7 +150,8 @@ impl Status {
         self.ring();
     }
 
-    fn ring(&self) {
+    /// Rings although nothing here has changed: something else has that is waited for with it.
+    pub(super) fn ring(&self) {
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 

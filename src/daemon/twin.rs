@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, failpoint, launch, machines, replace, selection, several, still, undelete, workshop};
+use super::{
+    Daemon, failpoint, launch, machines, power, replace, selection, several, still, undelete, workshop,
+};
 use crate::control::serve::ProgressSink;
 use crate::control::{CloneVm, Refusal};
 use crate::model::{Custom, Hosting, Instance, Machine, Phase, Vm, VmName};
@@ -28,11 +30,7 @@ pub(super) async fn clone(
         made(daemon, &source, names, &progress).await?
     };
     if request.start {
-        let starts = vms.iter().map(|vm| {
-            progress.line(vm.name.as_str(), "starting");
-            machines::start(daemon, vm)
-        });
-        let results = futures_util::future::join_all(starts).await;
+        let results = power::start(daemon, &vms, Some(&progress)).await;
         let refusals = results.into_iter().filter_map(Result::err).collect();
         if let Some(refusal) = several::combined(refusals, vms.len()) {
             return Err(refusal);
@@ -131,6 +129,8 @@ fn twin(source: &Vm, machine: &Machine, name: VmName) -> NewVm {
         }),
         custom: Custom { ..custom },
         new_identity: false,
+        // Those of its source stand for one each on the same networks.
+        nics: Vec::new(),
     }
 }
 

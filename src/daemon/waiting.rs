@@ -28,7 +28,11 @@ pub(super) async fn wait_for(
                 let vm = daemon.still(vm)?;
                 let seen = daemon.status.seen(&vm);
                 tell(&vm, &seen, told, progress);
-                pending |= !arrived(&vm, &seen, rung)?;
+                pending |= match arrived(&vm, &seen, rung) {
+                    // It waits for others, and what it failed of before does not count.
+                    Err(_) if !seen.is_up() && daemon.queue.has(&vm.name) => true,
+                    arrived => !arrived?,
+                };
             }
             if !pending || bell.changed().await.is_err() {
                 return Ok(());
@@ -49,7 +53,8 @@ fn tell(vm: &Vm, seen: &Seen, told: &mut Option<BootStep>, progress: &ProgressSi
     }
 }
 
-fn arrived(vm: &Vm, seen: &Seen, rung: Rung) -> Result<bool, Refusal> {
+/// Whether a VM is as far as wanted; refused when it can not get there.
+pub(super) fn arrived(vm: &Vm, seen: &Seen, rung: Rung) -> Result<bool, Refusal> {
     let step = match rung {
         Rung::Stopped => return Ok(matches!(seen.state, VmState::Stopped | VmState::Failed { .. })),
         Rung::Started => BootStep::Started,

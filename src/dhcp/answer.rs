@@ -11,7 +11,7 @@ use super::outcome::{Destination, Outcome, Reason, Seen, Verdict};
 use super::relay::Arrival;
 use super::{pool, proxy};
 use crate::model::dhcp::{DhcpMode, Unregistered};
-use crate::model::{Directory, Event, EventKind, Network, Timestamp, Vm};
+use crate::model::{Directory, Event, EventKind, Network, Nic, Timestamp, Vm};
 
 /// A request, and all that is known when it is answered.
 #[derive(Debug, Clone, Copy)]
@@ -36,14 +36,16 @@ pub fn answer<'a>(case: Case<'a>, offers: &mut Offers) -> Outcome<'a> {
     let registered = case.directory.vm_by_mac(case.request.mac);
     let proxied = case.network.dhcp.mode == DhcpMode::Proxy;
     match registered {
-        Some(vm) if vm.network != case.network.name => Outcome::ignored(Reason::OtherNetwork),
-        Some(vm) => Outcome {
-            vm: Some(vm),
-            ..if proxied {
-                proxy::answer(case, vm)
-            } else {
-                Reserved { case, vm }.answer(offers)
-            }
+        Some(vm) => match vm.nic_with(case.request.mac) {
+            Some(nic) if *nic.network == case.network.name => Outcome {
+                vm: Some(vm),
+                ..if proxied {
+                    proxy::answer(case, vm)
+                } else {
+                    Reserved { case, vm, nic }.answer(offers)
+                }
+            },
+            _ => Outcome::ignored(Reason::OtherNetwork),
         },
         None if proxied => Outcome::ignored(Reason::Unregistered),
         None => stranger(case, offers),
@@ -172,6 +174,8 @@ impl<'a> Case<'a> {
 struct Reserved<'a> {
     case: Case<'a>,
     vm: &'a Arc<Vm>,
+    /// The NIC that it asks by.
+    nic: Nic<'a>,
 }
 
 impl<'a> Reserved<'a> {
@@ -191,7 +195,7 @@ impl<'a> Reserved<'a> {
     /// RFC 4039 §3.1: a server answers "rapid commit" (option 80) with an ACK when it is "configured to"; this one is not,
     /// for a client that chose another server's offer would then hold two addresses.
     fn offer(self) -> Outcome<'a> {
-        let address = self.vm.address;
+        let address = self.nic.address;
         let reply = Reply {
             yiaddr: address,
             ..self.reply(ReplyKind::Offer)
@@ -201,7 +205,7 @@ impl<'a> Reserved<'a> {
 
     /// RFC 2131 §4.3.2, by the state the client is in.
     fn request(self, asking: Asking) -> Outcome<'a> {
-        let own = self.vm.address;
+        let own = self.nic.address;
         match asking {
             // "DHCPREQUEST generated during SELECTING state: Client inserts the address of the selected server in
             // 'server identifier'"; §3.1: "Those servers not selected by the DHCPREQUEST message use the message as
@@ -230,7 +234,7 @@ impl<'a> Reserved<'a> {
 
     /// `ciaddr` is the address the client uses already, or zero.
     fn acknowledge(self, ciaddr: Ipv4Addr) -> Outcome<'a> {
-        let address = self.vm.address;
+        let address = self.nic.address;
         let reply = Reply {
             ciaddr,
             yiaddr: address,
@@ -287,7 +291,7 @@ impl<'a> Reserved<'a> {
     ) -> Outcome<'a> {
         if server != self.case.server() {
             Outcome::ignored(Reason::OtherServer)
-        } else if address != self.vm.address {
+        } else if address != self.nic.address {
             Outcome::ignored(Reason::OtherAddress)
         } else {
             news(self)

@@ -14,7 +14,7 @@ use super::proxy::PROXY_PORT;
 use super::relay::Arrival;
 use super::value::DhcpOption;
 use crate::model::dhcp::DhcpMode;
-use crate::model::{CustomOption, Directory, Network, Timestamp, Vm, mac};
+use crate::model::{CustomOption, Directory, Network, Nic, Timestamp, Vm, mac};
 
 mod json;
 
@@ -40,24 +40,20 @@ const FIRMWARE: [Firmware; 6] = [
 pub fn render(network: &Network, vm: &Vm) -> String {
     let mut text = String::new();
     // Writing to a String can not fail.
-    let _: Result<(), _> = if vm.network == network.name {
-        write(&mut text, network, vm)
-    } else {
-        writeln!(
+    let _: Result<(), _> = match vm.nic_on(&network.name) {
+        Some(nic) => write(&mut text, network, (vm, nic)),
+        None => writeln!(
             text,
             "{} is on network {}, not on {}: it gets no answer here",
             vm.name, vm.network, network.name
-        )
+        ),
     };
     text
 }
 
-fn write(text: &mut String, network: &Network, vm: &Vm) -> std::fmt::Result {
-    let asked = asks_for_everything(
-        network,
-        vm,
-        Kind::Request(Asking::InitReboot { wanted: vm.address }),
-    );
+fn write(text: &mut String, network: &Network, (vm, nic): (&Vm, Nic<'_>)) -> std::fmt::Result {
+    let wanted = nic.address;
+    let asked = asks_for_everything(network, (vm, nic), Kind::Request(Asking::InitReboot { wanted }));
     if network.dhcp.mode == DhcpMode::Proxy {
         writeln!(
             text,
@@ -65,13 +61,13 @@ fn write(text: &mut String, network: &Network, vm: &Vm) -> std::fmt::Result {
             network.name, vm.name
         )?;
     } else {
-        with_reply(network, vm, &asked, |reply| {
+        with_reply(network, (vm, nic), &asked, |reply| {
             writeln!(
                 text,
                 "# {} to {} ({}) on {}, network {}",
                 reply.kind.as_str(),
                 vm.name,
-                mac::text(vm.mac),
+                mac::text(nic.mac),
                 network.bridge,
                 network.name
             )?;
@@ -85,17 +81,17 @@ fn write(text: &mut String, network: &Network, vm: &Vm) -> std::fmt::Result {
     }
     FIRMWARE
         .iter()
-        .try_for_each(|firmware| network_boot(text, network, vm, firmware))
+        .try_for_each(|firmware| network_boot(text, network, (vm, nic), firmware))
 }
 
 /// A request of the VM's for every option that there is for it.
-fn asks_for_everything(network: &Network, vm: &Vm, kind: Kind) -> Request<'static> {
+fn asks_for_everything(network: &Network, (vm, nic): (&Vm, Nic<'_>), kind: Kind) -> Request<'static> {
     let options = Options {
         asked: Some(Cow::Owned(everything(network, vm))),
         max_size: Some(u16::MAX),
         ..Options::default()
     };
-    request(vm, kind, options)
+    request(nic, kind, options)
 }
 
 /// Every code that the VM could ask for and get something.
@@ -109,9 +105,9 @@ fn everything(network: &Network, vm: &Vm) -> Vec<u8> {
         .collect()
 }
 
-fn request(vm: &Vm, kind: Kind, options: Options<'static>) -> Request<'static> {
+fn request(nic: Nic<'_>, kind: Kind, options: Options<'static>) -> Request<'static> {
     Request {
-        mac: vm.mac,
+        mac: nic.mac,
         xid: 0,
         flags: Flags::default(),
         ciaddr: Ipv4Addr::UNSPECIFIED,
@@ -124,7 +120,7 @@ fn request(vm: &Vm, kind: Kind, options: Options<'static>) -> Request<'static> {
 /// Has the rules answer the request, and shows the reply, if there is one.
 fn with_reply(
     network: &Network,
-    vm: &Vm,
+    (vm, nic): (&Vm, Nic<'_>),
     request: &Request<'_>,
     show: impl FnOnce(&Reply<'_>) -> std::fmt::Result,
 ) -> std::fmt::Result {
@@ -136,7 +132,7 @@ fn with_reply(
         request,
         arrival: Arrival {
             payload: &[],
-            source: SocketAddrV4::new(vm.address, CLIENT_PORT),
+            source: SocketAddrV4::new(nic.address, CLIENT_PORT),
             port: PROXY_PORT,
         },
         now: Timestamp::default(),
@@ -146,7 +142,7 @@ fn with_reply(
 }
 
 /// The first question of a VM's firmware.
-fn as_firmware(vm: &Vm, (_, vendor, class, architecture): &Firmware) -> Request<'static> {
+fn as_firmware(nic: Nic<'_>, (_, vendor, class, architecture): &Firmware) -> Request<'static> {
     let options = Options {
         asked: Some(Cow::Borrowed(&[])),
         vendor: Some(Cow::Borrowed(vendor.as_bytes())),
@@ -154,12 +150,17 @@ fn as_firmware(vm: &Vm, (_, vendor, class, architecture): &Firmware) -> Request<
         architectures: Some(Cow::Owned(architecture.to_be_bytes().to_vec())),
         ..Options::default()
     };
-    request(vm, Kind::Discover, options)
+    request(nic, Kind::Discover, options)
 }
 
 /// What one kind of firmware is told beside all that.
-fn network_boot(text: &mut String, network: &Network, vm: &Vm, firmware: &Firmware) -> std::fmt::Result {
-    with_reply(network, vm, &as_firmware(vm, firmware), |reply| {
+fn network_boot(
+    text: &mut String,
+    network: &Network,
+    (vm, nic): (&Vm, Nic<'_>),
+    firmware: &Firmware,
+) -> std::fmt::Result {
+    with_reply(network, (vm, nic), &as_firmware(nic, firmware), |reply| {
         let Some(boot) = &reply.boot else { return Ok(()) };
         writeln!(text, "# network boot of {}", firmware.0)?;
         if !boot.server.is_unspecified() {

@@ -115,6 +115,10 @@ impl Location<'_> {
 impl<'a> Boot<'a> {
     /// What a VM's firmware is told; nothing when the VM boots from its disk, or when nothing here suits the firmware.
     pub(super) fn of(network: &'a Network, vm: &'a Vm, request: &Request<'_>, proxy: bool) -> Option<Self> {
+        // It boots by its first NIC: the others come after its disk, or in no order at all.
+        if vm.network != network.name {
+            return None;
+        }
         let (target, firmware) = (vm.boot()?, Firmware::of(&request.options)?);
         let loaders = &network.dhcp.loaders;
         let host = network.dhcp_server();

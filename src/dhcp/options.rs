@@ -146,9 +146,18 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// The VM's own settings, if it has any.
+    /// The VM's own settings, if it has any: they are for its first NIC.
     fn own(&self) -> impl Iterator<Item = &'a DhcpSettings> {
-        self.vm.and_then(Vm::dhcp).into_iter()
+        self.vm
+            .and_then(Vm::dhcp)
+            .filter(|_| self.leads_out())
+            .into_iter()
+    }
+
+    /// Whether the client is to have its way out and its names by this network: a VM of several NICs by its first one's. Two
+    /// default routes would send answers out by the wrong NIC, and two resolvers know different zones.
+    fn leads_out(&self) -> bool {
+        self.vm.is_none_or(|vm| vm.network == self.network.name)
     }
 
     /// What the operator wrote for this code: the VM's own word is before its network's, and both before ours.
@@ -173,6 +182,9 @@ impl<'a> Reply<'a> {
     /// RFC 2131 §4.4.5: "T1 defaults to (0.5 * `duration_of_lease`). T2 defaults to (0.875 *
     /// `duration_of_lease`)."
     fn standard(&self, code: u8) -> Option<Value<'a>> {
+        if matches!(code, 3 | 6 | 15 | 119) && !self.leads_out() {
+            return None;
+        }
         let (network, subnet) = (self.network, self.network.subnet);
         let renewal = |eighths| match self.content {
             Content::Lease { seconds } => Some(Value::Seconds(part(seconds, eighths))),
@@ -199,9 +211,12 @@ impl<'a> Reply<'a> {
                     .unwrap_or(slice::from_ref(&network.domain)),
             )),
             // Windows asks for the number that Microsoft used before RFC 3442.
-            121 | 249 => self
-                .setting(|settings| list(&settings.routes))
-                .map(|routes| Value::Routes(routes, subnet.gateway())),
+            121 | 249 => {
+                let router = self.leads_out().then(|| subnet.gateway());
+                self.setting(|settings| list(&settings.routes))
+                    .filter(|routes| router.is_some() || routes.iter().any(|route| route.prefix > 0))
+                    .map(|routes| Value::Routes(routes, router))
+            }
             _ => None,
         }
     }

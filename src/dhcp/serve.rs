@@ -303,7 +303,7 @@ impl Server {
             alarm(name, client, verdict);
         }
         if let Some(vm) = &vm {
-            debug!(vm = %vm.name, %name, mac = mac::text(client), ip = %vm.address, "DHCP: {}: {verdict:?}", vm.name);
+            debug!(vm = %vm.name, %name, mac = mac::text(client), ip = ?vm.nic_with(client).map(|nic| nic.address), "DHCP: {}: {verdict:?}", vm.name);
         } else {
             debug!(%name, mac = mac::text(client), "DHCP: {}: {verdict:?}", mac::text(client));
         }

@@ -30,8 +30,8 @@ pub enum Value<'a> {
     Text(&'a str),
     /// Domain names in their labels (RFC 3397).
     Domains(&'a [Domain]),
-    /// Classless routes (RFC 3442) and the default route's router.
-    Routes(&'a [Route], Ipv4Addr),
+    /// Classless routes (RFC 3442) and the default route's router; without one, no default route.
+    Routes(&'a [Route], Option<Ipv4Addr>),
     /// A host's full name (RFC 4702), with the flags in the client's own option.
     FullName(u8, &'a VmName, &'a Domain),
     /// Where something is to be loaded from.
@@ -138,15 +138,20 @@ fn encode_route(route: Route, out: &mut Vec<u8>) {
     out.extend(route.router.octets());
 }
 
-/// The routes and, unless one of them is it, the default route by `gateway`.
-fn with_default(routes: &[Route], gateway: Ipv4Addr) -> impl Iterator<Item = Route> {
-    let default = Route {
+/// The routes and, unless one of them is it, the default route by `gateway`; those alone that are none where there is no
+/// `gateway`.
+fn with_default(routes: &[Route], gateway: Option<Ipv4Addr>) -> impl Iterator<Item = Route> {
+    let default = gateway.map(|router| Route {
         destination: Ipv4Addr::UNSPECIFIED,
         prefix: 0,
-        router: gateway,
-    };
+        router,
+    });
     let missing = !routes.iter().any(|route| route.prefix == 0);
-    routes.iter().copied().chain(missing.then_some(default))
+    let told = routes
+        .iter()
+        .copied()
+        .filter(move |route| gateway.is_some() || route.prefix > 0);
+    told.chain(default.filter(|_| missing))
 }
 
 impl fmt::Display for Value<'_> {
@@ -226,8 +231,9 @@ mod tests {
             8, 10, 10, 77, 0, 9, 16, 10, 17, 10, 77, 0, 9, 25, 10, 229, 0, 128, 10, 77, 0, 9,
         ];
         expected.extend([32, 10, 198, 122, 47, 10, 77, 0, 9, 0, 10, 77, 0, 1]);
-        assert_eq!(octets(Value::Routes(&routes, gateway)), expected);
+        assert_eq!(octets(Value::Routes(&routes, Some(gateway))), expected);
         let own = [route([0, 0, 0, 0], 0)];
-        assert_eq!(octets(Value::Routes(&own, gateway)), [0, 10, 77, 0, 9]);
+        assert_eq!(octets(Value::Routes(&own, Some(gateway))), [0, 10, 77, 0, 9]);
+        assert_eq!(octets(Value::Routes(&own, None)), [0_u8; 0]);
     }
 }

@@ -216,8 +216,8 @@ fn in_domain<'a>(view: View<'a>, asked: &Asked<'_>) -> Option<Found<'a>> {
     let place = QUESTION_NAME + u16::try_from(label.len()).ok()? + 1;
     let zone = Zone::Domain(place);
     match view.vm(label) {
-        Some(vm) if asked.kind == Kind::A => Some(Found::Address(vm.address)),
-        Some(vm) if asked.kind == Kind::Sshfp && !vm.host_keys().is_empty() => None,
+        Some((_, nic)) if asked.kind == Kind::A => Some(Found::Address(nic.address)),
+        Some((vm, _)) if asked.kind == Kind::Sshfp && !vm.host_keys().is_empty() => None,
         Some(_) => Some(Found::Nothing { zone }),
         None if label == view.server_label() || view.aliased(label).is_some() || view.is_above(label) => None,
         None => Some(Found::NoName { zone }),
@@ -249,7 +249,13 @@ fn in_reverse<'a>(view: View<'a>, asked: &Asked<'_>) -> Option<Found<'a>> {
     }
     let zone = Zone::Reverse(QUESTION_NAME + u16::try_from(place).ok()?);
     match view.directory.vm_at(address) {
-        Some(vm) if vm.network != view.network.name => None,
+        Some(vm)
+            if vm
+                .nic_at(address)
+                .is_none_or(|nic| *nic.network != view.network.name) =>
+        {
+            None
+        }
         Some(vm) if asked.kind == Kind::Ptr => Some(Found::Pointer(vm)),
         Some(_) => Some(Found::Nothing { zone }),
         None => Some(Found::NoName { zone }),

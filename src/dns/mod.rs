@@ -10,6 +10,7 @@
 //!      -> transfer.rs for a whole zone, from zone/records.rs
 //!      -> client.rs [I/O] for Answer::Forward: the upstream servers that resolv.rs found, with a deadline
 //!      -> screen.rs  what of their answer is passed on
+//!   inquiry.rs       the asker's side of wire.rs, for who wants to see what is answered
 //! ```
 //!
 //! A name is answered from the registry alone: what a guest calls itself is never heard.
@@ -24,6 +25,7 @@ pub mod fast;
 mod fixture;
 #[cfg(test)]
 mod hostile_tests;
+pub mod inquiry;
 pub mod limit;
 mod resolv;
 mod screen;

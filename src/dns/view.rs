@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::data::{Data, Soa};
 use super::zone::{QueryName, Reverse, ReversePlace, reverse};
-use crate::model::{Directory, Domain, Network, Sshfp, Vm};
+use crate::model::{Directory, Domain, Network, Nic, Sshfp, Vm};
 
 /// The names as one network sees them. Other networks' zones are not its business.
 #[derive(Clone, Copy)]
@@ -53,9 +53,9 @@ impl<'a> View<'a> {
             records = self.apex();
         } else if let Some(address) = self.host(owner) {
             records.push(Data::A(address));
-            records.extend(self.vm(owner).into_iter().flat_map(fingerprints));
+            records.extend(self.vm(owner).into_iter().flat_map(|(vm, _)| fingerprints(vm)));
         } else if let Some(vm) = self.aliased(owner) {
-            records.push(Data::Cname(self.full_name(vm)?));
+            records.push(Data::Cname(format!("{}.{}", vm.name, self.network.domain)));
         }
         records.extend(self.registered(owner));
         // RFC 8020: a name with others below it exists, if without records of its own.
@@ -111,34 +111,33 @@ impl<'a> View<'a> {
     /// The address of a host of our domain: a VM's, or the bridge's own.
     fn host(self, label: &str) -> Option<Ipv4Addr> {
         match self.vm(label) {
-            Some(vm) => Some(vm.address),
+            Some((_, nic)) => Some(nic.address),
             None => (label == self.server_label()).then(|| self.network.subnet.gateway()),
         }
     }
 
-    /// The VM of that name, when its network has our domain (two networks may share one).
-    pub(super) fn vm(self, label: &str) -> Option<&'a Vm> {
+    /// The VM of that name, when a network of its has our domain (two networks may share one), and its NIC there.
+    pub(super) fn vm(self, label: &str) -> Option<(&'a Vm, Nic<'a>)> {
         self.ours(self.directory.vm_named(label)?)
     }
 
-    /// The VM with that other name, when its network has our domain.
+    /// The VM with that other name, when a network of its has our domain.
     pub(super) fn aliased(self, label: &str) -> Option<&'a Vm> {
-        self.ours(self.directory.vm_with_alias(label)?)
+        self.ours(self.directory.vm_with_alias(label)?).map(|(vm, _)| vm)
     }
 
-    /// The VM, when its network has our domain.
-    pub(super) fn ours(self, vm: &'a Vm) -> Option<&'a Vm> {
-        let ours = vm.network == self.network.name || self.domain_of(vm) == Some(&self.network.domain);
-        ours.then_some(vm)
+    /// The VM and its NIC on our network, or else on one that has our domain.
+    pub(super) fn ours(self, vm: &'a Vm) -> Option<(&'a Vm, Nic<'a>)> {
+        let sharing = || {
+            vm.nics()
+                .find(|nic| self.domain_of(*nic) == Some(&self.network.domain))
+        };
+        let nic = vm.nic_on(&self.network.name).or_else(sharing)?;
+        Some((vm, nic))
     }
 
-    fn domain_of(self, vm: &Vm) -> Option<&'a Domain> {
-        self.directory.network(&vm.network).map(|network| &network.domain)
-    }
-
-    /// The name of a VM in its domain.
-    fn full_name(self, vm: &Vm) -> Option<String> {
-        Some(format!("{}.{}", vm.name, self.domain_of(vm)?))
+    fn domain_of(self, nic: Nic<'_>) -> Option<&'a Domain> {
+        self.directory.network(nic.network).map(|network| &network.domain)
     }
 
     /// The name of an address of our subnet.
@@ -146,7 +145,9 @@ impl<'a> View<'a> {
         if address == self.network.subnet.gateway() {
             return Some(self.server());
         }
-        self.full_name(self.directory.vm_at(address)?)
+        let vm = self.directory.vm_at(address)?;
+        let domain = self.domain_of(vm.nic_at(address)?)?;
+        Some(format!("{}.{domain}", vm.name))
     }
 
     /// The label of the bridge's own name.

@@ -2,36 +2,46 @@
 
 use std::io::{self, Write};
 
-use crate::model::{Directory, Vm};
+use crate::model::{Directory, Nic, Vm};
 
 /// All VMs, by address. It says nothing of the time or the revision: without a change of a VM it is the same text.
 pub fn hosts(directory: &Directory, out: &mut dyn Write) -> io::Result<()> {
     put_hosts(directory, |_| true, out)
 }
 
-/// The VMs that are wanted, by address.
+/// The NICs that are wanted, by address.
 pub(super) fn put_hosts(
     directory: &Directory,
-    wanted: impl Fn(&Vm) -> bool,
+    wanted: impl Fn(Nic<'_>) -> bool,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let vms = directory.vms().map(AsRef::as_ref);
-    let mut vms: Vec<&Vm> = vms.filter(|vm| wanted(vm)).collect();
-    vms.sort_unstable_by_key(|vm| vm.address);
+    let nics = directory
+        .vms()
+        .flat_map(|vm| vm.nics().map(move |nic| (&**vm, nic)));
+    let mut nics: Vec<(&Vm, Nic<'_>)> = nics.filter(|(_, nic)| wanted(*nic)).collect();
+    nics.sort_unstable_by_key(|(_, nic)| nic.address);
     out.write_all(b"# Written by seedbed from its registry: changes made here are lost.\n")?;
-    vms.into_iter()
-        .try_for_each(|vm| out.write_all(hosts_of(directory, vm).as_bytes()))
+    nics.into_iter()
+        .try_for_each(|(vm, nic)| out.write_all(line(directory, vm, nic).as_bytes()))
 }
 
-/// One VM's line, such as `10.77.0.10  web1.lab web1 www.lab www`: the first name is the one of its address.
+/// One VM's lines, one for each NIC.
 pub fn hosts_of(directory: &Directory, vm: &Vm) -> String {
-    let domain = directory.network(&vm.network).map(|network| &network.domain);
+    vm.nics().map(|nic| line(directory, vm, nic)).collect()
+}
+
+/// The line of a NIC, such as `10.77.0.10  web1.lab web1 www.lab www`: the first name is the one of its address. The names
+/// without a domain are those of the first NIC.
+fn line(directory: &Directory, vm: &Vm, nic: Nic<'_>) -> String {
+    let domain = directory.network(nic.network).map(|network| &network.domain);
+    let is_first = nic.address == vm.address;
     let names = std::iter::once(&vm.name).chain(vm.aliases());
     let names = names.map(|name| match domain {
-        Some(domain) => format!("{name}.{domain} {name}"),
+        Some(domain) if is_first => format!("{name}.{domain} {name}"),
+        Some(domain) => format!("{name}.{domain}"),
         None => name.to_string(),
     });
-    format!("{}  {}\n", vm.address, names.collect::<Vec<_>>().join(" "))
+    format!("{}  {}\n", nic.address, names.collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]
@@ -68,6 +78,23 @@ mod tests {
             text.ends_with("10.77.0.20  web1.lab web1 www.lab www shop.lab shop\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn each_nic_has_a_line_and_the_short_names_are_the_first_ones() {
+        let mut directory = Directory::of([
+            crate::model::examples::network("lab", "10.77.0.1/24"),
+            crate::model::Network {
+                domain: "back.lab".parse().unwrap(),
+                ..crate::model::examples::network("back", "10.78.0.1/24")
+            },
+        ]);
+        let vm = (*with_aliases("web1", "10.77.0.20", &["www"])).clone();
+        let vm = crate::model::examples::with_nic(vm, "back", "10.78.0.5");
+        directory.put_vm(std::sync::Arc::new(vm.clone()));
+        let lines = "10.77.0.20  web1.lab web1 www.lab www\n10.78.0.5  web1.back.lab www.back.lab\n";
+        assert!(text(|out| hosts(&directory, out)).ends_with(lines));
+        assert_eq!(hosts_of(&directory, &vm), lines);
     }
 
     #[test]

@@ -8,15 +8,14 @@ use crate::model::{Directory, Network, mac};
 /// that Kea's `<?include "FILE"?>` takes in.
 pub fn kea_reservations(directory: &Directory, network: &Network, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"[")?;
-    let vms = directory.vms().filter(|vm| vm.network == network.name);
-    for (index, vm) in vms.enumerate() {
+    for (index, (vm, nic)) in directory.vms_on(&network.name).enumerate() {
         let comma = if index == 0 { "" } else { "," };
         // MAC, address and name have nothing in them that JSON would want escaped.
         write!(
             out,
             "{comma}\n  {{\"hw-address\": \"{}\", \"ip-address\": \"{}\", \"hostname\": \"{}\"}}",
-            mac::text(vm.mac),
-            vm.address,
+            mac::text(nic.mac),
+            nic.address,
             vm.name
         )?;
     }

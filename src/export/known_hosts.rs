@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::names;
+use super::full_name;
 use crate::model::{Directory, Vm};
 
 /// One line for each host key of each VM whose keys are known, by VM name: `web1,web1.lab,10.77.0.10 ssh-ed25519 AAAA...`.
@@ -16,9 +16,12 @@ fn lines(directory: &Directory, vm: &Vm, out: &mut dyn Write) -> io::Result<()> 
     if keys.is_empty() {
         return Ok(());
     }
-    let (full, short) = names(directory, vm);
-    let names = [Some(short), full, Some(vm.address.to_string())];
-    let names = names.into_iter().flatten().collect::<Vec<_>>().join(",");
+    let mut all = vec![vm.name.to_string()];
+    for nic in vm.nics() {
+        let full = full_name(directory, vm, nic).filter(|full| !all.contains(full));
+        all.extend(full.into_iter().chain([nic.address.to_string()]));
+    }
+    let names = all.join(",");
     // The comment is the guest's own text, and nobody needs it.
     keys.iter()
         .try_for_each(|key| writeln!(out, "{names} {}", key.data()))

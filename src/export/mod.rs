@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use crate::model::{Directory, Vm};
+use crate::model::{Directory, Nic, Vm};
 
 mod block;
 mod dnsmasq;
@@ -38,10 +38,8 @@ pub fn text(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> String {
     String::from_utf8_lossy(&octets).into_owned()
 }
 
-/// The names a VM goes by, the full one first.
-fn names(directory: &Directory, vm: &Vm) -> (Option<String>, String) {
-    let full = directory
-        .network(&vm.network)
-        .map(|network| format!("{}.{}", vm.name, network.domain));
-    (full, vm.name.to_string())
+/// The name a VM has on the network of a NIC.
+fn full_name(directory: &Directory, vm: &Vm, nic: Nic<'_>) -> Option<String> {
+    let network = directory.network(nic.network)?;
+    Some(format!("{}.{}", vm.name, network.domain))
 }

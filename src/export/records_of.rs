@@ -3,13 +3,18 @@
 use std::fmt::Write as _;
 
 use super::zone::{quoted, ttl};
-use crate::model::{Directory, RecordData, Sshfp, Vm};
+use crate::model::{Directory, Nic, RecordData, Sshfp, Vm};
 
 /// What DNS says of a VM: its address, host keys and other names, what is registered beside those, and the name of its address.
 ///
 /// Empty for a VM whose network is gone: it has no domain.
 pub fn records_of(directory: &Directory, vm: &Vm) -> String {
-    let Some(network) = directory.network(&vm.network) else {
+    vm.nics().map(|nic| records_on(directory, vm, nic)).collect()
+}
+
+/// What DNS says of a VM on the network of a NIC.
+fn records_on(directory: &Directory, vm: &Vm, nic: Nic<'_>) -> String {
+    let Some(network) = directory.network(nic.network) else {
         return String::new();
     };
     let (domain, ttl) = (&network.domain, ttl(network));
@@ -19,7 +24,7 @@ pub fn records_of(directory: &Directory, vm: &Vm) -> String {
         // Writing to a String can not fail.
         let _infallible = writeln!(text, "{owner} {ttl} IN {kind} {value}");
     };
-    put(&full, "A", &vm.address.to_string());
+    put(&full, "A", &nic.address.to_string());
     for print in vm.host_keys().iter().filter_map(Sshfp::of) {
         put(&full, "SSHFP", &print.to_string());
     }
@@ -33,7 +38,7 @@ pub fn records_of(directory: &Directory, vm: &Vm) -> String {
         };
         put(&full, record.data.kind(), &value);
     }
-    let [a, b, c, d] = vm.address.octets();
+    let [a, b, c, d] = nic.address.octets();
     put(&format!("{d}.{c}.{b}.{a}.in-addr.arpa."), "PTR", &full);
     text
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::Ipv4Addr;
 
 use super::zone::Zone;
-use crate::model::{Directory, Network, Subnet, Vm};
+use crate::model::{Directory, Network, Subnet};
 
 /// One reverse zone of a subnet, cut at an octet as the DNS server cuts them: one for a prefix of 8, 16 or 24 bits,
 /// several of the next longer kind in between, and for a longer prefix a part of the zone it lies in.
@@ -88,18 +88,19 @@ pub fn reverse_zone(
              ; $INCLUDE, there where its $ORIGIN is {name}."
         )?;
     }
-    let mut vms: Vec<&Vm> = directory
+    let nics = directory
         .vms()
-        .map(AsRef::as_ref)
-        .filter(|vm| subnet.contains(vm.address) && zone.contains(vm.address))
+        .flat_map(|vm| vm.nics().map(move |nic| (nic.address, &vm.name)));
+    let mut named: Vec<_> = nics
+        .filter(|(address, _)| subnet.contains(*address) && zone.contains(*address))
         .collect();
-    vms.sort_unstable_by_key(|vm| vm.address);
+    named.sort_unstable_by_key(|(address, _)| *address);
     if zone.contains(subnet.gateway()) {
         writeln!(out, "{} IN PTR {}.", zone.labels(subnet.gateway()), view.server())?;
     }
-    vms.into_iter().try_for_each(|vm| {
-        let labels = zone.labels(vm.address);
-        writeln!(out, "{labels} IN PTR {}.{}.", vm.name, network.domain)
+    named.into_iter().try_for_each(|(address, name)| {
+        let labels = zone.labels(address);
+        writeln!(out, "{labels} IN PTR {name}.{}.", network.domain)
     })
 }
 

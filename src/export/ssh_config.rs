@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::names;
+use super::full_name;
 use crate::model::{Directory, Vm};
 
 /// A `Host` block for each VM, by VM name. `known_hosts` is where
@@ -22,7 +22,7 @@ pub fn ssh_config(directory: &Directory, known_hosts: &Path, out: &mut dyn Write
 }
 
 fn block(directory: &Directory, vm: &Vm, known_hosts: &str, out: &mut dyn Write) -> io::Result<()> {
-    let (full, short) = names(directory, vm);
+    let (full, short) = (full_name(directory, vm, vm.first_nic()), &vm.name);
     let domain = directory.network(&vm.network).map(|network| &network.domain);
     write!(out, "\nHost {short}")?;
     if let Some(full) = full {

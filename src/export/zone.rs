@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::model::{Directory, DnsRecord, Network, RecordData, Sshfp, Vm, VmName};
+use crate::model::{Directory, DnsRecord, Network, Nic, RecordData, Sshfp, Vm, VmName};
 
 /// How often a secondary server looks for changes, how soon it tries again, and how long it goes on without having
 /// reached us, in seconds; as the DNS server says it.
@@ -30,8 +30,8 @@ pub fn zone(directory: &Directory, network: &Network, out: &mut dyn Write) -> io
         "A",
         format_args!("{}", network.subnet.gateway()),
     )?;
-    for vm in directory.vms().filter(|vm| zone.has(vm)) {
-        put(vm.name.as_str(), "A", format_args!("{}", vm.address))?;
+    for (vm, nic) in directory.vms().filter_map(|vm| Some((vm, zone.nic_of(vm)?))) {
+        put(vm.name.as_str(), "A", format_args!("{}", nic.address))?;
         for print in vm.host_keys().iter().filter_map(Sshfp::of) {
             put(vm.name.as_str(), "SSHFP", format_args!("{print}"))?;
         }
@@ -82,10 +82,11 @@ impl<'a> Zone<'a> {
         networks.filter(move |other| other.domain == self.network.domain)
     }
 
-    /// Whether a VM's network has our domain.
-    fn has(self, vm: &Vm) -> bool {
-        let domain = |vm: &Vm| self.directory.network(&vm.network).map(|other| &other.domain);
-        vm.network == self.network.name || domain(vm) == Some(&self.network.domain)
+    /// A VM's NIC on our network, or else on one that has our domain.
+    fn nic_of(self, vm: &Vm) -> Option<Nic<'_>> {
+        let domain = |nic: &Nic<'_>| self.directory.network(nic.network).map(|other| &other.domain);
+        let sharing = || vm.nics().find(|nic| domain(nic) == Some(&self.network.domain));
+        vm.nic_on(&self.network.name).or_else(sharing)
     }
 
     /// The records that were registered for names of our domain.
@@ -112,7 +113,7 @@ impl<'a> Zone<'a> {
                 let vm = self.directory.vm(&name);
                 vm.or_else(|| self.directory.vm_aliased(&name))
             });
-            named.is_none_or(|vm| !self.has(vm))
+            named.is_none_or(|vm| self.nic_of(vm).is_none())
                 && self
                     .sharing()
                     .all(|network| self.directory.records().at(&network.name, label).is_empty())

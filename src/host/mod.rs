@@ -16,6 +16,8 @@ mod metadata_address;
 mod neighbours;
 pub mod nft;
 pub mod ports;
+pub mod pressure;
+pub mod probe;
 pub mod resolver;
 pub mod ruleset;
 pub mod sysctl;

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -71,6 +71,25 @@ impl Host {
         Ok(entry)
     }
 
+    /// The addresses that have a permanent entry on a bridge.
+    pub async fn permanent_neighbours(&self, bridge: &BridgeName) -> Result<Vec<Ipv4Addr>, HostError> {
+        let index = self.index_of(bridge.as_str()).await?;
+        let all = self
+            .netlink
+            .neighbours()
+            .get()
+            .set_address_family(AddressFamily::Inet);
+        let all: Vec<NeighbourMessage> = all
+            .execute()
+            .try_collect()
+            .await
+            .map_err(netlink(format!("list the neighbours on `{bridge}`")))?;
+        let is_ours = |entry: &&NeighbourMessage| {
+            entry.header.ifindex == index && entry.header.state == NeighbourState::Permanent
+        };
+        Ok(all.iter().filter(is_ours).filter_map(address_of).collect())
+    }
+
     /// One look-up, no dump (Linux 5.0).
     async fn looked_up(
         &self,
@@ -101,6 +120,13 @@ impl Host {
         }
         Ok(None)
     }
+}
+
+fn address_of(entry: &NeighbourMessage) -> Option<Ipv4Addr> {
+    entry.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some(*address),
+        _ => None,
+    })
 }
 
 fn about(index: u32, address: Ipv4Addr) -> NeighbourMessage {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::cgroup;
 use super::process::{Found, KILL, find};
 use super::qmp::{Qmp, QmpError};
 use crate::image::FileError;
@@ -67,6 +68,8 @@ pub async fn power_off(
     let Some(found) = find(places, vm).await? else {
         return Ok(HowStopped::NotRunning);
     };
+    // Looked up while it runs, as it is the process that leads to it.
+    let cgroup = cgroup::of(places, found.pid).filter(|_| !found.process.ended());
     let failed = |source| StopError::Process {
         vm: found.vm.clone(),
         pid: found.pid,
@@ -86,6 +89,9 @@ pub async fn power_off(
         return Ok(HowStopped::ByQemu);
     }
     found.process.kill().map_err(failed)?;
+    if let Some(cgroup) = &cgroup {
+        cgroup.kill().map_err(failed)?;
+    }
     if ended_while(&found, std::future::ready(()), KILL)
         .await
         .map_err(failed)?

@@ -5,17 +5,24 @@
 //! and no header can name another file; in `key=value` options a comma is doubled.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Accel, SeedDevice, events, workshop};
+use super::{Accel, SeedDevice, events, nics, workshop};
 use crate::model::image::{Boot, DiskFormat};
-use crate::model::{Image, Machine, MachineType, Network, Places, Vm, VmName, mac};
+use crate::model::{ExtraDisk, Image, Machine, MachineType, Network, Places, Vm, VmName};
 
 /// The number of the tap's file descriptor in QEMU.
 pub const TAP_FD: i32 = 3;
 /// The number of the file descriptor of install media in QEMU.
 pub const MEDIA_FD: i32 = 4;
+/// The number of the file descriptor in QEMU of the socket it has its serial port at, where its console's broker waits already.
+pub const SERIAL_FD: i32 = 5;
+
+/// By which a guest gives memory back to the host: what it is asked for, and what it has no use for. VMs from before it was
+/// there do not get it: it would be another device to them.
+const BALLOON: &str = "virtio-balloon-pci,id=balloon0,free-page-reporting=on,bus=pcie.0,addr=0x7";
 
 /// What the host decides about a VM's QEMU.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +39,8 @@ pub struct Settings<'a> {
     pub smbios_product: &'a str,
     /// What tells the VM about itself without the network, where its image needs that.
     pub seed: Option<&'a SeedDevice>,
+    /// The networks of its NICs beside the first, in their order.
+    pub more_networks: &'a [Arc<Network>],
 }
 
 /// Why no command line can be made.
@@ -52,7 +61,7 @@ pub enum CommandError {
     SocketPath(String),
 }
 
-/// QEMU's arguments, its own path first. The devices' PCI addresses are fixed: the NIC keeps its name in the guest
+/// QEMU's arguments, its own path first. The devices' PCI addresses are fixed: a NIC keeps its name in the guest
 /// whatever else the VM has.
 pub fn argv(
     vm: &Vm,
@@ -62,6 +71,7 @@ pub fn argv(
     settings: &Settings<'_>,
 ) -> Result<Vec<String>, CommandError> {
     let mut args = Args(vec![text("QEMU's path", settings.qemu)?]);
+    let hardware = machine.hardware.as_deref();
     args.base(vm, machine, settings)?;
     match vm.install() {
         Some(install) => workshop::installation(&mut args, vm, install, settings.places)?,
@@ -70,9 +80,15 @@ pub fn argv(
     if machine.swap.0 > 0 {
         args.swap(&vm.name, settings.places)?;
     }
-    args.nic(vm, network);
+    for disk in machine.extra_disks() {
+        args.extra_disk(&vm.name, disk, settings.places)?;
+    }
+    nics::put(&mut args, vm, network, settings.more_networks);
     args.pair("-object", "rng-builtin,id=rng0");
     args.pair("-device", "virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5");
+    if hardware.is_some_and(|hardware| hardware.machine_type.is_some()) {
+        args.pair("-device", BALLOON);
+    }
     if let Some(seed) = settings.seed {
         args.0.extend(seed.args(&vm.name, settings.places)?);
     }
@@ -196,36 +212,28 @@ impl Args {
         Ok(())
     }
 
-    fn nic(&mut self, vm: &Vm, network: &Network) {
-        let mtu = network
-            .dhcp
-            .settings
-            .mtu
-            .map(|mtu| format!(",host_mtu={mtu}"))
-            .unwrap_or_default();
-        let mac = mac::text(vm.mac);
-        // Without its boot ROM, the firmware does not stop to offer a network boot.
-        let rom = match vm.boot() {
-            Some(_) => "bootindex=0",
-            None => "romfile=",
-        };
-        self.pair("-netdev", format!("tap,id=net0,fd={TAP_FD}"));
+    fn extra_disk(&mut self, vm: &VmName, disk: &ExtraDisk, places: &Places) -> Result<(), CommandError> {
+        let (node, name, slot) = (disk.node(), &disk.name, disk.slot);
+        let path = places.extra_disk(vm, name);
+        let blockdev = json!({
+            "driver": "qcow2", "node-name": node, "discard": "unmap", "backing": null,
+            "file": file("a disk's path", &path, false)?,
+        });
+        self.pair("-blockdev", blockdev.to_string());
         self.pair(
             "-device",
-            format!("virtio-net-pci,netdev=net0,mac={mac}{mtu},{rom},bus=pcie.0,addr=0x2"),
+            format!("virtio-blk-pci,drive={node},serial={name},bus=pcie.0,addr={slot:#x}"),
         );
+        Ok(())
     }
 
     fn control(&mut self, name: &VmName, places: &Places) -> Result<(), CommandError> {
         let qmp = socket(&places.qmp(name))?;
         self.pair("-chardev", format!("{QMP_BEFORE}{qmp}{SOCKET_AFTER}"));
         self.pair("-mon", "chardev=qmp,mode=control");
-        let serial = socket(&places.serial(name))?;
-        let log = comma_safe(&text("a log's path", &places.console_log(name))?);
-        self.pair(
-            "-chardev",
-            format!("socket,id=serial0,path={serial}{SOCKET_AFTER},logfile={log},logappend=off"),
-        );
+        // It starts when its broker is connected: nothing that the guest says is lost.
+        let serial = format!("socket,id=serial0,fd={SERIAL_FD},server=on,wait=on");
+        self.pair("-chardev", serial);
         self.pair("-serial", "chardev:serial0");
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The files that must lie ready before QEMU starts: an empty socket directory, fresh logs, and what the VM is told.
+//! The files that must lie ready before QEMU starts: an empty socket directory, a fresh log, and what the VM is told.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -8,12 +8,13 @@ use std::path::Path;
 use super::SeedDevice;
 use crate::image::FileError;
 use crate::image::files::{at, passage};
-use crate::model::{Places, VmName};
+use crate::model::{Machine, Places, Vm, VmName};
 
 /// Makes everything ready for a QEMU that runs as this user, and returns the log for what it says itself.
 ///
-/// The VM's directory belongs to root, so QEMU can write its logs but not put anything else in their place.
-pub(super) fn prepare(places: &Places, name: &VmName, uid: u32) -> Result<File, FileError> {
+/// The VM's directory belongs to root, so QEMU can write its disks but not put anything else in their place.
+pub(super) fn prepare(places: &Places, vm: &Vm, uid: u32) -> Result<File, FileError> {
+    let name = &vm.name;
     passage(&places.sockets())?;
     let sockets = places.vm_sockets(name);
     clear(places, name)?;
@@ -23,15 +24,14 @@ pub(super) fn prepare(places: &Places, name: &VmName, uid: u32) -> Result<File, 
         .map_err(at("creating", &sockets))?;
     chown(&sockets, Some(uid), Some(uid)).map_err(at("giving away", &sockets))?;
     // The user is derived from the VM's address, which may have changed since its disks were made.
-    for disk in [places.disk(name), places.swap(name)] {
+    let extra = vm.machine().map_or(&[][..], Machine::extra_disks).iter();
+    let extra = extra.map(|disk| places.extra_disk(name, &disk.name));
+    for disk in [places.disk(name), places.swap(name)].into_iter().chain(extra) {
         match chown(&disk, Some(uid), Some(uid)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             result => result.map_err(at("giving away", &disk))?,
         }
     }
-    let console = places.console_log(name);
-    let file = fresh(&console)?;
-    fchown(&file, Some(uid), Some(uid)).map_err(at("giving away", &console))?;
     fresh(&places.qemu_log(name))
 }
 
@@ -86,6 +86,9 @@ pub(super) fn length(log: &Path) -> u64 {
     fs::symlink_metadata(log).map_or(0, |metadata| metadata.len())
 }
 
+/// What every QEMU says before it takes its console's broker.
+const WAITING: &str = "QEMU waiting for connection on:";
+
 /// The last lines that were written to a log after its first `from` bytes, escaped, as one short text.
 pub(super) fn tail(log: &Path, from: u64) -> String {
     const MOST: u64 = 2000;
@@ -103,7 +106,7 @@ pub(super) fn tail(log: &Path, from: u64) -> String {
     let mut lines: Vec<_> = text
         .lines()
         .rev()
-        .filter(|line| !line.trim().is_empty())
+        .filter(|line| !line.trim().is_empty() && !line.contains(WAITING))
         .take(LINES)
         .collect();
     lines.reverse();
@@ -167,6 +170,12 @@ mod tests {
         assert_eq!(tail(log.path(), 9), "two; three; \\u{1b}[2Jfour");
         assert_eq!(tail(log.path(), 19), "\\u{1b}[2Jfour");
         assert_eq!(tail(log.path(), 1000), "");
+        fs::write(
+            log.path(),
+            "one\nqemu: info: QEMU waiting for connection on: disconnected:unix:/s\n",
+        )
+        .unwrap();
+        assert_eq!(tail(log.path(), 0), "one");
         fs::write(log.path(), "x".repeat(100_000)).unwrap();
         assert!(tail(log.path(), 0).len() <= 600);
         assert_eq!(tail(Path::new("/nonexistent/log"), 0), "");

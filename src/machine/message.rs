@@ -48,8 +48,6 @@ pub enum QmpEvent {
     IoError {
         /// Whether the machine is stopped for it; if not, its guest is told.
         stops: bool,
-        /// Whether the host's disk is full.
-        disk_full: bool,
     },
     /// Another event, by its name, escaped.
     Other(String),
@@ -93,14 +91,12 @@ impl Message {
 impl QmpEvent {
     fn of(name: &str, data: Option<&Value>) -> Self {
         let told = |key: &str| data.and_then(|data| data.get(key));
-        let is = |key: &str| told(key).and_then(Value::as_bool) == Some(true);
         match name {
             "SHUTDOWN" => Self::Shutdown {
-                by_guest: is("guest"),
+                by_guest: told("guest").and_then(Value::as_bool) == Some(true),
             },
             "BLOCK_IO_ERROR" => Self::IoError {
                 stops: told("action").and_then(Value::as_str) == Some("stop"),
-                disk_full: is("nospace"),
             },
             "RESET" => Self::Reset,
             "STOP" => Self::Stopped,
@@ -114,6 +110,14 @@ impl QmpEvent {
 /// A command as a line.
 pub fn command(name: &str, id: u64) -> String {
     format!("{}\n", json!({ "execute": name, "id": id }))
+}
+
+/// A command with arguments as a line.
+pub fn command_with(name: &str, arguments: &Value, id: u64) -> String {
+    format!(
+        "{}\n",
+        json!({ "execute": name, "arguments": arguments, "id": id })
+    )
 }
 
 fn reason(error: &Map<String, Value>) -> String {
@@ -158,13 +162,7 @@ mod tests {
         );
         let full = r#"{"event": "BLOCK_IO_ERROR", "data": {"device": "", "node-name": "root", "operation": "write",
             "action": "stop", "nospace": true, "reason": "No space left on device"}}"#;
-        assert_eq!(
-            parse(full),
-            Message::Event(QmpEvent::IoError {
-                stops: true,
-                disk_full: true
-            })
-        );
+        assert_eq!(parse(full), Message::Event(QmpEvent::IoError { stops: true }));
         assert_eq!(
             parse(r#"{"event": "RTC_CHANGE"}"#),
             Message::Event(QmpEvent::Other("RTC_CHANGE".into()))

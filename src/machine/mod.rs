@@ -9,18 +9,24 @@
 //! A VM outlives the daemon. Whether it runs is always found out by looking for its process, never from a file that
 //! says so.
 
+pub mod cgroup;
 pub mod client;
 pub mod command;
+mod confinement;
 pub mod emulator;
 pub mod events;
 #[cfg(test)]
 mod examples;
 mod files;
 pub mod lifecycle;
+mod live;
 pub mod message;
+mod nics;
 pub mod process;
 pub mod qmp;
+pub mod restart;
 pub mod seed_device;
+pub mod shape;
 pub mod supervise;
 mod workshop;
 

@@ -45,7 +45,7 @@ pub struct Process(OwnedFd);
 
 impl Process {
     /// The process that has this number now.
-    pub(super) fn open(pid: u32) -> io::Result<Self> {
+    pub fn open(pid: u32) -> io::Result<Self> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
@@ -100,35 +100,68 @@ pub async fn all(places: &Places) -> Result<Vec<Found>, FileError> {
 }
 
 pub(super) fn look_around(places: &Places) -> Result<Vec<Found>, FileError> {
+    each(places, |pid, arguments| {
+        let vm = Arguments(arguments.to_vec()).vm(places)?;
+        let accel = command::accel(arguments.iter().map(String::as_str))?;
+        Some((vm, (pid, accel)))
+    })
+    .map(|all| {
+        let found = all.into_iter().map(|(claim, (pid, accel))| Found {
+            vm: claim.vm,
+            pid,
+            uid: claim.uid,
+            accel,
+            process: claim.process,
+        });
+        found.collect()
+    })
+}
+
+/// A process that runs for a VM, as its user.
+#[derive(Debug)]
+pub struct Claim {
+    /// The VM it is named after. That there is a VM of that name is not known here.
+    pub vm: String,
+    /// The user it runs as.
+    pub uid: u32,
+    /// The process itself.
+    pub process: Process,
+}
+
+/// Every process of a VM's user in whose arguments `of` sees a VM of these places, with what else it sees there.
+///
+/// Looks at every process of the host, and so blocks.
+pub fn each<T>(
+    places: &Places,
+    of: impl Fn(u32, &[String]) -> Option<(String, T)>,
+) -> Result<Vec<(Claim, T)>, FileError> {
     let proc = Path::new("/proc");
     let mut found = Vec::new();
     for entry in fs::read_dir(proc).map_err(at("reading", proc))? {
         let name = entry.map_err(at("reading", proc))?.file_name();
         let pid = name.to_str().and_then(|name| name.parse().ok());
-        found.extend(pid.and_then(|pid| look(places, pid)));
+        found.extend(pid.and_then(|pid| look(places, pid, &of)));
     }
     Ok(found)
 }
 
 /// Looks at one process; `None` also when it ends meanwhile.
-fn look(places: &Places, pid: u32) -> Option<Found> {
-    let seen = Arguments::of(pid)?;
-    let vm = seen.vm(places)?;
+fn look<T>(
+    places: &Places,
+    pid: u32,
+    of: impl Fn(u32, &[String]) -> Option<(String, T)>,
+) -> Option<(Claim, T)> {
+    let seen = || of(pid, &Arguments::of(pid)?.0);
+    let (vm, _) = seen()?;
     let process = Process::open(pid).ok()?;
     // Between the look and the handle the number may have passed to another process: what counts is read again.
-    let again = Arguments::of(pid)?;
+    let (again, more) = seen()?;
     let uid = user(pid).filter(|uid| ours(*uid) && may_serve(places, &vm, *uid))?;
-    let same = again.vm(places).as_ref() == Some(&vm) && !process.ended();
-    same.then_some(Found {
-        vm,
-        pid,
-        uid,
-        accel: command::accel(again.0.iter().map(String::as_str))?,
-        process,
-    })
+    let same = again == vm && !process.ended();
+    same.then_some((Claim { vm, uid, process }, more))
 }
 
-/// A user that only a VM's QEMU runs as, so that nobody else's process is ever taken for one.
+/// A user that only a VM's processes run as, so that nobody else's process is ever taken for one.
 fn ours(uid: u32) -> bool {
     (identity::uid([0; 4].into())..=identity::uid([255; 4].into())).contains(&uid)
 }

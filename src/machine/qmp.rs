@@ -23,6 +23,10 @@ const LINE: usize = 1 << 20;
 /// How many events are kept for whoever asks; older ones give way.
 const EVENTS: usize = 64;
 
+/// How many messages may come before the one that is waited for: a guest can cause events, and an honest QEMU holds back those that
+/// a guest could cause in numbers.
+const MESSAGES: usize = 10_000;
+
 /// Why QEMU could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum QmpError {
@@ -45,7 +49,7 @@ pub enum QmpError {
         found: u32,
     },
     /// No answer in time.
-    #[error("QEMU did not answer `{0}` within {PATIENCE:?}")]
+    #[error("QEMU did not answer `{0}` in time")]
     Silent(&'static str),
     /// A command was refused.
     #[error("QEMU refused `{command}`: {why}")]
@@ -61,6 +65,9 @@ pub enum QmpError {
     /// A line without an end.
     #[error("QEMU sent a line of more than {LINE} bytes")]
     Endless,
+    /// Nothing but other messages.
+    #[error("QEMU sent {MESSAGES} other messages instead of its answer to `{0}`")]
+    Flooded(&'static str),
 }
 
 /// A connection on which commands can be given.
@@ -71,6 +78,8 @@ pub struct Qmp {
     /// The line that is being read: kept here, so that a cancelled read loses nothing.
     line: Vec<u8>,
     last_id: u64,
+    /// How long an answer may take, whatever comes instead of it.
+    patience: Duration,
     events: VecDeque<QmpEvent>,
 }
 
@@ -78,6 +87,10 @@ impl Qmp {
     /// Connects to the machine whose QEMU runs as `uid`, and leaves negotiation mode. Waits while another client is
     /// connected.
     pub async fn connect(path: &Path, uid: u32) -> Result<Self, QmpError> {
+        Self::connect_within(path, uid, PATIENCE).await
+    }
+
+    async fn connect_within(path: &Path, uid: u32, patience: Duration) -> Result<Self, QmpError> {
         let stream = UnixStream::connect(path).await.map_err(broken(path))?;
         // The directory is QEMU's to write: a guest that took its QEMU over could put another service's socket there.
         let found = stream.peer_cred().map_err(broken(path))?.uid();
@@ -93,13 +106,10 @@ impl Qmp {
             stream: BufReader::new(stream),
             line: Vec::new(),
             last_id: 0,
+            patience,
             events: VecDeque::new(),
         };
-        let greeted = async {
-            while qmp.next().await? != Message::Greeting {}
-            Ok::<_, QmpError>(())
-        };
-        timeout(PATIENCE, greeted)
+        timeout(patience, qmp.greeting())
             .await
             .map_err(|_| QmpError::Silent("connect"))??;
         qmp.execute("qmp_capabilities").await?;
@@ -108,7 +118,14 @@ impl Qmp {
 
     /// Gives a command without arguments, and returns its answer.
     pub async fn execute(&mut self, command: &'static str) -> Result<Value, QmpError> {
-        timeout(PATIENCE, self.ask(command))
+        timeout(self.patience, self.ask(command, None))
+            .await
+            .map_err(|_| QmpError::Silent(command))?
+    }
+
+    /// Gives a command with arguments, an object, and returns its answer.
+    pub async fn execute_with(&mut self, command: &'static str, arguments: Value) -> Result<Value, QmpError> {
+        timeout(self.patience, self.ask(command, Some(&arguments)))
             .await
             .map_err(|_| QmpError::Silent(command))?
     }
@@ -131,13 +148,25 @@ impl Qmp {
         }
     }
 
-    async fn ask(&mut self, command: &'static str) -> Result<Value, QmpError> {
+    async fn greeting(&mut self) -> Result<(), QmpError> {
+        for _ in 0..MESSAGES {
+            if self.next().await? == Message::Greeting {
+                return Ok(());
+            }
+        }
+        Err(QmpError::Flooded("connect"))
+    }
+
+    async fn ask(&mut self, command: &'static str, arguments: Option<&Value>) -> Result<Value, QmpError> {
         self.last_id += 1;
         let asked = self.last_id;
-        let line = message::command(command, asked);
+        let line = arguments.map_or_else(
+            || message::command(command, asked),
+            |arguments| message::command_with(command, arguments, asked),
+        );
         let written = self.stream.get_mut().write_all(line.as_bytes()).await;
         written.map_err(broken(&self.path))?;
-        loop {
+        for _ in 0..MESSAGES {
             match self.next().await? {
                 Message::Return { id, value } if id == asked => return Ok(value),
                 Message::Error { id, why } if id.is_none_or(|id| id == asked) => {
@@ -147,6 +176,7 @@ impl Qmp {
                 other => self.keep(other),
             }
         }
+        Err(QmpError::Flooded(command))
     }
 
     fn keep(&mut self, message: Message) {
@@ -191,11 +221,14 @@ fn broken(path: &Path) -> impl Fn(io::Error) -> QmpError + '_ {
 }
 
 #[cfg(test)]
+mod hostile_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use tokio::net::UnixListener;
 
-    fn me() -> u32 {
+    pub(super) fn me() -> u32 {
         rustix::process::geteuid().as_raw()
     }
 

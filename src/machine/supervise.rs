@@ -4,20 +4,23 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Once;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping, FdMappingCollision};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-use super::command::{self, MEDIA_FD, TAP_FD};
+use super::cgroup::{self, Cgroup, Limits};
+use super::command::{self, MEDIA_FD, SERIAL_FD, TAP_FD};
+use super::confinement::{self, Confinement};
 use super::events::LastWords;
 use super::lifecycle::LifeEvent;
 use super::process::{self, Found, Process};
 use super::qmp::{Qmp, QmpError};
-use super::{Accel, SeedDevice, files};
+use super::{Accel, SeedDevice, files, nics};
 use crate::image::FileError;
-use crate::model::{Places, Vm, VmName};
+use crate::model::{Bytes, Places, Vm, VmName};
 
 /// What is needed to start a VM's QEMU.
 #[derive(Debug)]
@@ -38,6 +41,10 @@ pub struct Launch<'a> {
     pub tap: OwnedFd,
     /// The install media in its drive, where its command line has one.
     pub media: Option<OwnedFd>,
+    /// The socket it has its serial port at, listening; it waits until someone is connected there.
+    pub serial: OwnedFd,
+    /// The taps of its NICs beside the first, in their order.
+    pub more_taps: Vec<OwnedFd>,
 }
 
 /// Why a VM's QEMU does not run.
@@ -80,7 +87,7 @@ pub enum StartError {
     #[error(transparent)]
     Qmp(#[from] QmpError),
     /// The file descriptor could not be passed on.
-    #[error("the tap or the install media can not be passed to QEMU: {0}")]
+    #[error("the tap, the serial port or the install media can not be passed to QEMU: {0}")]
     Tap(#[from] FdMappingCollision),
 }
 
@@ -98,6 +105,8 @@ pub struct Running {
     /// What executes the guest.
     pub accel: Accel,
     handle: Handle,
+    /// What all of its processes are in, where the host has that.
+    cgroup: Option<Cgroup>,
     log: PathBuf,
     log_from: u64,
 }
@@ -146,8 +155,9 @@ impl From<Ended> for LifeEvent {
 
 /// Starts a VM's QEMU and waits until it answers. Failed or cancelled, it leaves no process behind.
 ///
-/// QEMU gets a process group of its own, an empty environment, and no file descriptor but the tap, install media and its log, so that
-/// neither a signal to the daemon nor its end reaches the guest.
+/// QEMU gets a session and a control group of its own, an empty environment, and no file descriptor but the tap, install media, its
+/// serial port and its log, so that neither a signal to the daemon nor its end reaches the guest. What it can reach is in
+/// [`super::confinement`].
 pub async fn spawn(launch: Launch<'_>) -> Result<Running, StartError> {
     let Launch { vm, places, .. } = launch;
     if let Some(found) = process::find(places, vm).await? {
@@ -158,9 +168,10 @@ pub async fn spawn(launch: Launch<'_>) -> Result<Running, StartError> {
     }
     let (log, uid) = (places.qemu_log(&vm.name), launch.uid);
     let accel = command::accel(launch.argv.iter().map(String::as_str)).unwrap_or(Accel::Tcg);
-    let mut child = execute(launch)?;
+    let mut child = execute(launch).await?;
     let pid = child.id().unwrap_or_default();
     let mut unready = Unready(Process::open(pid).ok());
+    let cgroup = grouped(places, vm, pid).await;
     let answered = timeout(READY, answers(&mut child, &places.qmp(&vm.name), uid, &log)).await;
     let ready = answered.unwrap_or_else(|_| {
         Err(StartError::Silent {
@@ -170,6 +181,7 @@ pub async fn spawn(launch: Launch<'_>) -> Result<Running, StartError> {
     if let Err(error) = ready {
         // Whoever is told that it did not start may take its tap's rules away: it has to be gone by then.
         unready.end().await;
+        end_group(cgroup.as_ref()).await;
         return Err(error);
     }
     unready.0 = None;
@@ -177,9 +189,29 @@ pub async fn spawn(launch: Launch<'_>) -> Result<Running, StartError> {
         pid,
         accel,
         handle: Handle::Child(child),
+        cgroup,
         log_from: 0,
         log,
     })
+}
+
+/// Puts a VM's process into its control group. Where the host has none for it, that is said once, and it runs without.
+async fn grouped(places: &Places, vm: &Vm, pid: u32) -> Option<Cgroup> {
+    static SAID: Once = Once::new();
+    let limits = Limits::generous(vm.machine().map_or(Bytes(0), |machine| machine.memory));
+    let put = cgroup::put(places, &vm.name, pid, limits).await;
+    put.inspect_err(|error| {
+        SAID.call_once(|| tracing::warn!("VMs run without control groups of their own: {error}."));
+    })
+    .ok()
+}
+
+/// Ends what a VM left behind; what stands in the way is only logged, as the VM itself has ended.
+async fn end_group(cgroup: Option<&Cgroup>) {
+    let Some(cgroup) = cgroup else { return };
+    if let Err(error) = cgroup.end().await {
+        tracing::error!("a control group of a VM could not be removed: {error}.");
+    }
 }
 
 /// Kills the process it holds when it is dropped.
@@ -208,9 +240,9 @@ impl Drop for Unready {
     }
 }
 
-fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
+async fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
     let name = &launch.vm.name;
-    let log = files::prepare(launch.places, name, launch.uid)?;
+    let log = files::prepare(launch.places, launch.vm, launch.uid)?;
     files::put_seed(&launch.places.seed(name), launch.seed.as_ref(), launch.uid)?;
     let mut argv = launch.argv.into_iter();
     let program = PathBuf::from(argv.next().unwrap_or_default());
@@ -226,7 +258,6 @@ fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(unusable)?)
         .stderr(log)
-        .process_group(0)
         .uid(launch.uid)
         .gid(launch.gid);
     let tap = FdMapping {
@@ -237,8 +268,16 @@ fn execute(launch: Launch<'_>) -> Result<Child, StartError> {
         parent_fd,
         child_fd: MEDIA_FD,
     });
-    command.fd_mappings(std::iter::once(tap).chain(media).collect())?;
-    command.spawn().map_err(unusable)
+    let serial = FdMapping {
+        parent_fd: launch.serial,
+        child_fd: SERIAL_FD,
+    };
+    let more = nics::more_tap_fds().zip(launch.more_taps);
+    let more = more.map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
+    let all = [tap, serial].into_iter().chain(media).chain(more);
+    command.fd_mappings(all.collect())?;
+    let confinement = Confinement::of(&program, launch.vm, launch.places);
+    confinement::spawn(command, confinement).await.map_err(unusable)
 }
 
 /// Waits until QEMU answers on its control socket and its guest runs.
@@ -268,9 +307,15 @@ fn ended_early(status: io::Result<ExitStatus>, log: &Path) -> StartError {
 }
 
 /// Takes a VM's QEMU that an earlier daemon started as our own.
-pub fn adopt(places: &Places, vm: &Vm, found: Found) -> Running {
+pub async fn adopt(places: &Places, vm: &Vm, found: Found) -> Running {
     let log = places.qemu_log(&vm.name);
+    // A daemon that was killed between a start and this left it where it was itself.
+    let cgroup = match cgroup::of(places, found.pid) {
+        None => grouped(places, vm, found.pid).await,
+        cgroup => cgroup,
+    };
     Running {
+        cgroup,
         pid: found.pid,
         accel: found.accel,
         handle: Handle::Adopted(found.process),
@@ -289,6 +334,12 @@ impl Running {
     ///
     /// One that can not be watched any more is killed: nobody would notice its end, and its tap's rules would stay.
     pub async fn watch(mut self) -> Ended {
+        let ended = self.end().await;
+        end_group(self.cgroup.as_ref()).await;
+        ended
+    }
+
+    async fn end(&mut self) -> Ended {
         let error = match &mut self.handle {
             Handle::Child(child) => match child.wait().await {
                 Ok(status) => return self.ended(status),

@@ -128,10 +128,14 @@ pub fn answer(case: Case<'_>, caller: &Caller, request: &Request) -> Response {
     let segments = request.segments();
     let (vm, withheld) = withheld::told(case, vm, &segments);
     let vm = &vm;
+    // By whichever NIC it asks, it is told the same: what follows from the network of its first.
+    let of_first = || case.directory.network(&vm.network);
+    let network = Some(&caller.network).filter(|network| network.name == vm.network);
+    let network = network.or_else(of_first).unwrap_or(&caller.network);
     let asked = Asked {
         case,
         vm,
-        network: &caller.network,
+        network,
         request,
         withheld,
     };
@@ -139,16 +143,10 @@ pub fn answer(case: Case<'_>, caller: &Caller, request: &Request) -> Response {
         [] => read_only(request, || listing("nocloud/\nopenstack/\nlatest/")),
         ["nocloud", path @ ..] => nocloud::answer(asked, withheld::without_key(path)),
         ["openstack", path @ ..] => openstack::answer(asked, path),
-        ["boot", name] => netboot::answer(
-            case.directory,
-            case.templates,
-            (vm, &caller.network),
-            request,
-            name,
-        ),
+        ["boot", name] => netboot::answer(case.directory, case.templates, (vm, network), request, name),
         ["install", name] => read_only(request, || install::answer(asked, name)),
         ["phone-home"] if request.method == Method::Post => phone_home(vm, &request.body),
-        ["report"] if !caller.network.metadata.reports => nothing_there(),
+        ["report"] if !network.metadata.reports => nothing_there(),
         ["report"] if request.method == Method::Post => report::answer(vm, &request.body),
         ["phone-home" | "report"] => wrong_method(("allow", "POST")),
         ["keys", account] => read_only(request, || keys::answer(asked, account)),

@@ -95,7 +95,7 @@ pub enum Port {
     Unknown,
 }
 
-/// Finds the VM behind a source address of a network.
+/// Finds the VM behind a source address of a network: by whichever of its NICs it asks, it is the same VM.
 ///
 /// The port is asked first: what came in by a tap of ours has the mark of that tap's VM, which nothing in a packet can forge,
 /// and a VM that Seedbed runs speaks by its own tap only.
@@ -114,9 +114,10 @@ pub fn identify(
     neighbour: Option<Neighbour>,
     port: Port,
 ) -> Result<Arc<Vm>, Stranger> {
-    let vm = directory
+    let (vm, nic) = directory
         .vm_at(source)
-        .filter(|vm| vm.network == network.name)
+        .and_then(|vm| Some((vm, vm.nic_at(source)?)))
+        .filter(|(_, nic)| *nic.network == network.name)
         .ok_or_else(|| Stranger::Unregistered {
             address: source,
             network: network.name.clone(),
@@ -124,8 +125,8 @@ pub fn identify(
     let (address, name) = (source, || vm.name.clone());
     if let Port::Marked(mark) = port {
         match (identity::mark_in(mark), &vm.hosting) {
-            (Some(tap), Hosting::Managed(_)) if tap == identity::mark(vm.address) => {}
-            // What someone else runs is behind no tap of ours.
+            // What someone else runs may be behind a port that is guarded as a tap of ours is.
+            (Some(tap), _) if tap == identity::mark(nic.address) => {}
             (None, Hosting::External) => {}
             // A daemon of an earlier release left tables that mark nothing; ours are there in a moment.
             (None, Hosting::Managed(_)) => return Err(Stranger::Unguarded { address, vm: name() }),
@@ -134,10 +135,10 @@ pub fn identify(
     }
     match neighbour {
         None => Err(Stranger::Unconfirmed { address, vm: name() }),
-        Some(entry) if entry.mac != vm.mac => Err(Stranger::Impostor {
+        Some(entry) if entry.mac != nic.mac => Err(Stranger::Impostor {
             address,
             vm: name(),
-            registered: vm.mac,
+            registered: nic.mac,
             seen: entry.mac,
         }),
         Some(entry) => match vm.hosting {
@@ -207,10 +208,11 @@ mod tests {
         assert!(event.vm.as_str() == "web1" && matches!(event.kind, EventKind::Impersonated { .. }));
         assert!(matches!(by(0), Err(Stranger::Unguarded { .. })));
         assert!(matches!(by(0x4000), Err(Stranger::Unguarded { .. })));
-        // One that someone else runs is behind none of our taps.
+        // One that someone else runs is behind none of our taps, or behind a port of its own that is guarded.
         let mac = vm("db1", "10.77.0.7").mac;
         let by = |mark| asked_by("10.77.0.7", Some(learnt(mac)), Port::Marked(mark));
         assert_eq!((by(0), by(0x4000)), (Ok("db1".to_owned()), Ok("db1".to_owned())));
+        assert_eq!(by(identity::mark([10, 77, 0, 7].into())), Ok("db1".to_owned()));
         assert!(matches!(
             by(identity::mark([10, 77, 0, 5].into())),
             Err(Stranger::OtherPort { .. })
@@ -270,6 +272,38 @@ mod tests {
                 "{source}"
             );
         }
+    }
+
+    #[test]
+    fn a_vm_is_itself_by_each_of_its_nics_and_only_on_its_network_and_by_its_tap() {
+        let (mut directory, lab) = directory();
+        let back = Network {
+            name: "back".parse().unwrap(),
+            ..network("10.78.0.1/24")
+        };
+        let web3 = examples::with_nic(managed("web3", "10.77.0.9"), "back", "10.78.0.9");
+        let (first, second) = (web3.mac, web3.more_nics()[0].mac);
+        directory.put_vm(Arc::new(web3));
+        let mark = |octets: [u8; 4]| Port::Marked(identity::mark(octets.into()));
+        let at = |network: &Network, address: [u8; 4], mac, port| {
+            let found = identify(&directory, network, address.into(), Some(permanent(mac)), port);
+            found.map(|vm| vm.name.to_string())
+        };
+        let web3 = Ok("web3".to_owned());
+        assert_eq!(at(&lab, [10, 77, 0, 9], first, mark([10, 77, 0, 9])), web3);
+        assert_eq!(at(&back, [10, 78, 0, 9], second, mark([10, 78, 0, 9])), web3);
+        assert!(matches!(
+            at(&lab, [10, 78, 0, 9], second, Port::Unknown),
+            Err(Stranger::Unregistered { .. })
+        ));
+        assert!(matches!(
+            at(&back, [10, 78, 0, 9], first, Port::Unknown),
+            Err(Stranger::Impostor { .. })
+        ));
+        assert!(matches!(
+            at(&back, [10, 78, 0, 9], second, mark([10, 77, 0, 9])),
+            Err(Stranger::OtherPort { .. })
+        ));
     }
 
     #[test]

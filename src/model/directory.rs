@@ -12,6 +12,7 @@ use super::lease::Leases;
 use super::mac::MacAddress;
 use super::name::{ImageName, NetworkName, TapName, VmName};
 use super::network::{MetadataPolicy, Network};
+use super::nic::Nic;
 use super::record::DnsRecords;
 use super::release::Window;
 use super::site::Site;
@@ -108,19 +109,24 @@ impl Directory {
         self.vms.named(name)
     }
 
-    /// The VM whose NIC has that hardware address.
+    /// The VM one of whose NICs has that hardware address.
     pub fn vm_by_mac(&self, mac: MacAddress) -> Option<&Arc<Vm>> {
         self.vms.by_mac(mac)
     }
 
-    /// The VM that has that address.
+    /// The VM one of whose NICs has that address.
     pub fn vm_at(&self, address: Ipv4Addr) -> Option<&Arc<Vm>> {
         self.vms.at(address)
     }
 
-    /// The VM behind that tap.
+    /// The VM one of whose NICs is behind that tap.
     pub fn vm_behind(&self, tap: &TapName) -> Option<&Arc<Vm>> {
         self.vms.behind(tap)
+    }
+
+    /// The VMs that have a NIC on that network, by name, and that NIC.
+    pub fn vms_on<'a>(&'a self, network: &'a NetworkName) -> impl Iterator<Item = (&'a Arc<Vm>, Nic<'a>)> {
+        self.vms().filter_map(move |vm| Some((vm, vm.nic_on(network)?)))
     }
 
     /// The VM that has that name as another of its own.

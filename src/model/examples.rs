@@ -6,8 +6,8 @@ use super::dhcp::{BootLoaders, DhcpMode, DhcpPolicy, DhcpSettings, Unregistered}
 use super::image::{Boot, DiskFormat, View};
 use super::network::{DnsPolicy, MetadataPolicy};
 use super::{
-    Bytes, HostKeyPolicy, Hosting, Image, Machine, Network, Phase, Pool, SshKeys, Timestamp, Vm, VmName,
-    identity,
+    Bytes, HostKeyPolicy, Hosting, Image, Machine, MoreNic, Network, NetworkName, Phase, Policy, Pool,
+    SshKeys, Timestamp, Vm, VmName, identity,
 };
 
 /// A key nobody has the private half of.
@@ -68,6 +68,21 @@ pub(crate) fn vm(name: &str, address: &str) -> Vm {
     }
 }
 
+/// The VM with a NIC in addition, in the first free of their slots.
+pub(crate) fn with_nic(mut vm: Vm, network: &str, address: &str) -> Vm {
+    let network: NetworkName = network.parse().unwrap();
+    let slot = 0x18 + u8::try_from(vm.more_nics().len()).unwrap();
+    let nic = MoreNic {
+        mac: identity::nic_mac(&vm.name, &network, 0),
+        tap: identity::nic_tap(&vm.name, &network, 0),
+        address: address.parse().unwrap(),
+        network,
+        slot,
+    };
+    vm.customize(|custom| custom.nics.push(nic));
+    vm
+}
+
 /// The shape of a small clone of `debian-12`.
 pub(crate) fn machine() -> Machine {
     Machine {
@@ -79,6 +94,7 @@ pub(crate) fn machine() -> Machine {
         phase: Phase::Launched,
         workshop: None,
         hardware: None,
+        policy: Policy::default(),
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::host_key::SiteSecret;
 use super::mac::MacAddress;
-use super::name::{TapName, VmName};
+use super::name::{NetworkName, TapName, VmName};
 use super::secret::Secret;
 use super::time::Timestamp;
 
@@ -175,13 +175,28 @@ impl fmt::Debug for SeedKey {
 /// The tap's name: `tap-` and the VM's name where that fits an interface name, else its start and a hash.
 pub fn tap(name: &VmName, attempt: u32) -> TapName {
     let plain = format!("tap-{name}");
-    let text = if plain.len() <= 15 && attempt == 0 {
-        plain
-    } else {
-        let [a, b, c, ..] = hash("tap", name, attempt);
-        let start: String = name.as_str().chars().take(5).collect();
-        format!("tap-{start}{a:02x}{b:02x}{c:02x}")
-    };
+    if plain.len() <= 15 && attempt == 0 {
+        return TapName::from_str(&plain)
+            .unwrap_or_else(|error| unreachable!("a derived tap name is valid: {error}"));
+    }
+    tap_of(name, hash("tap", name, attempt))
+}
+
+/// The hardware address of a VM's NIC on a further network, as [`mac`] of its first: it is the same whenever the VM is given
+/// such a NIC.
+pub fn nic_mac(name: &VmName, network: &NetworkName, attempt: u32) -> MacAddress {
+    let [a, b, c, d, ..] = nic_hash("nic mac", name, network, attempt);
+    MacAddress::new([0x52, 0x54, a, b, c, d])
+}
+
+/// The tap's name of a VM's NIC on a further network: the start of the VM's name, and a hash of both.
+pub fn nic_tap(name: &VmName, network: &NetworkName, attempt: u32) -> TapName {
+    tap_of(name, nic_hash("nic tap", name, network, attempt))
+}
+
+fn tap_of(name: &VmName, [a, b, c, ..]: [u8; 32]) -> TapName {
+    let start: String = name.as_str().chars().take(5).collect();
+    let text = format!("tap-{start}{a:02x}{b:02x}{c:02x}");
     TapName::from_str(&text).unwrap_or_else(|error| unreachable!("a derived tap name is valid: {error}"))
 }
 
@@ -225,12 +240,20 @@ pub const fn mark_in(packet: u32) -> Option<u32> {
 }
 
 fn hash(what: &str, name: &VmName, attempt: u32) -> [u8; 32] {
+    hash_of(&[what, name.as_str()], attempt)
+}
+
+fn nic_hash(what: &str, name: &VmName, network: &NetworkName, attempt: u32) -> [u8; 32] {
+    hash_of(&[what, name.as_str(), network.as_str()], attempt)
+}
+
+fn hash_of(texts: &[&str], attempt: u32) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(b"seedbed 1 ");
-    hasher.update(what.as_bytes());
-    hasher.update([0]);
-    hasher.update(name.as_str().as_bytes());
-    hasher.update([0]);
+    for text in texts {
+        hasher.update(text.as_bytes());
+        hasher.update([0]);
+    }
     hasher.update(attempt.to_be_bytes());
     hasher.finalize().into()
 }
@@ -254,6 +277,18 @@ mod tests {
             renewed_uuid(&web1, 1).to_string(),
             "759db39b-665c-8516-bd1f-d8a037822e3e"
         );
+    }
+
+    #[test]
+    fn the_derivation_of_a_further_nic_is_the_same_in_every_release() {
+        let (web1, lan) = (name("web1"), "lan".parse().unwrap());
+        assert_eq!(mac::text(nic_mac(&web1, &lan, 0)), "52:54:3c:13:e9:c0");
+        assert_eq!(nic_tap(&web1, &lan, 0).as_str(), "tap-web1c1ef17");
+        assert_ne!(
+            nic_mac(&web1, &lan, 0),
+            nic_mac(&web1, &"dmz".parse().unwrap(), 0)
+        );
+        assert_eq!(mac::check(nic_mac(&web1, &lan, 0)), Ok(()));
     }
 
     #[test]

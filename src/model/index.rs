@@ -31,8 +31,17 @@ pub(super) struct Index {
     by_tap: HashTable<u32>,
     /// Few VMs have one.
     by_alias: HashMap<VmName, u32>,
+    more: MoreNics,
     /// Seeded: users choose names and addresses, and none of them shall be able to choose a collision.
     hasher: DefaultHashBuilder,
+}
+
+/// The NICs beside the first, which few VMs have.
+#[derive(Debug, Clone, Default)]
+struct MoreNics {
+    macs: HashMap<MacAddress, u32>,
+    addresses: HashMap<Ipv4Addr, u32>,
+    taps: HashMap<TapName, u32>,
 }
 
 impl Index {
@@ -62,15 +71,18 @@ impl Index {
     }
 
     pub(super) fn by_mac(&self, mac: MacAddress) -> Option<&Arc<Vm>> {
-        self.find(&self.by_mac, &mac, |vm| &vm.mac)
+        let first = self.find(&self.by_mac, &mac, |vm| &vm.mac);
+        first.or_else(|| at(&self.slots, *self.more.macs.get(&mac)?))
     }
 
     pub(super) fn at(&self, address: Ipv4Addr) -> Option<&Arc<Vm>> {
-        self.find(&self.by_address, &address, |vm| &vm.address)
+        let first = self.find(&self.by_address, &address, |vm| &vm.address);
+        first.or_else(|| at(&self.slots, *self.more.addresses.get(&address)?))
     }
 
     pub(super) fn behind(&self, tap: &TapName) -> Option<&Arc<Vm>> {
-        self.find(&self.by_tap, tap, |vm| &vm.tap)
+        let first = self.find(&self.by_tap, tap, |vm| &vm.tap);
+        first.or_else(|| at(&self.slots, *self.more.taps.get(tap)?))
     }
 
     pub(super) fn aliased(&self, alias: &str) -> Option<&Arc<Vm>> {
@@ -85,6 +97,11 @@ impl Index {
         });
         for alias in vm.aliases() {
             self.by_alias.insert(alias.clone(), slot);
+        }
+        for nic in vm.more_nics() {
+            self.more.macs.insert(nic.mac, slot);
+            self.more.addresses.insert(nic.address, slot);
+            self.more.taps.insert(nic.tap.clone(), slot);
         }
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(vm);
@@ -108,10 +125,12 @@ impl Index {
         forget(&mut self.by_address, slot, hasher.hash_one(vm.address));
         forget(&mut self.by_tap, slot, hasher.hash_one(&vm.tap));
         for alias in vm.aliases() {
-            // Another VM may have taken it in the same batch.
-            if self.by_alias.get(alias) == Some(&slot) {
-                self.by_alias.remove(alias);
-            }
+            take_out(&mut self.by_alias, alias, slot);
+        }
+        for nic in vm.more_nics() {
+            take_out(&mut self.more.macs, &nic.mac, slot);
+            take_out(&mut self.more.addresses, &nic.address, slot);
+            take_out(&mut self.more.taps, &nic.tap, slot);
         }
         self.free.push(slot);
         Some(vm)
@@ -151,6 +170,13 @@ fn insert<Key: Hash + ?Sized>(
 ) {
     let hash = rehash(slots, hasher, of);
     table.insert_unique(hash(&slot), slot, hash);
+}
+
+/// Takes a key out that leads to a slot: another VM may have taken it in the same batch.
+fn take_out<Key: Hash + Eq>(map: &mut HashMap<Key, u32>, key: &Key, slot: u32) {
+    if map.get(key) == Some(&slot) {
+        map.remove(key);
+    }
 }
 
 fn forget(table: &mut HashTable<u32>, slot: u32, hash: u64) {

@@ -23,7 +23,9 @@ pub mod lease;
 pub mod mac;
 pub mod name;
 pub mod network;
+pub mod nic;
 pub mod places;
+pub mod policy;
 pub mod range;
 pub mod record;
 pub mod release;
@@ -43,7 +45,7 @@ pub use deleted::{Deleted, DeletedId};
 pub use dhcp::{CustomOption, DhcpSettings, NetBoot, Route};
 pub use directory::{Directory, Revision};
 pub use generation::{Generation, ImageId, ImageRef};
-pub use hardware::Hardware;
+pub use hardware::{DiskProblem, ExtraDisk, Hardware};
 pub use host_key::{HostKey, HostKeyPolicy, SiteSecret};
 pub use identity::{Instance, InstanceId, InstancePolicy, SeedKey};
 pub use image::Image;
@@ -51,11 +53,13 @@ pub use key::{SshKey, SshKeys, Sshfp};
 pub use lease::{Lease, LeaseState, Leases};
 pub use mac::MacAddress;
 pub use name::{
-    AccountName, BridgeName, CpuModel, Domain, ImageName, KeyName, MachineType, NetworkName, OwnerName,
-    SecretName, TapName, TemplateName, VmName,
+    AccountName, BridgeName, CpuModel, DiskName, Domain, ImageName, KeyName, MachineType, NetworkName,
+    OwnerName, SecretName, TapName, TemplateName, VmName,
 };
 pub use network::Network;
+pub use nic::{MoreNic, Nic};
 pub use places::Places;
+pub use policy::Policy;
 pub use record::{DnsRecord, DnsRecords, HostName, RecordData, RecordName};
 pub use release::{Secrets, Window};
 pub use ring::{KeyRing, RingKey};

@@ -255,6 +255,20 @@ name!(
     |text| qemu_word("CPU model", text)
 );
 
+name!(
+    /// The name of a disk that a VM has beside its own, which is its serial number too.
+    DiskName(SmolStr),
+    |text| {
+        // virtio-blk has room for 20 octets (VIRTIO 1.2, section 5.2.6).
+        bounded("disk name", text, 20)?;
+        label("disk name", text)?;
+        match text {
+            "root" | "swap" | "cidata" => Err(reserved("disk name", text, "every VM's own disks are called that")),
+            _ => Ok(()),
+        }
+    }
+);
+
 /// A word that stands in one of QEMU's options, and means nothing else there.
 fn qemu_word(kind: &'static str, text: &str) -> Result<(), NameError> {
     bounded(kind, text, 40)?;

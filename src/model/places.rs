@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::deleted::DeletedId;
 use super::generation::ImageId;
-use super::name::{NetworkName, VmName};
+use super::name::{DiskName, NetworkName, VmName};
 
 /// The two directories everything lies in: what must survive a host reboot, and what must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,11 @@ impl Places {
         self.run.join("discovered")
     }
 
+    /// In which boot of the host VMs were last started with it.
+    pub fn boot_id(&self) -> PathBuf {
+        self.state.join("boot_id")
+    }
+
     /// All base images.
     pub fn images(&self) -> PathBuf {
         self.state.join("images")
@@ -115,6 +120,11 @@ impl Places {
     /// A VM's root disk: a qcow2 overlay on its image.
     pub fn disk(&self, name: &VmName) -> PathBuf {
         self.vm(name).join("disk.qcow2")
+    }
+
+    /// One of a VM's disks beside its own.
+    pub fn extra_disk(&self, name: &VmName, disk: &DiskName) -> PathBuf {
+        self.vm(name).join(format!("disk-{disk}.qcow2"))
     }
 
     /// What was written last into the disk of a VM without an agent.
@@ -167,6 +177,11 @@ impl Places {
         self.vm(name).join("qemu.log")
     }
 
+    /// Why a VM failed since it was last started.
+    pub fn failure(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("failure.json")
+    }
+
     /// What a worker mounts a disk over, in a namespace of its own; nobody else sees anything there.
     pub fn offline(&self) -> PathBuf {
         self.run.join("offline")
@@ -203,6 +218,16 @@ impl Places {
         self.rungs().join(".external")
     }
 
+    /// That a VM was asked to power off, while it has not done so. No VM has such a name.
+    pub fn stopping(&self, name: &VmName) -> PathBuf {
+        self.rungs().join(format!(".stopping.{name}"))
+    }
+
+    /// Which ports of VMs that someone else runs are guarded, a file each.
+    pub fn ports(&self) -> PathBuf {
+        self.run.join("ports")
+    }
+
     /// One VM's sockets.
     pub fn vm_sockets(&self, name: &VmName) -> PathBuf {
         self.sockets().join(name.as_str())
@@ -218,8 +243,23 @@ impl Places {
         self.vm_sockets(name).join("events")
     }
 
-    /// A VM's serial socket.
+    /// All VMs' sockets for their consoles.
+    pub fn consoles(&self) -> PathBuf {
+        self.run.join("consoles")
+    }
+
+    /// One VM's sockets for its console, in a folder that its QEMU can not change.
+    pub fn console_sockets(&self, name: &VmName) -> PathBuf {
+        self.consoles().join(name.as_str())
+    }
+
+    /// The socket at which a VM's QEMU has its serial port; the VM's broker sits there.
     pub fn serial(&self, name: &VmName) -> PathBuf {
-        self.vm_sockets(name).join("serial")
+        self.console_sockets(name).join("serial")
+    }
+
+    /// The socket at which a VM's broker takes viewers.
+    pub fn console(&self, name: &VmName) -> PathBuf {
+        self.console_sockets(name).join("console")
     }
 }

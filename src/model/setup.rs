@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::name::{KeyName, OwnerName, SecretName};
+use super::name::{KeyName, NetworkName, OwnerName, SecretName};
 use super::secret::Secret;
 use super::vm::Vm;
 
@@ -21,6 +21,8 @@ pub enum SetUp {
     Mac,
     /// Who may log in. Guests whose sshd asks for keys learn of new ones sooner.
     Keys,
+    /// How many NICs it has: cloud-init sets those up that it finds in its first boot.
+    Nics,
 }
 
 impl SetUp {
@@ -36,10 +38,15 @@ impl SetUp {
                 Self::Keys,
                 old.keys != new.keys || owner(old) != owner(new) || ring(old).ne(ring(new)),
             ),
+            (Self::Nics, networks(old).ne(networks(new))),
         ];
         let differs = |(part, differs): (Self, bool)| differs.then_some(part);
         all.into_iter().filter_map(differs).collect()
     }
+}
+
+fn networks(vm: &Vm) -> impl Iterator<Item = &NetworkName> {
+    vm.nics().map(|nic| nic.network)
 }
 
 fn owner(vm: &Vm) -> Option<&OwnerName> {
@@ -63,6 +70,7 @@ impl fmt::Display for SetUp {
             Self::Secrets => "secrets",
             Self::Mac => "hardware address",
             Self::Keys => "keys",
+            Self::Nics => "NICs",
         })
     }
 }

@@ -9,12 +9,14 @@ use super::access::{Access, User};
 use super::bytes::Bytes;
 use super::dhcp::{DhcpSettings, NetBoot};
 use super::generation::ImageId;
-use super::hardware::Hardware;
+use super::hardware::{ExtraDisk, Hardware};
 use super::identity::{Instance, InstanceId};
 use super::image::{Image, View};
 use super::key::{SshKey, SshKeys};
 use super::mac::MacAddress;
 use super::name::{NetworkName, TapName, TemplateName, VmName};
+use super::nic::MoreNic;
+use super::policy::Policy;
 use super::release::Secrets;
 use super::time::Timestamp;
 use super::workshop::{Install, Workshop};
@@ -24,15 +26,15 @@ use super::workshop::{Install, Workshop};
 pub struct Vm {
     /// Its name, hostname and DNS label.
     pub name: VmName,
-    /// The network it is on.
+    /// The network its first NIC is on.
     pub network: NetworkName,
-    /// Its hardware address, unique in the registry.
+    /// Its first NIC's hardware address, unique in the registry.
     pub mac: MacAddress,
-    /// Its reserved IPv4 address, unique in the registry.
+    /// Its first NIC's reserved IPv4 address, unique in the registry.
     pub address: Ipv4Addr,
     /// Its SMBIOS UUID.
     pub uuid: Uuid,
-    /// The name of its tap, unique in the registry.
+    /// The name of its first NIC's tap, unique in the registry.
     pub tap: TapName,
     /// The keys that may log in.
     pub keys: SshKeys,
@@ -67,6 +69,8 @@ pub struct Custom {
     pub instance: Instance,
     /// Whether it is told who it is by being written to, whatever view its image has.
     pub offline: bool,
+    /// Its NICs beside the first.
+    pub nics: Vec<MoreNic>,
 }
 
 impl Custom {
@@ -104,6 +108,15 @@ pub struct Machine {
     pub workshop: Option<Box<Workshop>>,
     /// What was pinned when it was created; nothing for those from before anything was, and for workshops.
     pub hardware: Option<Box<Hardware>>,
+    /// When it is started without being asked for by name.
+    pub policy: Policy,
+}
+
+impl Machine {
+    /// Its disks beside its own.
+    pub fn extra_disks(&self) -> &[ExtraDisk] {
+        self.hardware.as_ref().map_or(&[], |hardware| &hardware.disks)
+    }
 }
 
 /// How far the making of a managed VM has come: a launch that is cut short is undone by the next start of the daemon, and an

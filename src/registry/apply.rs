@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::change::{Batch, Change, Effect, NewVm};
 use super::claims::Claims;
 use super::refusal::{Listed, Refusal};
-use super::{deleted, edit, images, lending, records, site};
+use super::{deleted, edit, images, lending, nics, policy, records, site};
 use crate::model::dhcp::DhcpMode;
 use crate::model::image::Boot;
 use crate::model::{
-    Directory, Hosting, ImageId, ImageRef, NetBoot, Network, NetworkName, Timestamp, Vm, VmName, Workshop,
-    identity,
+    Directory, Hosting, ImageId, ImageRef, NetBoot, Network, NetworkName, Nic, Timestamp, Vm, VmName,
+    Workshop, identity,
 };
 
 /// Judges a change against the directory: what to write, or why not. Nothing is changed here.
@@ -52,11 +52,12 @@ pub fn apply(directory: &Directory, change: Change, now: Timestamp) -> Result<Ef
     }
 }
 
-fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Effect, Refusal> {
+fn register(directory: &Directory, mut vms: Vec<NewVm>, now: Timestamp) -> Result<Effect, Refusal> {
     let mut claims = Claims::on(directory, now);
     // What users chose is claimed for the whole batch first, so that no derived address takes a later row's choice.
     let mut networks = Vec::with_capacity(vms.len());
-    for new in &vms {
+    for new in &mut vms {
+        nics::asked(&mut new.nics, std::mem::take(&mut new.custom.nics));
         claims.name(&new.name)?;
         let network = network_of(directory, new)?;
         if let Some(mac) = new.mac {
@@ -72,6 +73,7 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
         }
         check_boot(directory, (&new.name, network), new.custom.boot.as_ref())?;
         claims.aliases(&new.name, network, &new.custom.aliases)?;
+        nics::claim(&mut claims, directory, (&new.name, &new.hosting), &new.nics)?;
         site::check(directory, (&new.name, &new.hosting), &new.custom)?;
         networks.push(network);
     }
@@ -79,11 +81,15 @@ fn register(directory: &Directory, vms: Vec<NewVm>, now: Timestamp) -> Result<Ef
     let mut renewals = BTreeMap::new();
     for (mut new, network) in vms.into_iter().zip(networks) {
         let (renew, mut custom) = (new.new_identity, std::mem::take(&mut new.custom));
+        let more = std::mem::take(&mut new.nics);
         let mut vm = complete(&mut claims, new, network, now)?;
+        custom.nics = nics::with(&mut claims, directory, &vm, Vec::new(), more)?;
         renewals.extend(site::identify(directory, network, &mut vm, &mut custom, renew));
         vm.custom = custom.boxed();
+        nics::check(&claims, directory, &vm)?;
         registered.push(Arc::new(vm));
     }
+    policy::check(directory, &registered)?;
     let mut effect = without_leases(directory, written(registered));
     effect.batch.site = site::renewed(renewals);
     Ok(effect)
@@ -94,9 +100,11 @@ pub(super) fn without_leases(directory: &Directory, mut effect: Effect) -> Effec
     let leases = directory.leases();
     if leases.iter().len() > 0 {
         let taken = effect.batch.put_vms.iter().flat_map(|vm| {
-            let held = leases.of(&vm.network, vm.mac).map(|lease| lease.address);
-            held.into_iter()
-                .chain(leases.at(vm.address).map(|lease| lease.address))
+            vm.nics().flat_map(|nic| {
+                let held = leases.of(nic.network, nic.mac).map(|lease| lease.address);
+                held.into_iter()
+                    .chain(leases.at(nic.address).map(|lease| lease.address))
+            })
         });
         effect.batch.removed_leases = taken.collect();
     }
@@ -321,20 +329,28 @@ fn written(vms: Vec<Arc<Vm>>) -> Effect {
 pub(super) fn misfits(directory: &Directory) -> Option<String> {
     let mut reasons: BTreeMap<String, Vec<VmName>> = BTreeMap::new();
     for vm in directory.vms() {
-        let reason = match directory.network(&vm.network) {
-            None => format!("there is no network {} in the configuration any more", vm.network),
-            Some(network) if network.subnet.check(vm.address).is_err() => {
-                format!("network {} is {} now", network.name, network.subnet)
-            }
-            Some(_) => continue,
-        };
-        reasons.entry(reason).or_default().push(vm.name.clone());
+        for reason in vm.nics().filter_map(|nic| misfit(directory, nic)) {
+            reasons.entry(reason).or_default().push(vm.name.clone());
+        }
     }
     let sentences: Vec<String> = reasons
         .into_iter()
         .map(|(reason, vms)| format!("{reason}, but {} registered there", Are(&Listed(vms))))
         .collect();
     (!sentences.is_empty()).then(|| sentences.join("; "))
+}
+
+fn misfit(directory: &Directory, nic: Nic<'_>) -> Option<String> {
+    match directory.network(nic.network) {
+        None => Some(format!(
+            "there is no network {} in the configuration any more",
+            nic.network
+        )),
+        Some(network) if network.subnet.check(nic.address).is_err() => {
+            Some(format!("network {} is {} now", network.name, network.subnet))
+        }
+        Some(_) => None,
+    }
 }
 
 struct Are<'a>(&'a Listed<VmName>);

@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::hardware::HardwareEdit;
+use super::nics::{NewNic, NicsEdit};
+use super::policy::PolicyEdit;
 use crate::model::{
     Access, Bytes, Custom, CustomOption, Deleted, DeletedId, DhcpSettings, Directory, DnsRecord, Domain,
     FirstBoot, Hosting, Image, ImageId, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot,
@@ -160,6 +162,8 @@ pub struct NewVm {
     pub custom: Custom,
     /// Whether the identity that VMs of this name had is given up: a new UUID, and a new host key.
     pub new_identity: bool,
+    /// Its NICs beside the first. Where those in `custom` are another VM's, it gets its own on the same networks.
+    pub nics: Vec<NewNic>,
 }
 
 /// What to change of a VM; what is `None` stays.
@@ -186,7 +190,11 @@ pub struct Edit {
     /// Whether it is told its secrets once more, as in its first boot.
     pub release: bool,
     /// What a managed VM was created with.
-    pub hardware: HardwareEdit,
+    pub hardware: Box<HardwareEdit>,
+    /// When it is started without being asked for by name.
+    pub policy: PolicyEdit,
+    /// What to change of its NICs beside the first.
+    pub nics: NicsEdit,
 }
 
 /// What to change of what is set for a VM alone; what is `None` stays, and what is empty is as its network says.
@@ -262,6 +270,7 @@ impl CustomEdit {
             secrets,
             instance,
             offline,
+            nics,
         } = old;
         Custom {
             aliases: self.aliases.unwrap_or(aliases),
@@ -286,6 +295,7 @@ impl CustomEdit {
                 ..instance
             },
             offline: self.offline.unwrap_or(offline),
+            nics,
         }
     }
 }

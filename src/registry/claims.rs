@@ -101,6 +101,21 @@ impl<'a> Claims<'a> {
         })
     }
 
+    /// Claims a VM's name and its other names in the domain of a further network of its: no VM has them, but a record may.
+    pub(super) fn names_in(&self, vm: &VmName, aliases: &[VmName], network: &Network) -> Result<(), Refusal> {
+        self.name_in(vm, network)?;
+        let taken = aliases
+            .iter()
+            .find(|alias| self.has_record(network, alias, |_| true));
+        taken.map_or(Ok(()), |alias| {
+            Err(Refusal::AliasTaken {
+                vm: vm.clone(),
+                alias: alias.clone(),
+                holder: format!("a DNS record of domain {}", network.domain),
+            })
+        })
+    }
+
     /// Whether a name has such records in the domain, whichever of the networks that share it they were added to.
     fn has_record(&self, network: &Network, name: &VmName, such: impl Fn(&RecordData) -> bool) -> bool {
         let sharing = self
@@ -197,20 +212,33 @@ impl<'a> Claims<'a> {
 
     /// Claims the first of the name's derived hardware addresses that is free.
     pub(super) fn free_mac(&mut self, vm: &VmName) -> MacAddress {
-        let mac = first_free(
-            |attempt| identity::mac(vm, attempt),
-            |mac| self.mac_holder(*mac).is_none(),
-        );
+        self.derived_mac(vm, |attempt| identity::mac(vm, attempt))
+    }
+
+    /// Claims the first of the derived hardware addresses of its NIC on a further network that is free.
+    pub(super) fn free_nic_mac(&mut self, vm: &VmName, network: &NetworkName) -> MacAddress {
+        self.derived_mac(vm, |attempt| identity::nic_mac(vm, network, attempt))
+    }
+
+    fn derived_mac(&mut self, vm: &VmName, derive: impl Fn(u32) -> MacAddress) -> MacAddress {
+        let mac = first_free(derive, |mac| self.mac_holder(*mac).is_none());
         self.macs.insert(mac, vm.clone());
         mac
     }
 
     /// Claims the first of the name's derived taps that is free.
     pub(super) fn free_tap(&mut self, vm: &VmName) -> TapName {
-        let tap = first_free(
-            |attempt| identity::tap(vm, attempt),
-            |tap| self.directory.vm_behind(tap).is_none() && !self.taps.contains(tap),
-        );
+        self.derived_tap(|attempt| identity::tap(vm, attempt))
+    }
+
+    /// Claims the first of the derived taps of its NIC on a further network that is free.
+    pub(super) fn free_nic_tap(&mut self, vm: &VmName, network: &NetworkName) -> TapName {
+        self.derived_tap(|attempt| identity::nic_tap(vm, network, attempt))
+    }
+
+    fn derived_tap(&mut self, derive: impl Fn(u32) -> TapName) -> TapName {
+        let is_free = |tap: &TapName| self.directory.vm_behind(tap).is_none() && !self.taps.contains(tap);
+        let tap = first_free(derive, is_free);
         self.taps.insert(tap.clone());
         tap
     }

@@ -7,7 +7,7 @@ use super::change::{Edit, Effect};
 use super::claims::Claims;
 use super::hardware::{self, HardwareEdit};
 use super::refusal::Refusal;
-use super::site;
+use super::{nics, policy, site};
 use crate::model::image::View;
 use crate::model::{
     Bytes, Directory, FirstBoot, Hosting, ImageId, InstancePolicy, Phase, SetUp, Timestamp, Vm, VmName,
@@ -30,6 +30,7 @@ pub(super) fn update(
         effect.batch.put_vms.extend(batch.put_vms);
         effect.vms.extend(vms);
     }
+    policy::check(directory, &effect.vms)?;
     Ok(without_leases(directory, effect))
 }
 
@@ -48,6 +49,8 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         new_instance: _,
         release: _,
         hardware: hardware_edit,
+        policy: policy_edit,
+        nics,
     } = edit.clone();
     if let Some(address) = address {
         claims.address(name, named_network(directory, name, &vm.network)?, address)?;
@@ -60,7 +63,11 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
     vm.keys = keys.unwrap_or(vm.keys);
     vm.template = template.unwrap_or(vm.template);
     vm.user_data = user_data.unwrap_or(vm.user_data);
-    let custom = custom_edit.on(vm.custom.take().map(|custom| *custom).unwrap_or_default());
+    let mut custom = custom_edit.on(vm.custom.take().map(|custom| *custom).unwrap_or_default());
+    if !nics.is_empty() {
+        let there = std::mem::take(&mut custom.nics);
+        custom.nics = nics::edit(claims, directory, old, (there, nics))?;
+    }
     claims.aliases(
         name,
         named_network(directory, name, &vm.network)?,
@@ -72,7 +79,8 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
         check_boot(directory, (name, network), custom.boot.as_ref())?;
     }
     vm.custom = custom.boxed();
-    let reshaped = hardware_edit != HardwareEdit::default();
+    nics::check(claims, directory, &vm)?;
+    let reshaped = *hardware_edit != HardwareEdit::default();
     if cpus.is_some() || memory.is_some() || reshaped {
         let Hosting::Managed(machine) = &mut vm.hosting else {
             return Err(Refusal::External { vm: name.clone() });
@@ -83,9 +91,13 @@ fn edited(claims: &mut Claims<'_>, directory: &Directory, old: &Vm, edit: &Edit)
             return Err(Refusal::NoCpus { vm: name.clone() });
         }
         if reshaped {
-            hardware::edited(machine, hardware_edit);
+            hardware::edit(machine, *hardware_edit).map_err(|problem| Refusal::Disks {
+                vm: name.clone(),
+                problem,
+            })?;
         }
     }
+    policy_edit.change(&mut vm)?;
     Ok(vm)
 }
 

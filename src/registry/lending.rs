@@ -64,7 +64,8 @@ fn may_be_lent(directory: &Directory, lease: &Lease) -> bool {
         && directory.vm_at(lease.address).is_none();
     let registered_here = directory
         .vm_by_mac(lease.mac)
-        .is_some_and(|vm| vm.network == lease.network);
+        .and_then(|vm| vm.nic_with(lease.mac))
+        .is_some_and(|nic| *nic.network == lease.network);
     // Another client's lease stands until it has run out; a declined address is taken up again only then.
     let anothers = directory.leases().at(lease.address).is_some_and(|held| {
         let same = held.network == lease.network && held.mac == lease.mac;

@@ -20,6 +20,8 @@ mod deleted;
 mod hardware;
 mod image;
 mod network;
+mod nic;
+mod policy;
 mod site;
 mod workshop;
 
@@ -27,6 +29,7 @@ pub(super) use deleted::DeletedV3;
 use hardware::HardwareV3;
 pub(super) use image::{ImageV1, StoredImage, image_key};
 pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};
+use policy::PolicyV3;
 use workshop::WorkshopV3;
 
 pub(super) use site::{HexV3, IdentityV3, RingKeyV3, SITE_SECRET};
@@ -89,6 +92,9 @@ pub(super) struct MachineV1<'a> {
     workshop: Option<Box<WorkshopV3>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hardware: Option<Box<HardwareV3>>,
+    /// Since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<Box<PolicyV3>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +193,7 @@ impl<'a> From<&'a Machine> for MachineV1<'a> {
                 .hardware
                 .as_deref()
                 .map(|hardware| Box::new(hardware.into())),
+            policy: PolicyV3::of(&machine.policy),
         }
     }
 }
@@ -212,6 +219,7 @@ impl MachineV1<'_> {
                 .hardware
                 .map(|stored| Hardware::try_from(*stored).map(Box::new))
                 .transpose()?,
+            policy: PolicyV3::read(self.policy)?,
         })
     }
 }

@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use crate::model::mac::{self, MacError};
 use crate::model::subnet::{AddressProblem, Pool};
-use crate::model::{AccountName, Bytes, ImageRef, KeyName, MacAddress, NetworkName, RecordName, VmName};
+use crate::model::{
+    AccountName, Bytes, DiskProblem, ImageRef, KeyName, MacAddress, NetworkName, RecordName, VmName,
+};
 
 /// Why a change is not made. Nothing of it was done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -327,6 +329,38 @@ pub enum Refusal {
         /// What to do.
         way_out: WayBack,
     },
+    /// Its disks can not be changed so.
+    #[error("{vm} can not be changed so: {problem}")]
+    Disks {
+        /// Whose.
+        vm: VmName,
+        /// Why not.
+        problem: DiskProblem,
+    },
+    /// What a VM would be started after is not there.
+    #[error("{vm} can not start after {after}: there is no VM {after}")]
+    UnknownDependency {
+        /// The VM.
+        vm: VmName,
+        /// What it would wait for.
+        after: VmName,
+    },
+    /// A VM would wait for itself.
+    #[error("{vm} would start after itself, by way of {through}: none of them could ever start")]
+    Circle {
+        /// The VM.
+        vm: VmName,
+        /// Those by which it comes back to itself.
+        through: Listed<VmName>,
+    },
+    /// The VM can not have such a NIC.
+    #[error("{vm}: {problem}")]
+    Nic {
+        /// Whose.
+        vm: VmName,
+        /// Why not.
+        problem: NicProblem,
+    },
 }
 
 /// What to do where a deleted VM can not come back as it was.
@@ -357,6 +391,29 @@ impl fmt::Display for Sentences {
     }
 }
 
+/// Why a VM can not have a NIC.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NicProblem {
+    /// What is set for the first NIC has options of its own.
+    #[error("network {0} is that of its first NIC, which stays: --ip and --mac change its addresses")]
+    First(NetworkName),
+    /// Two NICs on one wire: a guest answers for both addresses on either.
+    #[error("it would have two NICs on network {0}: a VM has one on each")]
+    Twice(NetworkName),
+    /// There is nothing to take away.
+    #[error("it has no NIC on network {0}")]
+    None(NetworkName),
+    /// Two NICs with one hardware address.
+    #[error("two of its NICs would have MAC address {}", mac::text(*.0))]
+    Mac(MacAddress),
+    /// Two NICs with one address.
+    #[error("two of its NICs would have address {0}")]
+    Address(Ipv4Addr),
+    /// There is no slot left.
+    #[error("it has {0} NICs beside its first one already, and there is room for no more")]
+    TooMany(usize),
+}
+
 impl Refusal {
     /// The VM whose part of the change is refused, so that a roster's reader can be told the line.
     pub const fn about(&self) -> Option<&VmName> {
@@ -380,7 +437,11 @@ impl Refusal {
             | Self::AliasTaken { vm, .. }
             | Self::UserTwice { vm, .. }
             | Self::NoAccounts { vm, .. }
-            | Self::FirstBootKept { vm } => Some(vm),
+            | Self::Disks { vm, .. }
+            | Self::UnknownDependency { vm, .. }
+            | Self::Circle { vm, .. }
+            | Self::FirstBootKept { vm }
+            | Self::Nic { vm, .. } => Some(vm),
             Self::UnknownVms { .. }
             | Self::UnknownImage { .. }
             | Self::ImageInUse { .. }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::CommitError;
 use super::change::{Batch, RecordSet};
 use super::store::{OpenError, Snapshot, Store, StoreError};
-use crate::model::{Directory, Network, Revision};
+use crate::model::{Directory, Network, Nic, Revision};
 
 /// Opens the store anew, verifies it, and never makes one where there is none.
 pub(super) type Reopen = Box<dyn FnMut() -> Result<Box<dyn Store>, OpenError> + Send>;
@@ -159,11 +159,13 @@ pub(super) fn directory(networks: Vec<Network>, snapshot: Snapshot) -> Result<Di
     }
     *directory.site_mut() = snapshot.site;
     for vm in snapshot.vms {
-        let holder = directory
-            .vm_by_mac(vm.mac)
-            .or_else(|| directory.vm_at(vm.address))
-            .or_else(|| directory.vm_behind(&vm.tap));
-        if let Some(holder) = holder {
+        let holder_of = |nic: Nic<'_>| {
+            directory
+                .vm_by_mac(nic.mac)
+                .or_else(|| directory.vm_at(nic.address))
+                .or_else(|| directory.vm_behind(nic.tap))
+        };
+        if let Some(holder) = vm.nics().find_map(holder_of) {
             return Err(StoreError::Corrupt(format!(
                 "the records of VM `{}` and VM `{}` share an address or a tap",
                 holder.name, vm.name

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::facts::Facts;
-use crate::model::Vm;
+use crate::model::{Vm, mac};
 
 /// The versions of Amazon's service: each client asks for the one that it was written with, and takes 404 for an answer.
 #[rustfmt::skip]
@@ -85,16 +85,17 @@ pub fn leaves(facts: &Facts, vm: &Vm) -> BTreeMap<String, String> {
         ("mac", &facts.mac),
         ("placement/availability-zone", ZONE),
     ];
-    let nic = [
-        ("device-number", "0"),
-        ("local-hostname", &facts.fqdn),
-        ("local-ipv4s", &facts.address),
-        ("mac", &facts.mac),
-    ];
     let plain = plain.map(|(name, value)| (format!("meta-data/{name}"), value.to_owned()));
-    let nic = nic.map(|(name, value)| {
-        let path = format!("meta-data/network/interfaces/macs/{}/{name}", facts.mac);
-        (path, value.to_owned())
+    let nics = vm.nics().enumerate().flat_map(|(number, nic)| {
+        let mac = mac::text(nic.mac);
+        let path = format!("meta-data/network/interfaces/macs/{mac}");
+        let leaves = [
+            ("device-number", number.to_string()),
+            ("local-hostname", facts.fqdn.clone()),
+            ("local-ipv4s", nic.address.to_string()),
+            ("mac", mac),
+        ];
+        leaves.map(|(name, value)| (format!("{path}/{name}"), value))
     });
     let keys = (0..)
         .zip(&facts.keys)
@@ -105,7 +106,7 @@ pub fn leaves(facts: &Facts, vm: &Vm) -> BTreeMap<String, String> {
     );
     plain
         .into_iter()
-        .chain(nic)
+        .chain(nics)
         .chain(keys)
         .chain([identity])
         .collect()
@@ -144,6 +145,20 @@ mod tests {
                 crawl(&facts, &vm, &[top], &mut leaves);
             }
             assert_eq!(leaves.len(), 9 + 4 + keys.len() + 1, "{leaves:?}");
+        }
+    }
+
+    #[test]
+    fn each_nic_has_a_directory_by_its_mac() {
+        let (vm, network) = (vm("web1", "10.77.0.5"), network("10.77.0.1/24"));
+        let vm = crate::model::examples::with_nic(vm, "back", "10.78.0.5");
+        let leaves = leaves(&Facts::of(&vm, &network, None), &vm);
+        for nic in vm.nics() {
+            let path = format!(
+                "meta-data/network/interfaces/macs/{}/local-ipv4s",
+                mac::text(nic.mac)
+            );
+            assert_eq!(leaves[&path], nic.address.to_string());
         }
     }
 

@@ -7,7 +7,8 @@
 //!                   template, rendered with its Facts
 //!   script.ipxe     for a VM that boots from the network   (ipxe.rs)
 //!   answer files    for an installer that asks nobody      (install.rs)
-//!   network-config  always empty: DHCP carries the address      (guest-contract §1.4: served, it holds for one boot)
+//!   network-config  empty for one NIC: DHCP carries the address (guest-contract §1.4: served, it holds for one boot);
+//!                   DHCP on each of several                  (network_config.rs)
 //! ```
 //!
 //! cloud-init merges vendor-data and user-data itself, and the user's value wins per top-level key. The registered keys are
@@ -37,6 +38,7 @@ pub mod library;
 mod meant;
 mod merge;
 mod multipart;
+mod network_config;
 pub mod openstack;
 mod parts;
 pub mod render;
@@ -63,7 +65,7 @@ pub enum Document {
     UserData,
     /// What the operator wants.
     VendorData,
-    /// Empty; there because cloud-init 24.3 and newer wait ten seconds for it when it is missing.
+    /// Empty where it has one NIC; there because cloud-init 24.3 and newer wait ten seconds for it when it is missing.
     NetworkConfig,
 }
 
@@ -107,7 +109,7 @@ pub struct Seed {
     pub user_data: Arc<[u8]>,
     /// What the operator wants.
     pub vendor_data: Arc<[u8]>,
-    /// Always empty.
+    /// DHCP on each of several NICs; empty for one.
     pub network_config: Arc<[u8]>,
 }
 
@@ -163,7 +165,7 @@ fn of_facts(
         Document::MetaData => Ok(bytes(render::meta_data(&facts()))),
         Document::UserData => Ok(vm.user_data.clone().unwrap_or_default()),
         Document::VendorData => vendor_data(templates, vm, &facts()),
-        Document::NetworkConfig => Ok(Arc::default()),
+        Document::NetworkConfig => Ok(bytes(network_config::network_config(vm))),
     }
 }
 

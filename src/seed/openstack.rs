@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::SeedError;
 use super::facts::Facts;
-use crate::model::{Network, Vm};
+use crate::model::{Network, Nic, Vm, mac};
 
 /// The versions of the service, oldest first. Agents take the newest they know that is listed.
 pub const VERSIONS: [&str; 9] = [
@@ -36,7 +36,7 @@ pub enum Document {
     VendorData,
     /// More of that; there is nothing more.
     VendorData2,
-    /// How its NIC gets its address.
+    /// How its NICs get their addresses.
     NetworkData,
 }
 
@@ -114,9 +114,21 @@ pub fn vendor_data(vendor_data: &str) -> String {
 pub fn network_data(facts: &Facts, vm: &Vm, network: &Network) -> String {
     let own = vm.dhcp().and_then(|settings| settings.mtu);
     let mtu = own.or(network.dhcp.settings.mtu);
+    // What the MTU of a further network is, its DHCP tells.
+    let link = |(number, nic): (usize, Nic<'_>)| {
+        let mtu = mtu.filter(|_| number == 0);
+        let mac = mac::text(nic.mac);
+        json!({"id": format!("nic{number}"), "type": "phy", "ethernet_mac_address": mac, "mtu": mtu})
+    };
+    let address = |(number, nic): (usize, Nic<'_>)| {
+        json!({
+            "id": format!("network{number}"), "type": "ipv4_dhcp", "link": format!("nic{number}"),
+            "network_id": nic.network.as_str(),
+        })
+    };
     json!({
-        "links": [{"id": "nic0", "type": "phy", "ethernet_mac_address": facts.mac, "mtu": mtu}],
-        "networks": [{"id": "network0", "type": "ipv4_dhcp", "link": "nic0", "network_id": facts.network}],
+        "links": vm.nics().enumerate().map(link).collect::<Vec<_>>(),
+        "networks": vm.nics().enumerate().map(address).collect::<Vec<_>>(),
         "services": [{"type": "dns", "address": facts.dns}],
     })
     .to_string()
@@ -159,6 +171,23 @@ mod tests {
         assert_eq!(said["links"][0]["mtu"], 1450);
         assert_eq!(said["networks"][0]["type"], "ipv4_dhcp");
         assert_eq!(said["services"][0]["address"], "10.77.0.1");
+    }
+
+    #[test]
+    fn each_nic_is_a_link_that_asks_dhcp() {
+        let (mut vm, mut network) = (vm("web1", "10.77.0.5"), network("10.77.0.1/24"));
+        network.dhcp.settings.mtu = Some(1450);
+        vm = crate::model::examples::with_nic(vm, "back", "10.78.0.5");
+        let said = read(&network_data(&Facts::of(&vm, &network, None), &vm, &network));
+        let second = &said["links"][1];
+        assert_eq!(second["ethernet_mac_address"], mac::text(vm.more_nics()[0].mac));
+        assert_eq!((&second["id"], &second["mtu"]), (&"nic1".into(), &Value::Null));
+        let network = &said["networks"][1];
+        assert_eq!(
+            (&network["link"], &network["network_id"]),
+            (&"nic1".into(), &"back".into())
+        );
+        assert_eq!(said["networks"].as_array().unwrap().len(), 2);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What commands print: tables, sheets, sentences, JSON, YAML, and progress beside it.
 
 use seedbed::control::{
-    Answer, DeleteVms, ImageRequest, InstallImage, InstallMedia, Rebase, ReplaceDisks, Request, Rung, Select,
-    StopVms, View, WaitFor, WorkshopSize,
+    Answer, DeleteVms, ImageRequest, InstallImage, InstallMedia, NicInfo, Rebase, ReplaceDisks, Request,
+    Rung, Select, StopVms, View, WaitFor, WorkshopSize,
 };
 
 use crate::fake::{Fake, Run, image, vm};
@@ -27,6 +27,28 @@ fn zoo() -> Fake {
 #[test]
 fn a_list_is_a_plain_table() {
     insta::assert_snapshot!("list", zoo().run(&["list"]).answer());
+}
+
+#[test]
+fn a_vm_of_several_nics_shows_all_its_addresses() {
+    let mut web1 = vm("web1", 11);
+    let nic = |network: &str, ip: [u8; 4], slot| NicInfo {
+        network: network.to_owned(),
+        fqdn: format!("web1.{network}"),
+        ip: ip.into(),
+        mac: "52:54:00:00:00:07".to_owned(),
+        tap: "tap-web1c1ef17".to_owned(),
+        slot,
+    };
+    web1.nics = vec![
+        nic("lab", [10, 77, 0, 11], 0x2),
+        nic("back", [10, 78, 0, 5], 0x18),
+    ];
+    let fake = Fake::with_vms(vec![web1]);
+    assert!(fake.run(&["list"]).answer().contains(" 10.77.0.11,10.78.0.5 "));
+    let sheet = fake.run(&["show", "web1"]).answer();
+    let line = "Further NIC: back 10.78.0.5 52:54:00:00:00:07 tap-web1c1ef17 slot 0x18";
+    assert!(sheet.lines().any(|found| found == line), "{sheet}");
 }
 
 #[test]

@@ -1,22 +1,22 @@
-//! Commands on a real terminal, and a serial port that is a real socket.
+//! Commands on a real terminal, and a serial port that is a real socket with a real broker at it.
 
 use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
+use seedbed::console::files::Files;
+use seedbed::console::serve::{Broker, Parts};
 use seedbed::control::Answer;
+use seedbed::model::{Places, VmName};
 
 use crate::fake::{Fake, vm};
 
 /// A VM on a serial port: says `login: `, hands back all it was told, and is powered off by a `!`.
 fn listening_vm() -> (Fake, JoinHandle<Vec<u8>>) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("serial");
-    let listener = UnixListener::bind(&path).unwrap();
+    let (mut stream, link) = UnixStream::pair().unwrap();
+    let fake = with_broker(link);
     let guest = std::thread::spawn(move || {
-        let _directory = directory;
-        let (mut stream, _) = listener.accept().unwrap();
         stream.write_all(b"login: ").unwrap();
         let mut told = Vec::new();
         let mut byte = [0];
@@ -30,9 +30,28 @@ fn listening_vm() -> (Fake, JoinHandle<Vec<u8>>) {
         }
         told
     });
+    (fake, guest)
+}
+
+/// A daemon that knows web1, at whose serial port a broker is.
+fn with_broker(link: UnixStream) -> Fake {
+    let directory = tempfile::tempdir().unwrap();
+    let places = Places::new(directory.path(), directory.path());
+    let name: VmName = "web1".parse().unwrap();
+    std::fs::create_dir_all(places.vm(&name)).unwrap();
+    let door = directory.path().join("console");
+    let parts = Parts {
+        guest: link,
+        door: UnixListener::bind(&door).unwrap(),
+        log: Files::open(&places, &name).unwrap(),
+    };
+    std::thread::spawn(move || {
+        let _directory = directory;
+        Broker::new(parts).unwrap().run().unwrap();
+    });
     let mut web1 = vm("web1", 11);
-    web1.serial = Some(path);
-    (Fake::with_vms(vec![web1]), guest)
+    web1.serial = Some(door);
+    Fake::with_vms(vec![web1])
 }
 
 fn read_until(out: &mut ChildStdout, end: &str) -> String {
@@ -118,7 +137,97 @@ fn on_a_terminal_the_detach_key_ends_it_and_the_terminal_is_as_before() {
     assert_is_sane(&rest);
     drop(typing);
     assert!(child.wait().unwrap().success());
-    assert_eq!(guest.join().unwrap(), b"a\x03\x04");
+    assert_eq!(power_off(&fake, guest), b"a\x03\x04!");
+}
+
+/// What is typed at the end of a test whose guest has to end, too.
+fn power_off(fake: &Fake, guest: JoinHandle<Vec<u8>>) -> Vec<u8> {
+    let mut child = fake
+        .command(&["console", "web1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"!").unwrap();
+    assert!(child.wait().unwrap().success());
+    guest.join().unwrap()
+}
+
+#[test]
+fn who_only_watches_can_type_nothing_and_leaves_by_either_key() {
+    let (fake, guest) = listening_vm();
+    for key in [b'\x1d', b'\x03'] {
+        let mut child = on_a_terminal(&fake, "", "console web1 --read-only", HOW_IS_IT);
+        let mut out = child.stdout.take().unwrap();
+        let mut typing = child.stdin.take().unwrap();
+        let first = read_until(&mut out, "login: ");
+        assert!(
+            first.starts_with("Watching web1: nothing typed here reaches it. Detach with ^]"),
+            "{first}"
+        );
+        typing.write_all(&[b'x', b'\r', key]).unwrap();
+        let rest = read_until(&mut out, "-extproc");
+        assert!(
+            rest.contains("Detached from web1") && rest.contains("code 0"),
+            "{rest}"
+        );
+        assert_is_sane(&rest);
+        drop(typing);
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(power_off(&fake, guest), b"!");
+}
+
+#[test]
+fn a_session_begins_with_what_was_said_and_is_recorded() {
+    let (fake, guest) = listening_vm();
+    let cast = fake.directory().join("web1.cast");
+    let record = format!("console web1 --record {}", cast.display());
+    let mut child = on_a_terminal(&fake, "stty rows 40 cols 120; ", &record, HOW_IS_IT);
+    let mut out = child.stdout.take().unwrap();
+    let mut typing = child.stdin.take().unwrap();
+    let first = read_until(&mut out, "login: ");
+    assert!(first.contains("`stty rows 40 cols 120`"), "{first}");
+    typing.write_all(b"secret\x1d").unwrap();
+    read_until(&mut out, "-extproc");
+    drop(typing);
+    assert!(child.wait().unwrap().success());
+    let text = std::fs::read_to_string(&cast).unwrap();
+    let mut lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let header = lines.next().unwrap();
+    assert_eq!(
+        (&header["version"], &header["width"], &header["height"]),
+        (&2.into(), &120.into(), &40.into())
+    );
+    let event = lines.next().unwrap();
+    assert_eq!((&event[1], &event[2]), (&"o".into(), &"login: ".into()));
+    assert!(event[0].as_f64().is_some() && lines.next().is_none(), "{text}");
+    // A recording that is there is not written over; and who wants no past gets none.
+    let again = fake.run(&["console", "web1", "--record", cast.to_str().unwrap()]);
+    assert_eq!(again.code, 1);
+    assert!(again.stderr.contains("is there already"), "{again:?}");
+    let mut new = fake
+        .command(&["console", "web1", "--no-scrollback"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    new.stdin.take().unwrap().write_all(b"!").unwrap();
+    assert_eq!(new.wait_with_output().unwrap().stdout, b"bye\n");
+    assert_eq!(guest.join().unwrap(), b"secret!");
+}
+
+#[test]
+fn a_console_whose_broker_is_gone_says_so() {
+    let mut web1 = vm("web1", 11);
+    let directory = tempfile::tempdir().unwrap();
+    web1.serial = Some(directory.path().join("console"));
+    let run = Fake::with_vms(vec![web1]).run(&["console", "web1"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("can not open the console"), "{run:?}");
 }
 
 #[test]
@@ -141,7 +250,7 @@ fn a_signal_leaves_the_terminal_as_it_was() {
     assert_is_sane(&rest);
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
-    assert_eq!(guest.join().unwrap(), b"");
+    assert_eq!(power_off(&fake, guest), b"!");
 }
 
 #[test]
@@ -198,6 +307,20 @@ fn the_log_is_printed_byte_for_byte() {
 }
 
 #[test]
+fn the_log_begins_with_what_its_file_has_no_more_room_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("console.log");
+    std::fs::write(directory.path().join("console.log.1"), "one\n").unwrap();
+    std::fs::write(&path, "two\n").unwrap();
+    let mut web1 = vm("web1", 11);
+    web1.console_log = Some(path);
+    assert_eq!(
+        Fake::with_vms(vec![web1]).run(&["log", "web1"]).answer(),
+        "one\ntwo\n"
+    );
+}
+
+#[test]
 fn a_vm_that_was_never_started_has_no_log() {
     let run = with_log(None).run(&["log", "web1"]);
     assert_eq!(run.code, 1);
@@ -226,8 +349,11 @@ fn a_followed_log_goes_on_over_the_next_power_on() {
     let mut log = std::fs::File::options().append(true).open(&path).unwrap();
     log.write_all(b"more\n").unwrap();
     read_until(&mut out, "more\n");
+    // It was full: what was not printed of it is in the file before.
+    std::fs::write(directory.path().join("console.log.1"), "first\nmore\nlast\n").unwrap();
     std::fs::write(&path, "anew\n").unwrap();
-    assert_eq!(read_until(&mut out, "anew\n"), "anew\n");
+    assert_eq!(read_until(&mut out, "anew\n"), "last\nanew\n");
+    std::fs::remove_file(directory.path().join("console.log.1")).unwrap();
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "another file\n").unwrap();
     assert_eq!(read_until(&mut out, "another file\n"), "another file\n");

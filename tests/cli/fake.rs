@@ -203,7 +203,10 @@ pub(crate) fn vm(name: &str, last_octet: u8) -> VmInfo {
         hardware: HardwareInfo {
             machine_type: Some("pc-q35-7.2".to_owned()),
             cpu_model: Some("host".to_owned()),
+            extra_disks: Vec::new(),
+            needs_restart: Vec::new(),
         },
+        nics: Vec::new(),
     }
 }
 

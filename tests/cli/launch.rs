@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use seedbed::control::{AddVms, CustomSettings, LaunchVms, NewHardware, Request};
+use seedbed::control::{
+    AddVms, CustomSettings, LaunchVms, NewHardware, NicSettings, PolicySettings, Request, WrittenNic,
+};
 
 use crate::fake::{Fake, Run, vm};
 
@@ -79,6 +81,7 @@ fn all_that_is_asked_for_reaches_the_daemon() {
                 template: Some("course".to_owned()),
                 network: Some("lab".to_owned()),
                 custom: CustomSettings::default(),
+                nics: NicSettings::default(),
             },
             image: "debian-12".to_owned(),
             cpus: Some(2),
@@ -87,7 +90,62 @@ fn all_that_is_asked_for_reaches_the_daemon() {
             swap: Some("512M".to_owned()),
             wait_seconds: Some(90),
             hardware: NewHardware::default(),
+            policy: PolicySettings::default(),
         }
+    );
+}
+
+#[test]
+fn further_nics_are_asked_for_by_network() {
+    let fake = fake();
+    fake.run(&[
+        "launch",
+        "web1",
+        "-i",
+        "debian-12",
+        "--key",
+        KEY,
+        "--nic",
+        "back",
+        "--nic",
+        "network=store,ip=10.79.0.5,mac=52:54:00:00:00:07",
+    ])
+    .answer();
+    let nic = |network: &str, ip: Option<&str>, mac: Option<&str>| WrittenNic {
+        network: network.to_owned(),
+        ip: ip.map(str::to_owned),
+        mac: mac.map(str::to_owned),
+    };
+    assert_eq!(
+        launched(&fake).register.nics.put,
+        [
+            nic("back", None, None),
+            nic("store", Some("10.79.0.5"), Some("52:54:00:00:00:07"))
+        ]
+    );
+    let run = fake.run(&["launch", "web1", "-i", "debian-12", "--nic", "ip=10.79.0.5"]);
+    assert!(
+        run.code == 2 && run.stderr.contains("it names no network"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn nics_are_added_and_taken_away_by_network() {
+    let fake = fake();
+    fake.run(&["set", "web1", "--nic", "back", "--remove-nic", "store"])
+        .answer();
+    let Request::Set(set) = fake.request() else {
+        panic!("{:?}", fake.requests())
+    };
+    assert_eq!(
+        (set.nics.put[0].network.as_str(), set.nics.removed),
+        ("back", vec!["store".to_owned()])
+    );
+    let both = fake.run(&["set", "web1", "--nic", "back", "--remove-nic", "back"]);
+    assert!(
+        both.code == 2 && both.stderr.contains("both name network back"),
+        "{both:?}"
     );
 }
 

@@ -1,8 +1,10 @@
 //! What VMs are told at once, what is waited for, and how those that stand still look.
 
-use seedbed::control::{Power, PowerVms, Request, Rung, Select};
+use seedbed::control::{PolicySettings, Power, PowerVms, Request, Rung, Select};
 
 use crate::fake::{Fake, vm};
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5dRL9gZ4JbhkmEkqlOV7J0Gf5KqRN4mGF1rWk2M0zQ ops@lab";
 
 #[test]
 fn pause_resume_and_kill_take_names_or_all() {
@@ -48,5 +50,71 @@ fn ip_and_dhcp_are_two_names_of_one_rung() {
             panic!("{:?}", fake.request())
         };
         assert_eq!(wait.rung, Rung::Dhcp);
+    }
+}
+
+#[test]
+fn when_vms_are_started_is_said_at_launch_and_changed_later() {
+    let policy = |args: &[&str]| {
+        let fake = Fake::with_vms(vec![vm("web1", 11)]);
+        fake.run(args).answer();
+        match fake.request() {
+            Request::Launch(launch) => launch.policy,
+            Request::Set(set) => set.policy,
+            other => panic!("{other:?}"),
+        }
+    };
+    let all = [
+        "--restart",
+        "on-failure",
+        "--autostart",
+        "--after",
+        "db1:ready",
+        "--after",
+        "nas",
+    ];
+    let launch = ["launch", "web1", "-i", "x", "--key", KEY];
+    let expected = PolicySettings {
+        restart: Some("on-failure".to_owned()),
+        autostart: Some(true),
+        after: Some(vec!["db1:ready".to_owned(), "nas".to_owned()]),
+    };
+    assert_eq!(policy(&[&launch[..], &all].concat()), expected);
+    assert_eq!(policy(&[&["set", "web1"][..], &all].concat()), expected);
+    assert_eq!(policy(&launch), PolicySettings::default());
+    let none = policy(&["set", "web1", "--autostart=off", "--after", ""]);
+    assert_eq!((none.autostart, none.after), (Some(false), Some(Vec::new())));
+    let fake = Fake::with_vms(Vec::new());
+    assert_eq!(fake.run(&["set", "web1", "--autostart=maybe"]).code, 2);
+}
+
+#[test]
+fn a_sheet_tells_how_a_vm_failed_and_when_it_is_started_again() {
+    let mut failed = vm("web1", 11);
+    failed.state = "failed".to_owned();
+    failed.step = None;
+    failed.failure = Some("QEMU ended with signal: 9 (SIGKILL)".to_owned());
+    failed.life.restart = Some("on-failure".to_owned());
+    failed.life.restarts = 2;
+    failed.life.restart_at = Some("2026-01-02T03:04:09Z".to_owned());
+    failed.life.autostart = true;
+    failed.life.after = vec!["db1:ready".to_owned(), "nas:started".to_owned()];
+    failed.life.failed_at = Some("2026-01-02T03:04:05Z".to_owned());
+    failed.life.console_tail = vec!["Booting".to_owned(), "Kernel panic".to_owned()];
+    let fake = Fake::with_vms(vec![failed]);
+    let sheet = fake.run(&["show", "web1"]).answer();
+    for line in [
+        "Failure:     QEMU ended with signal: 9 (SIGKILL)",
+        "Failed at:   2026-01-02T03:04:05Z",
+        "Restart:     on-failure: started again 2 times; next at 2026-01-02T03:04:09Z",
+        "Autostart:   when the host starts",
+        "After:       db1:ready, nas:started",
+        "Console:     Booting",
+        "Console:     Kernel panic",
+    ] {
+        assert!(
+            sheet.lines().any(|shown| shown == line),
+            "no {line:?} in\n{sheet}"
+        );
     }
 }

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod answers;
+mod check;
 mod clone;
 mod console;
 mod download;

@@ -92,3 +92,23 @@ fn a_dash_is_standard_input_and_fifty_thousand_rows_arrive() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "registered 50000 VMs\n");
 }
+
+#[test]
+fn several_files_are_registered_together_and_what_two_of_them_say_is_told() {
+    let fake = Fake::with_vms(Vec::new());
+    let write = |name: &str, text: &str| {
+        let path = fake.directory().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let (one, two) = (write("one.csv", "web1\nweb2\n"), write("two.csv", "\nweb3\n"));
+    let run = fake.run(&["import", "--from", "csv", &one, &two]);
+    assert_eq!(run.answer(), "registered 3 VMs\n");
+    let other = write("other.csv", "web4\nweb2\n");
+    let run = fake.run(&["import", "--from", "csv", &one, &other]);
+    assert_eq!(run.code, 1, "{run:#?}");
+    assert_eq!(
+        run.stderr,
+        format!("error: {other} has 1 problem; nothing was registered\n  line 2: web2 is already in {one}\n")
+    );
+}

@@ -309,6 +309,12 @@ impl Lab {
         })
     }
 
+    /// Ids of the brokers of this lab's consoles.
+    pub(crate) fn brokers(&self) -> Vec<u32> {
+        let ours = self.path("run").to_string_lossy().into_owned();
+        processes(|words| words.get(1) == Some(&"console-broker") && words.iter().any(|w| w.contains(&ours)))
+    }
+
     /// The taps in the lab's namespace.
     pub(crate) fn taps(&self) -> Vec<String> {
         let text = Run::of(Command::new("ip").args(["-n", &self.namespace, "-o", "link", "show"])).ok();

@@ -13,8 +13,10 @@
 
 mod accounts;
 mod agents;
+mod check;
 mod clones;
 mod cloud_init;
+mod console;
 mod dhcp;
 mod disks;
 mod dns;
@@ -28,13 +30,17 @@ mod hostile_http;
 mod hostile_images;
 mod install;
 mod lab;
+mod legacy;
 mod lifecycle;
 mod merging;
 mod names;
 mod nat;
 mod netboot;
+mod nics;
 mod offline;
 mod offline_view;
+mod others;
+mod policies;
 mod power;
 mod quickstart;
 mod recovery;

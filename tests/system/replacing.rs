@@ -60,7 +60,13 @@ fn a_vm_goes_back_to_its_image_or_onto_another_generation_with_or_without_what_w
     lab.seedbed(&["start", "web1", "web2"]).ok();
     assert_eq!(
         lab.listing("state/vms/web1"),
-        ["console.log", "disk.qcow2", "qemu.log", "swap.raw"]
+        [
+            "console.log",
+            "console.log.1",
+            "disk.qcow2",
+            "qemu.log",
+            "swap.raw"
+        ]
     );
 }
 
@@ -136,7 +142,13 @@ fn a_daemon_killed_at_any_step_leaves_the_old_disk_or_the_new_one() {
             let files = lab.listing("state/vms/web1");
             assert_eq!(
                 files,
-                ["console.log", "disk.qcow2", "qemu.log", "swap.raw"],
+                [
+                    "console.log",
+                    "console.log.1",
+                    "disk.qcow2",
+                    "qemu.log",
+                    "swap.raw"
+                ],
                 "{options:?}, {step}"
             );
             lab.seedbed(&["start", "web1"]).ok();

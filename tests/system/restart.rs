@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
+use seedbed::console::frame::{Attach, FromViewer, VERSION};
+
 use crate::cloud_init::machine;
 use crate::lab::{Client, Lab, Run, eventually};
 use crate::{guests, root};
@@ -94,6 +96,20 @@ fn shown(lab: &Lab) -> serde_json::Value {
     serde_json::from_str::<serde_json::Value>(&json).unwrap()[0].clone()
 }
 
+/// What a viewer sends who types a line at a console, and looks at nothing.
+fn keys(line: &str) -> Vec<u8> {
+    let mut sent = Vec::new();
+    let attach = Attach {
+        version: VERSION,
+        read_only: false,
+        past: false,
+        size: None,
+    };
+    FromViewer::Attach(attach).encode(&mut sent);
+    FromViewer::Keys(line.as_bytes().to_vec()).encode(&mut sent);
+    sent
+}
+
 #[test]
 fn a_phone_home_that_is_sent_while_no_daemon_runs_is_kept_by_the_next_one() {
     if !root() {
@@ -119,7 +135,7 @@ fn a_phone_home_that_is_sent_while_no_daemon_runs_is_kept_by_the_next_one() {
     );
     let line = format!("\nbusybox wget -q -O /dev/null --post-data '{form}' http://10.77.0.1/phone-home &\n");
     let mut console = UnixStream::connect(before["serial"].as_str().unwrap()).unwrap();
-    console.write_all(line.as_bytes()).unwrap();
+    console.write_all(&keys(&line)).unwrap();
     lab.wait_for_daemon();
     let kept = eventually(SOON, || shown(&lab)["host_keys"] == serde_json::json!([key]));
     drop(console);

@@ -47,7 +47,10 @@ pub(super) fn run(
         return goes_on(&vm, image, terminal);
     }
     // One that has ended by now has no console any more, but has become something.
-    if matches!(console::session(&vm.name, context, terminal), Ok(End::Detached)) {
+    if matches!(
+        console::session(&vm.name, &console::Options::default(), context, terminal),
+        Ok(End::Detached)
+    ) {
         return goes_on(&vm, image, terminal);
     }
     let request = Request::Image(ImageRequest::Await { vm: vm.name });

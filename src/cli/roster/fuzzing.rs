@@ -16,6 +16,7 @@ pub fn read(text: &str) {
         subnet: "10.77.0.1/24"
             .parse()
             .unwrap_or_else(|error| unreachable!("{error}")),
+        bridge: "br0".to_owned(),
     };
     let lines = u64::try_from(text.lines().count()).unwrap_or(u64::MAX);
     check(csv::parse(text), lines);

@@ -1,16 +1,16 @@
-//! A network of libvirt, as `virsh net-dumpxml` writes it: the hosts of its DHCP, and the names of its DNS.
+//! What libvirt writes: a network (`virsh net-dumpxml`), with the hosts of its DHCP and the names of its DNS, or a domain.
 
 use std::net::Ipv4Addr;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::{Entry, Problem, Read, Roster, Scope, distinct};
+use super::{Entry, Problem, Read, Roster, Scope, distinct, domain};
 
 /// More elements than any network has: what an attack would have to be smaller than.
 const NODES: u32 = 2_000_000;
 
-/// Reads a network. Hosts of IPv6 and of other subnets are left out, and that is said.
-pub(in crate::cli) fn parse(text: &str, scope: &Scope) -> Result<Read, Vec<Problem>> {
+/// Reads what libvirt writes, without what could harm who reads it.
+pub(in crate::cli) fn document(text: &str) -> Result<Document<'_>, Problem> {
     // Without a document type there are no entities to blow up, and none that read files.
     let options = ParsingOptions {
         allow_dtd: false,
@@ -19,20 +19,29 @@ pub(in crate::cli) fn parse(text: &str, scope: &Scope) -> Result<Read, Vec<Probl
     };
     // What is missing at the end of a text is missing on its last line, not on one that no editor shows.
     let last = u64::try_from(text.lines().count()).unwrap_or(u64::MAX).max(1);
-    let document = Document::parse_with_options(text, options).map_err(|error| {
-        vec![Problem {
-            line: u64::from(error.pos().row).min(last),
-            what: error.to_string().chars().take(200).collect(),
-        }]
-    })?;
+    Document::parse_with_options(text, options).map_err(|error| Problem {
+        line: u64::from(error.pos().row).min(last),
+        what: error.to_string().chars().take(200).collect(),
+    })
+}
+
+/// Reads a network, or a domain. Hosts of IPv6 and of other subnets are left out, and that is said.
+pub(in crate::cli) fn parse(text: &str, scope: &Scope) -> Result<Read, Vec<Problem>> {
+    let document = document(text).map_err(|problem| vec![problem])?;
+    let lines = || Lines { text, at: 0, line: 1 };
     let network = document.root_element();
+    if network.has_tag_name("domain") {
+        return domain::read(network, lines(), scope);
+    }
     if !network.has_tag_name("network") {
         let what =
-            "the outermost element is not <network>: give what `virsh net-dumpxml NAME` prints".to_owned();
+            "the outermost element is neither <network> nor <domain>: give what `virsh net-dumpxml NAME` or \
+                    `virsh dumpxml NAME` prints"
+                .to_owned();
         return Err(vec![Problem { line: 1, what }]);
     }
     let mut reader = Reader {
-        lines: Lines { text, at: 0, line: 1 },
+        lines: lines(),
         scope: &with_domain(scope, network),
         roster: Roster::default(),
     };
@@ -40,14 +49,14 @@ pub(in crate::cli) fn parse(text: &str, scope: &Scope) -> Result<Read, Vec<Probl
         children(dhcp, "host").for_each(|host| reader.host(host));
     }
     // From the top again: names may stand before the hosts they belong to.
-    reader.lines = Lines { text, at: 0, line: 1 };
+    reader.lines = lines();
     for dns in children(network, "dns") {
         children(dns, "host").for_each(|host| reader.names(host));
     }
     reader.roster.done()
 }
 
-fn children<'a, 'input>(
+pub(super) fn children<'a, 'input>(
     node: Node<'a, 'input>,
     name: &'static str,
 ) -> impl Iterator<Item = Node<'a, 'input>> {
@@ -112,14 +121,14 @@ impl Reader<'_> {
 }
 
 /// The line numbers of nodes that are asked for in the order of the document.
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
     text: &'a str,
     at: usize,
     line: u64,
 }
 
 impl Lines<'_> {
-    fn of(&mut self, node: Node<'_, '_>) -> u64 {
+    pub(super) fn of(&mut self, node: Node<'_, '_>) -> u64 {
         let at = node.range().start;
         let between = self.text.get(self.at..at).unwrap_or_default();
         self.line += between.matches('\n').count() as u64;

@@ -13,6 +13,7 @@ fn lab() -> Scope {
     Scope {
         domains: vec!["lab".to_owned()],
         subnet: "10.77.0.1/24".parse().unwrap(),
+        bridge: "br0".to_owned(),
     }
 }
 
@@ -168,7 +169,10 @@ fn xml_that_is_no_network_is_refused_with_its_line() {
         (bomb, "line 1: "),
         (deep.as_str(), "line 1: "),
         (flat.as_str(), "line "),
-        ("<domain/>", "line 1: the outermost element is not <network>"),
+        (
+            "<pool/>",
+            "line 1: the outermost element is neither <network> nor <domain>",
+        ),
         (
             "<network>\n<ip",
             "line 1: the root node was opened but never closed",
@@ -293,5 +297,74 @@ proptest! {
                 prop_assert!(!problems.is_empty());
             }
         }
+    }
+}
+
+fn a_domain(name: &str, interfaces: &str) -> String {
+    format!(
+        "<domain type='kvm' id='3'>\n  <name>{name}</name>\n  <uuid>4dea22b3-1d52-d8f3-2516-782e98ab3fa0</uuid>\n\
+         <devices>\n<disk type='file'/>\n{interfaces}</devices>\n</domain>\n"
+    )
+}
+
+const ON_THE_BRIDGE: &str = "<interface type='bridge'>\n<mac address='52:54:00:AA:BB:01'/>\n<source bridge='br0'/>\n\
+                             <target dev='vnet0'/>\n</interface>\n";
+
+#[test]
+fn a_domain_of_libvirt_is_read_with_its_interface_on_the_bridge() {
+    let elsewhere = "<interface type='network'><mac address='52:54:00:aa:bb:09'/><source network='default' bridge='virbr0'/></interface>\n";
+    let read = libvirt::parse(&a_domain("web1", &format!("{elsewhere}{ON_THE_BRIDGE}")), &lab()).unwrap();
+    assert_eq!(read.rows, [row(1, "web1", Some("52:54:00:aa:bb:01"), None, &[])]);
+    assert_eq!(read.skipped, ["skipped 1: interfaces on other bridges (line 6)"]);
+    let read = libvirt::parse(&a_domain("web1", elsewhere), &lab()).unwrap();
+    assert_eq!(read.rows, []);
+    assert_eq!(
+        read.skipped[0],
+        "skipped 1: domains without an interface on the bridge (line 1)"
+    );
+    let second = ON_THE_BRIDGE.replace(":01", ":02");
+    let read = libvirt::parse(&a_domain("web1", &format!("{ON_THE_BRIDGE}{second}")), &lab()).unwrap();
+    assert_eq!(read.rows.len(), 1);
+    assert_eq!(
+        read.skipped,
+        ["skipped 1: further interfaces on the bridge (line 11)"]
+    );
+}
+
+#[test]
+fn a_domains_name_becomes_one_that_dns_has_or_is_refused() {
+    for (written, name) in [
+        ("Web_Server 1", "web-server-1"),
+        ("web1.lab", "web1"),
+        ("win10 (test)", "win10-test"),
+        ("debian12.5", "debian12-5"),
+    ] {
+        let read = libvirt::parse(&a_domain(written, ON_THE_BRIDGE), &lab()).unwrap();
+        assert_eq!(read.rows[0].name, name);
+        assert_eq!(
+            read.skipped,
+            [format!("`{written}` (line 1) is registered as {name}")]
+        );
+    }
+    for (written, interfaces, says) in [
+        (
+            "???",
+            ON_THE_BRIDGE,
+            "line 1: no name of a VM can be made of `???`",
+        ),
+        ("", ON_THE_BRIDGE, "line 1: no name of a VM can be made of ``"),
+        (
+            "web1",
+            "<interface type='bridge'><source bridge='br0'/></interface>",
+            "line 6: this interface has no <mac",
+        ),
+        (
+            "web1",
+            "<interface type='bridge'><mac address='x'/><source bridge='br0'/></interface>",
+            "line 1: MAC address `x`",
+        ),
+    ] {
+        let told = problems(libvirt::parse(&a_domain(written, interfaces), &lab()));
+        assert!(told[0].starts_with(says), "{told:?}");
     }
 }

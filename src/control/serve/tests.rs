@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::control::client::{CallError, Client};
-use crate::control::{AddVms, LaunchVms, NewHardware, Rung, WaitFor};
+use crate::control::{AddVms, LaunchVms, NewHardware, PolicySettings, Rung, WaitFor};
 
 /// Does what the name of the image or VM says.
 #[derive(Default)]
@@ -92,6 +92,7 @@ fn launch() -> Request {
         swap: None,
         wait_seconds: None,
         hardware: NewHardware::default(),
+        policy: PolicySettings::default(),
     })
 }
 

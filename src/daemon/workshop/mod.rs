@@ -18,7 +18,7 @@ use crate::image::media::{Media, command_line};
 use crate::model::image::{Boot, DiskFormat, View};
 use crate::model::workshop::{Answers, Family, Install, Work};
 use crate::model::{
-    Bytes, Hosting, Image, ImageId, ImageName, Machine, Network, Phase, Timestamp, Vm, Workshop,
+    Bytes, Hosting, Image, ImageId, ImageName, Machine, Network, Phase, Policy, Timestamp, Vm, Workshop,
 };
 use crate::registry::Change;
 use crate::seed::install::answers_url;
@@ -67,6 +67,7 @@ pub(super) async fn install(
             work: Work::Install(install),
         })),
         hardware: None,
+        policy: Policy::default(),
     };
     begin(
         daemon,
@@ -99,6 +100,7 @@ pub(super) async fn edit(
             work: Work::Edit,
         })),
         hardware: None,
+        policy: Policy::default(),
     };
     let who = AddVms {
         keys: request.keys,

@@ -278,3 +278,36 @@ fn rapid_commit_is_answered_by_an_offer() {
     assert_eq!(reply.kind, 2);
     assert!(!reply.options.contains_key(&80));
 }
+
+/// `web1` with a NIC on a second network, 10.78.0.0/24.
+fn two_nics() -> (Vm, Network) {
+    let mut back = crate::model::examples::network("back", "10.78.0.1/24");
+    back.domain = "back.example".parse().unwrap();
+    let vm = crate::model::examples::with_nic(web1(), "back", "10.78.0.5");
+    (vm, back)
+}
+
+#[test]
+fn each_nic_of_a_vm_gets_its_own_address_on_its_own_network_and_nothing_on_another() {
+    let (vm, back) = two_nics();
+    let second = vm.more_nics()[0].mac.bytes();
+    let mut on_lab = Server::of(network()).with(vm.clone());
+    let mut on_back = Server::of(back).with(vm);
+    let asked = |server: &mut Server, packet| seen_by(server, packet).reply.map(|(reply, _)| reply.yiaddr);
+    assert_eq!(asked(&mut on_lab, Packet::new(1)), Some(OWN));
+    assert_eq!(
+        asked(&mut on_back, Packet::new(1).mac(second)),
+        Some([10, 78, 0, 5].into())
+    );
+    for (server, packet) in [
+        (&mut on_lab, Packet::new(1).mac(second)),
+        (&mut on_back, Packet::new(1)),
+    ] {
+        let seen = seen_by(server, packet);
+        assert!(seen.reply.is_none());
+        assert_eq!(seen.verdict, Verdict::Ignored(Reason::OtherNetwork));
+    }
+    // Its other NIC's address is not this one's: a client that takes it there by mistake is set right.
+    let wrong = seen_by(&mut on_back, init_reboot(OWN).mac(second));
+    assert_eq!(wrong.verdict, Verdict::Refused { wanted: OWN });
+}

@@ -7,40 +7,52 @@ use crate::dhcp::message::{Asking, Kind, Request};
 use crate::dhcp::options::Reply;
 use crate::dhcp::value::DhcpOption;
 use crate::model::dhcp::DhcpMode;
-use crate::model::{Network, Vm, mac};
+use crate::model::{Network, Nic, Vm, mac};
 
 /// The DHCPOFFER and the DHCPACK that a VM gets which asks for everything, each with its options and its exact octets; and
 /// what each kind of firmware is told to boot, where the VM boots from the network.
 pub fn render_json(network: &Network, vm: &Vm) -> Value {
+    let nic = vm.nic_on(&network.name);
+    let shown = nic.unwrap_or_else(|| vm.first_nic());
     let mut messages = Vec::new();
     if network.dhcp.mode != DhcpMode::Proxy {
         for kind in [
             Kind::Discover,
-            Kind::Request(Asking::InitReboot { wanted: vm.address }),
+            Kind::Request(Asking::InitReboot {
+                wanted: shown.address,
+            }),
         ] {
-            each(network, vm, &asks_for_everything(network, vm, kind), |reply| {
-                messages.push(message(reply));
-            });
+            each(
+                network,
+                (vm, nic),
+                &asks_for_everything(network, (vm, shown), kind),
+                |reply| {
+                    messages.push(message(reply));
+                },
+            );
         }
     }
     let mut boots = Vec::new();
     for firmware in &FIRMWARE {
-        each(network, vm, &as_firmware(vm, firmware), |reply| {
+        each(network, (vm, nic), &as_firmware(shown, firmware), |reply| {
             boots.extend(boot(firmware.0, reply));
         });
     }
     json!({
-        "name": vm.name.as_str(), "network": network.name.as_str(), "mac": mac::text(vm.mac),
+        "name": vm.name.as_str(), "network": network.name.as_str(), "mac": mac::text(shown.mac),
         "messages": messages, "network_boot": boots,
     })
 }
 
-fn each(network: &Network, vm: &Vm, request: &Request<'_>, mut show: impl FnMut(&Reply<'_>)) {
-    if vm.network != network.name {
-        return;
-    }
+fn each(
+    network: &Network,
+    (vm, nic): (&Vm, Option<Nic<'_>>),
+    request: &Request<'_>,
+    mut show: impl FnMut(&Reply<'_>),
+) {
+    let Some(nic) = nic else { return };
     // Nothing is written, so nothing fails.
-    let _infallible = with_reply(network, vm, request, |reply| {
+    let _infallible = with_reply(network, (vm, nic), request, |reply| {
         show(reply);
         Ok(())
     });

@@ -69,3 +69,17 @@ fn a_vms_own_options_and_what_each_firmware_boots_are_shown() {
     assert!(beside.contains("beside another DHCP server"), "{beside}");
     assert!(!beside.contains("your address"), "{beside}");
 }
+
+#[test]
+fn what_each_nic_is_told_is_shown_on_its_network() {
+    let vm = crate::model::examples::with_nic(web1(), "back", "10.78.0.5");
+    let back = crate::model::examples::network("back", "10.78.0.1/24");
+    let text = render(&back, &vm);
+    assert!(
+        text.contains("your address: 10.78.0.5") && !text.contains("router"),
+        "{text}"
+    );
+    let shown = render_json(&back, &vm);
+    assert_eq!(shown["messages"][1]["your_address"], "10.78.0.5");
+    assert_eq!(shown["mac"], mac::text(vm.more_nics()[0].mac));
+}

@@ -197,3 +197,47 @@ fn a_full_name_is_sent_to_those_that_sent_theirs_and_it_is_the_registrys() {
         b"\x05\xff\xff\x04web1\x03lab\x07example\0"
     );
 }
+
+/// What the second NIC of `web1` is told on a network of its own, which has routes.
+fn told_second(routes: Vec<Route>) -> Decoded {
+    let mut back = crate::model::examples::network("back", "10.78.0.1/24");
+    back.dhcp.settings.routes = routes;
+    back.dhcp.settings.mtu = Some(9000);
+    let vm = with(DhcpSettings {
+        mtu: Some(1400),
+        dns: vec![[9, 9, 9, 9].into()],
+        ..DhcpSettings::default()
+    });
+    let vm = crate::model::examples::with_nic(vm, "back", "10.78.0.5");
+    let mac = vm.more_nics()[0].mac.bytes();
+    let every: Vec<u8> = (0..=255).collect();
+    let packet = Packet::new(1)
+        .mac(mac)
+        .option(55, &every)
+        .option(57, &1500u16.to_be_bytes());
+    told_by(&back, vm, packet)
+}
+
+#[test]
+fn a_further_nic_has_no_way_out_and_no_names_and_nothing_of_the_first_ones() {
+    let reply = told_second(Vec::new());
+    assert_eq!(codes(&reply), [1, 12, 26, 28, 51, 53, 54, 58, 59]);
+    assert_eq!(reply.options[&26], 9000_u16.to_be_bytes(), "its network's MTU");
+    assert_eq!(reply.options[&12], b"web1");
+}
+
+#[test]
+fn a_further_nic_has_the_routes_of_its_network_but_no_default_route() {
+    let route = |destination: [u8; 4], prefix| Route {
+        destination: destination.into(),
+        prefix,
+        router: [10, 78, 0, 9].into(),
+    };
+    let reply = told_second(vec![route([0; 4], 0), route([192, 168, 4, 0], 22)]);
+    assert_eq!(reply.options[&121], [22, 192, 168, 4, 10, 78, 0, 9]);
+    let only_default = told_second(vec![route([0; 4], 0)]);
+    assert!(
+        !only_default.options.contains_key(&121),
+        "an empty option is malformed"
+    );
+}

@@ -479,3 +479,74 @@ proptest! {
         prop_assert_ne!(answer, Answer::Forward);
     }
 }
+
+/// `web1` of `br0`, with a NIC on `dmz` too.
+fn two_nics() -> Directory {
+    let mut lab = lab();
+    let web1 = aliased(&vm("web1", "br0", "10.77.0.10"), &["www"]);
+    let web1 = examples::with_nic((*web1).clone(), "dmz", "10.78.0.9");
+    lab.put_vm(std::sync::Arc::new(web1));
+    lab
+}
+
+#[test]
+fn a_vm_of_two_networks_has_its_name_in_the_domain_of_each_with_the_address_there() {
+    let lab = two_nics();
+    let on = |network: &str, name: &str, kind, source: &str| {
+        let network = lab.network(&network.parse().unwrap()).unwrap();
+        let question = Question {
+            source: source.parse().unwrap(),
+            ..question(name, kind)
+        };
+        let response = answer(&lab, network, &question);
+        (response.aliases, response.answer)
+    };
+    let plain = |data: Data| (Vec::new(), records(vec![data]));
+    let (first, second) = ([10, 77, 0, 10].into(), [10, 78, 0, 9].into());
+    let guest = ["10.77.0.99", "10.78.0.99"];
+    assert_eq!(on("br0", "web1.lab", Kind::A, guest[0]), plain(Data::A(first)));
+    assert_eq!(
+        on("dmz", "web1.dmz.lab", Kind::A, guest[1]),
+        plain(Data::A(second))
+    );
+    assert_eq!(
+        on("dmz", "www.dmz.lab", Kind::A, guest[1]),
+        (vec!["web1.dmz.lab".to_owned()], records(vec![Data::A(second)]))
+    );
+    let pointer = |name: &str| plain(Data::Ptr(name.to_owned()));
+    assert_eq!(
+        on("br0", "10.0.77.10.in-addr.arpa", Kind::Ptr, guest[0]),
+        pointer("web1.lab")
+    );
+    assert_eq!(
+        on("dmz", "9.0.78.10.in-addr.arpa", Kind::Ptr, guest[1]),
+        pointer("web1.dmz.lab")
+    );
+    // Neither view knows the other's addresses, nor a name that only the other has.
+    assert_eq!(
+        on("br0", "mx.lab", Kind::A, guest[0]).1,
+        ask(&lab, "none.lab", Kind::A)
+    );
+}
+
+#[test]
+fn of_two_networks_with_one_domain_each_tells_the_address_on_its_own() {
+    let mut directory = Directory::of([
+        network("br0", "10.77.0.1/24", "lab"),
+        network("back", "10.78.0.1/24", "lab"),
+    ]);
+    let web1 = examples::with_nic((*vm("web1", "br0", "10.77.0.10")).clone(), "back", "10.78.0.9");
+    directory.put_vm(std::sync::Arc::new(web1));
+    for (network, source, address) in [
+        ("br0", "10.77.0.99", [10, 77, 0, 10]),
+        ("back", "10.78.0.99", [10, 78, 0, 9]),
+    ] {
+        let network = directory.network(&network.parse().unwrap()).unwrap();
+        let question = Question {
+            source: source.parse().unwrap(),
+            ..question("web1.lab", Kind::A)
+        };
+        let response = answer(&directory, network, &question);
+        assert_eq!(response.answer, records(vec![Data::A(address.into())]));
+    }
+}

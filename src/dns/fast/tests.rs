@@ -272,3 +272,20 @@ proptest! {
         compare(&rich_lab(), GUEST, &bytes)?;
     }
 }
+
+#[test]
+fn the_short_way_knows_a_vm_by_its_nic_on_the_network_that_asks() {
+    let mut directory = lab();
+    let web1 =
+        crate::model::examples::with_nic((*vm("mx", "dmz", "10.78.5.10")).clone(), "br0", "10.77.0.44");
+    directory.put_vm(Arc::new(web1));
+    for (name, kind) in [
+        ("mx.lab", RecordType::A),
+        ("44.0.77.10.in-addr.arpa", RecordType::PTR),
+    ] {
+        let bytes = query(name, kind, None);
+        let short = compare(&directory, GUEST, &bytes).unwrap();
+        let message = Message::from_vec(&short.expect("the short way answers")).unwrap();
+        assert_eq!(message.answers.len(), 1, "{name}");
+    }
+}

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Block, QueryName, ReversePlace, reverse};
 use crate::dns::data::{Data, Soa};
 use crate::dns::view::{View, fingerprints};
-use crate::model::{Directory, Network, Vm};
+use crate::model::{Directory, Network, Nic, Vm};
 
 /// One of our zones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn domain(view: View<'_>) -> impl Iterator<Item = Owned<'_>> + Send {
     let vms = view.directory.vms().map(AsRef::as_ref);
     let vms = vms
         .filter_map(move |vm| view.ours(vm))
-        .flat_map(move |vm| names(view, vm));
+        .flat_map(move |(vm, nic)| names(view, vm, nic));
     let registered = view.sharing().flat_map(move |network| {
         let records = view.directory.records().of(&network.name);
         records
@@ -95,8 +95,8 @@ fn is_within(owner: &str, zone: &str) -> bool {
 }
 
 /// A VM's name, its host keys and its aliases.
-fn names<'a>(view: View<'a>, vm: &'a Vm) -> impl Iterator<Item = Owned<'a>> + Send {
-    let name = (Cow::Borrowed(vm.name.as_str()), Data::A(vm.address));
+fn names<'a>(view: View<'a>, vm: &'a Vm, nic: Nic<'a>) -> impl Iterator<Item = Owned<'a>> + Send {
+    let name = (Cow::Borrowed(vm.name.as_str()), Data::A(nic.address));
     let alias = move |alias: &'a crate::model::VmName| {
         let target = format!("{}.{}", vm.name, view.network.domain);
         (Cow::Borrowed(alias.as_str()), Data::Cname(target))
@@ -112,9 +112,14 @@ fn addresses(view: View<'_>, block: Block) -> impl Iterator<Item = Owned<'_>> + 
     let gateway = block
         .labels_of(subnet.gateway())
         .map(|labels| (Cow::Owned(labels), Data::Ptr(view.server())));
-    let vms = view.directory.vms().filter(move |vm| subnet.contains(vm.address));
-    let pointers = vms.filter_map(move |vm| {
-        let labels = block.labels_of(vm.address)?;
+    let nics = view
+        .directory
+        .vms()
+        .flat_map(|vm| vm.nics().map(move |nic| (vm, nic)));
+    let pointers = nics.filter_map(move |(vm, nic)| {
+        let labels = block
+            .labels_of(nic.address)
+            .filter(|_| subnet.contains(nic.address))?;
         Some((
             Cow::Owned(labels),
             Data::Ptr(format!("{}.{}", vm.name, view.network.domain)),

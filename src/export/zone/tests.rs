@@ -206,3 +206,64 @@ fn kea_takes_its_reservations() {
         run("kea-dhcp4", &["-t"], &config);
     }
 }
+
+#[test]
+fn a_vm_of_two_networks_is_in_the_files_of_each_with_its_addresses_there() {
+    let mut directory = Directory::of([
+        examples::network("lab", "10.77.0.1/24"),
+        Network {
+            domain: "back".parse().unwrap(),
+            ..examples::network("back", "10.78.0.1/24")
+        },
+    ]);
+    let web1 = examples::with_nic(
+        (*with_host_key("web1", "10.77.0.20")).clone(),
+        "back",
+        "10.78.0.5",
+    );
+    let mac = crate::model::mac::text(web1.more_nics()[0].mac);
+    directory.put_vm(Arc::new(web1));
+    let back = directory.network(&"back".parse().unwrap()).unwrap();
+    let reverse = reverse_zones(back.subnet).next().unwrap();
+    for (file, has) in [
+        (
+            text(|out| zone(&directory, back, out)),
+            "\nweb1 IN A 10.78.0.5\n".to_owned(),
+        ),
+        (
+            text(|out| reverse_zone(&directory, back, reverse, out)),
+            "\n5 IN PTR web1.back.\n".to_owned(),
+        ),
+        (
+            text(|out| dnsmasq_dhcp_hosts(&directory, back, out)),
+            format!("\n{mac},10.78.0.5,web1\n"),
+        ),
+        (
+            text(|out| dnsmasq_hosts(&directory, back, out)),
+            "\n10.78.0.5  web1.back\n".to_owned(),
+        ),
+        (
+            text(|out| kea_reservations(&directory, back, out)),
+            format!("{{\"hw-address\": \"{mac}\", \"ip-address\": \"10.78.0.5\", \"hostname\": \"web1\"}}"),
+        ),
+    ] {
+        assert!(
+            file.contains(&has) && !file.contains("10.77.0.20"),
+            "{has} in\n{file}"
+        );
+    }
+    let known = text(|out| crate::export::known_hosts(&directory, out));
+    assert!(
+        known.starts_with("web1,web1.lab,10.77.0.20,web1.back,10.78.0.5 ssh-"),
+        "{known}"
+    );
+    let vm = directory.vm_named("web1").unwrap();
+    let records = crate::export::records_of(&directory, vm);
+    for line in [
+        "web1.lab. 5 IN A 10.77.0.20\n",
+        "web1.back. 5 IN A 10.78.0.5\n",
+        "5.0.78.10.in-addr.arpa. 5 IN PTR web1.back.\n",
+    ] {
+        assert!(records.contains(line), "{line} in\n{records}");
+    }
+}

@@ -1,6 +1,7 @@
 //! A VM's own disks: a qcow2 overlay on its image, and a formatted swap disk.
 
 mod aside;
+mod extra;
 pub mod overlay;
 mod replace;
 pub(in crate::image) mod store;

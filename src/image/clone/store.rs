@@ -11,7 +11,7 @@ use crate::image::store::{Store, draft};
 use crate::model::{Bytes, Image, Machine, Vm, VmName, identity};
 
 impl Store {
-    /// Makes the disks of a VM: a clone of its image, and a swap disk where it has one. Only its QEMU can read them.
+    /// Makes the disks of a VM: a clone of its image, a swap disk where it has one, and those it has besides. Only its QEMU can read them.
     pub fn make_disks(&self, vm: &Vm, machine: &Machine, image: &Image) -> Result<(), StoreError> {
         let place = self.places.vm(&vm.name);
         let draft = draft(
@@ -21,6 +21,15 @@ impl Store {
             format!("the disk of {}", vm.name),
         )?;
         write_fresh(self, &draft, (vm, machine), image)?;
+        for disk in machine.extra_disks() {
+            let path = draft.file(&format!("{}.qcow2", disk.node()));
+            write_disk(
+                &path,
+                &overlay::empty(disk.size)?,
+                None,
+                identity::uid(vm.address),
+            )?;
+        }
         Ok(draft.publish(&place)?)
     }
 

@@ -5,5 +5,5 @@ mod process;
 mod store;
 
 pub use process::FlattenError;
-pub(in crate::image) use process::check;
+pub(in crate::image) use process::{check, header};
 pub use store::Making;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::image::error::StoreError;
 use crate::image::files::{self, FileError, at};
 use crate::image::format::Refused;
-use crate::image::inspect;
+use crate::image::inspect::{self, Qcow2Info};
 use crate::image::process::{self, ToolError};
 use crate::image::store::Store;
 use crate::model::image::DiskFormat;
@@ -95,13 +95,17 @@ impl Store {
 
 /// A clone may have a base, which is ours to name; nothing else it could name is opened.
 pub(in crate::image) fn check(overlay: &Path) -> Result<(), FlattenError> {
+    header(overlay).map(drop)
+}
+
+/// What the header of a disk of ours says, when it is one.
+pub(in crate::image) fn header(overlay: &Path) -> Result<Qcow2Info, FlattenError> {
     let (file, len) = files::open_source(overlay).map_err(StoreError::from)?;
     let head = files::head(&file, overlay, inspect::HEAD)?;
     inspect::overlay(&head, len).map_err(|why| FlattenError::Refused {
         path: overlay.to_owned(),
         why,
-    })?;
-    Ok(())
+    })
 }
 
 fn file(path: &Path) -> Result<Value, FlattenError> {

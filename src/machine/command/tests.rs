@@ -13,6 +13,7 @@ fn settings<'a>(places: &'a Places, smbios_serial: &'a str) -> Settings<'a> {
         smbios_serial,
         smbios_product: "OpenStack Nova",
         seed: None,
+        more_networks: &[],
     }
 }
 
@@ -87,7 +88,7 @@ fn the_command_line_of_a_vm_that_boots_from_its_disk() {
     -device virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5
     -chardev socket,id=qmp,path=/run/seedbed/vms/web1/qmp,server=on,wait=off
     -mon chardev=qmp,mode=control
-    -chardev socket,id=serial0,path=/run/seedbed/vms/web1/serial,server=on,wait=off,logfile=/var/lib/seedbed/vms/web1/console.log,logappend=off
+    -chardev socket,id=serial0,fd=5,server=on,wait=on
     -serial chardev:serial0
     -chardev socket,id=events,path=/run/seedbed/vms/web1/events,server=on,wait=off
     -mon chardev=events,mode=control
@@ -184,6 +185,48 @@ fn what_was_pinned_is_what_qemu_is_told_by_whatever_it_is_run() {
 }
 
 #[test]
+fn l10_extra_disks_stand_in_their_slots_under_any_path() {
+    let places = Places::new("/a,,b=c %s \"q\" -e\u{e9}", "/r");
+    let (vm, mut machine) = examples::vm();
+    let disk = |name: &str, slot| ExtraDisk {
+        name: name.parse().unwrap(),
+        size: Bytes::gib(1),
+        slot,
+    };
+    machine.hardware = Some(Box::new(Hardware {
+        machine_type: Some("pc-q35-7.2".parse().unwrap()),
+        disks: vec![disk("data", 9), disk("logs", 8)],
+        ..Hardware::default()
+    }));
+    let image = examples::image(DiskFormat::Raw, Boot::Disk);
+    let args = argv(
+        &vm,
+        &machine,
+        &image,
+        &examples::network(None),
+        &settings(&places, ""),
+    )
+    .unwrap();
+    let of_disks = args
+        .iter()
+        .filter(|arg| arg.contains("disk-data") || arg.contains("balloon"));
+    let text = of_disks.fold(String::new(), |text, arg| text + arg + "\n");
+    insta::assert_snapshot!(text, @r#"
+    {"backing":null,"discard":"unmap","driver":"qcow2","file":{"discard":"unmap","driver":"file","filename":"/a,,b=c %s \"q\" -eé/vms/web1/disk-data.qcow2"},"node-name":"disk-data"}
+    virtio-blk-pci,drive=disk-data,serial=data,bus=pcie.0,addr=0x9
+    virtio-balloon-pci,id=balloon0,free-page-reporting=on,bus=pcie.0,addr=0x7
+    "#);
+    let slots = |args: &[String]| {
+        let slots =
+            pairs(args, "-device").filter_map(|device| device.split("addr=").nth(1).map(str::to_owned));
+        let mut slots: Vec<_> = slots.collect();
+        slots.sort();
+        slots
+    };
+    assert_eq!(slots(&args), ["0x2", "0x3", "0x4", "0x5", "0x7", "0x8", "0x9"]);
+}
+
+#[test]
 fn a_vm_without_swap_has_no_swap_disk() {
     let places = Places::new("/s", "/r");
     let (vm, mut machine) = examples::vm();
@@ -236,7 +279,6 @@ fn commas_and_quotes_in_paths_stay_what_they_are() {
     for part in [
         r#""filename":"/a,\"b/vms/web1/disk.qcow2""#,
         r#"path=/r,,"n/vms/web1/qmp,server"#,
-        r#"logfile=/a,,"b/vms/web1/console.log,"#,
         "serial=a,,b",
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
@@ -273,4 +315,39 @@ fn what_qemu_can_not_be_told_is_refused() {
     assert!(matches!(refused(&bytes, "x"), CommandError::Text { .. }));
     let long = Places::new("/s", format!("/{}", "r".repeat(100)));
     assert!(matches!(refused(&long, "x"), CommandError::SocketPath(_)));
+}
+
+/// The NICs of a VM's command line.
+fn nics(vm: &Vm, more: &[Arc<Network>]) -> Vec<String> {
+    let machine = vm.machine().unwrap();
+    let places = Places::new("/var/lib/seedbed", "/run/seedbed");
+    let settings = Settings {
+        more_networks: more,
+        ..settings(&places, "")
+    };
+    let image = examples::image(DiskFormat::Qcow2, Boot::Disk);
+    let args = argv(vm, machine, &image, &examples::network(None), &settings).unwrap();
+    let devices = pairs(&args, "-device").filter(|device| device.starts_with("virtio-net"));
+    pairs(&args, "-netdev")
+        .chain(devices)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn each_nic_has_its_tap_and_its_slot_and_one_that_is_added_moves_none() {
+    let (one, _) = examples::vm();
+    let back = Network {
+        name: "back".parse().unwrap(),
+        ..examples::network(Some(9000))
+    };
+    let two = crate::model::examples::with_nic(one.clone(), "back", "10.78.0.5");
+    let (before, after) = (nics(&one, &[]), nics(&two, &[Arc::new(back)]));
+    let mac = crate::model::mac::text(two.more_nics()[0].mac);
+    assert_eq!(before, [&*after[0], &*after[2]]);
+    assert_eq!(after[1], "tap,id=net1,fd=16");
+    assert_eq!(
+        after[3],
+        format!("virtio-net-pci,netdev=net1,mac={mac},host_mtu=9000,romfile=,bus=pcie.0,addr=0x18")
+    );
 }

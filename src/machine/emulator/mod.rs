@@ -208,6 +208,7 @@ mod tests {
         Hardware {
             machine_type: Some(machine_type.parse().unwrap()),
             cpu_model: cpu_model.map(|model| model.parse().unwrap()),
+            ..Hardware::default()
         }
     }
 

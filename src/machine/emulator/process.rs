@@ -117,6 +117,7 @@ mod tests {
         let pinned = Hardware {
             machine_type: Some(emulator.newest.clone()),
             cpu_model: Some("qemu64-v1".parse().unwrap()),
+            ..Hardware::default()
         };
         emulator.check(&pinned).unwrap();
     }

@@ -4,9 +4,9 @@ use super::*;
 use crate::image::{AddSource, Store};
 use crate::machine::{HowStopped, Settings, argv, examples, power_off};
 use crate::model::image::{DiskFormat, View};
-use crate::model::{Bytes, Machine, Timestamp, identity};
+use crate::model::{Machine, Timestamp, identity};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use tempfile::TempDir;
 
 const QEMU: &str = "/usr/bin/qemu-system-x86_64";
@@ -19,6 +19,7 @@ struct World {
     vm: Vm,
     machine: Machine,
     cable: Option<UnixStream>,
+    console: Option<UnixStream>,
 }
 
 impl World {
@@ -39,6 +40,7 @@ impl World {
             vm,
             machine,
             cable: None,
+            console: None,
         })
     }
 
@@ -70,6 +72,7 @@ impl World {
             smbios_serial: "ds=nocloud-net;s=http://10.77.0.1/a,b/",
             smbios_product: "",
             seed: None,
+            more_networks: &[],
         };
         let args = argv(
             &self.vm,
@@ -87,6 +90,10 @@ impl World {
     async fn start(&mut self, argv: Vec<String>) -> Result<Running, StartError> {
         let (ours, theirs) = UnixStream::pair().unwrap();
         self.cable = Some(ours);
+        let path = self.directory.path().join("serial");
+        std::fs::remove_file(&path).ok();
+        let serial = UnixListener::bind(&path).unwrap();
+        self.console = Some(UnixStream::connect(&path).unwrap());
         let uid = identity::uid(self.vm.address);
         let (vm, places) = (&self.vm, &self.places);
         spawn(Launch {
@@ -98,6 +105,8 @@ impl World {
             seed: None,
             tap: theirs.into(),
             media: None,
+            serial: serial.into(),
+            more_taps: Vec::new(),
         })
         .await
     }
@@ -144,6 +153,52 @@ async fn a_vm_runs_as_its_own_user_and_ends_clean_when_qemu_is_told_to_quit() {
     assert_eq!(world.off(true).await, HowStopped::NotRunning);
 }
 
+/// A field of `/proc/PID/status`.
+fn status(pid: u32, field: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap().trim().to_owned()
+}
+
+#[tokio::test]
+async fn a_vm_has_a_session_a_network_and_a_group_of_its_own_and_no_rights() {
+    let Some(mut world) = World::new() else { return };
+    let argv = world.argv();
+    let running = world.start(argv).await.unwrap();
+    let pid = running.pid;
+    let session = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // Behind the name in parentheses: state, parent, process group, session (proc(5)).
+    let numbers: Vec<_> = session.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    assert!(
+        numbers[2] == pid.to_string() && numbers[3] == numbers[2],
+        "{session}"
+    );
+    for (field, value) in [
+        ("NoNewPrivs", "1"),
+        ("Seccomp", "2"),
+        ("CapEff", "0000000000000000"),
+        ("CapPrm", "0000000000000000"),
+        ("Groups", ""),
+    ] {
+        assert_eq!(status(pid, field), value, "{field}");
+    }
+    for kind in ["net", "ipc"] {
+        let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/{kind}")).unwrap();
+        assert_ne!(of("self"), of(&pid.to_string()), "{kind}");
+    }
+    // What confines is the process's, and not ours.
+    assert_eq!(status(std::process::id(), "NoNewPrivs"), "0");
+    let group = running.cgroup.clone();
+    assert_eq!(cgroup::of(&world.places, pid), group);
+    assert_eq!(world.off(true).await, HowStopped::ByQemu);
+    assert_eq!(running.watch().await, Ended::Clean);
+    if let Some(group) = group {
+        assert!(!group.exists());
+    }
+}
+
 #[tokio::test]
 async fn a_guest_that_does_not_follow_is_powered_off_at_the_deadline() {
     let Some(mut world) = World::new() else { return };
@@ -187,7 +242,7 @@ async fn a_vm_outlives_whoever_started_it_and_is_found_again() {
     let running = world.start(argv).await.unwrap();
     let pid = running.pid;
     drop(running);
-    let adopted = adopt(&world.places, &world.vm, world.found().unwrap());
+    let adopted = adopt(&world.places, &world.vm, world.found().unwrap()).await;
     assert_eq!((adopted.pid, adopted.accel), (pid, Accel::Tcg));
     let watched = tokio::spawn(adopted.watch());
     assert_eq!(world.off(true).await, HowStopped::ByQemu);

@@ -231,3 +231,35 @@ fn a_relayed_request_is_403_and_an_unreadable_one_400() {
     assert_eq!(to_malformed(Malformed::Host).status, 403);
     assert_eq!(to_malformed(Malformed::Path("x")).status, 400);
 }
+
+#[test]
+fn a_vm_is_told_the_same_by_whichever_nic_it_asks() {
+    let back = Network {
+        name: "back".parse().unwrap(),
+        domain: "back".parse().unwrap(),
+        ..network("10.78.0.1/24")
+    };
+    let mut directory = Directory::of([network("10.77.0.1/24"), back.clone()]);
+    let web1 = crate::model::examples::with_nic(vm("web1", WEB1), "back", "10.78.0.5");
+    directory.put_vm(Arc::new(web1.clone()));
+    let told = |network: &Network, path: &str| {
+        let nic = web1.nic_on(&network.name).unwrap();
+        let caller = Caller {
+            network: Arc::new(network.clone()),
+            source: nic.address,
+            vm: Ok(Arc::new(web1.clone())),
+        };
+        let request = Request::of(Method::Get, path).unwrap();
+        text(&from(&directory, &caller, &request)).to_owned()
+    };
+    for path in [
+        "/nocloud/meta-data",
+        "/nocloud/vendor-data",
+        "/nocloud/network-config",
+        "/openstack/latest/network_data.json",
+        "/latest/meta-data/local-ipv4",
+    ] {
+        let (first, second) = (told(&network("10.77.0.1/24"), path), told(&back, path));
+        assert!(!first.is_empty() && first == second, "{path}:\n{first}\n{second}");
+    }
+}

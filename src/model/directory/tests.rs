@@ -5,19 +5,20 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::examples;
+use crate::model::{MoreNic, examples};
 
 /// Step by step: who is put in, with which address, or taken out.
 #[derive(Debug, Clone)]
 enum Step {
-    Put { who: u8, address: u8 },
+    Put { who: u8, address: u8, more: Option<u8> },
     Remove(u8),
     Snapshot,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        4 => (0_u8..12, 0_u8..40).prop_map(|(who, address)| Step::Put { who, address }),
+        4 => (0_u8..12, 0_u8..40, proptest::option::of(0_u8..40))
+            .prop_map(|(who, address, more)| Step::Put { who, address, more }),
         2 => (0_u8..12).prop_map(Step::Remove),
         1 => Just(Step::Snapshot),
     ];
@@ -36,6 +37,21 @@ fn vm(who: u8, address: u8) -> Arc<Vm> {
     })
 }
 
+/// The same VM, with a NIC more.
+fn with_more(vm: &Arc<Vm>, address: u8) -> Arc<Vm> {
+    let mut vm = Vm::clone(vm);
+    vm.customize(|custom| {
+        custom.nics.push(MoreNic {
+            network: "more".parse().unwrap(),
+            mac: MacAddress::new([0x52, 0x54, 0, 0, 0, address]),
+            address: Ipv4Addr::new(10, 77, 0, address),
+            tap: format!("tap{address}").parse().unwrap(),
+            slot: 0x18,
+        });
+    });
+    Arc::new(vm)
+}
+
 /// The directory finds those of the model by everything they are found by, and nobody else.
 fn assert_same(directory: &Directory, model: &BTreeMap<VmName, Arc<Vm>>) {
     assert!(directory.vms().eq(model.values()));
@@ -46,7 +62,9 @@ fn assert_same(directory: &Directory, model: &BTreeMap<VmName, Arc<Vm>>) {
     }
     for address in 0..40 {
         let probe = vm(0, address);
-        let holder = model.values().find(|vm| vm.address == probe.address);
+        let holder = model
+            .values()
+            .find(|vm| vm.nics().any(|nic| nic.address == probe.address));
         assert_eq!(directory.vm_at(probe.address), holder);
         assert_eq!(directory.vm_by_mac(probe.mac), holder);
         assert_eq!(directory.vm_behind(&probe.tap), holder);
@@ -60,10 +78,17 @@ proptest! {
         let mut snapshots = Vec::new();
         for step in steps {
             match step {
-                Step::Put { who, address } => {
-                    let new = vm(who, address);
+                Step::Put { who, address, more } => {
+                    let mut new = vm(who, address);
+                    if let Some(more) = more.filter(|more| *more != address) {
+                        new = with_more(&new, more);
+                    }
                     // As the registry has it: what another VM holds is not given.
-                    if directory.vm_at(new.address).is_none_or(|holder| holder.name == new.name) {
+                    let is_free = |nic: Nic<'_>| {
+                        let holder = directory.vm_at(nic.address);
+                        holder.is_none_or(|holder| holder.name == new.name)
+                    };
+                    if new.nics().all(is_free) {
                         directory.put_vm(Arc::clone(&new));
                         model.insert(new.name.clone(), new);
                     }
@@ -92,6 +117,23 @@ fn two_vms_that_exchange_their_addresses_are_both_found() {
     let at = |address| directory.vm_at(address).map(|vm| vm.name.clone());
     assert_eq!(at(Ipv4Addr::new(10, 77, 0, 10)), Some(called(2)));
     assert_eq!(at(Ipv4Addr::new(10, 77, 0, 20)), Some(called(1)));
+}
+
+#[test]
+fn two_vms_that_exchange_the_addresses_of_further_nics_are_both_found_and_each_by_its_nic() {
+    let mut directory = Directory::default();
+    directory.put_vm(with_more(&vm(1, 10), 11));
+    directory.put_vm(with_more(&vm(2, 20), 21));
+    directory.put_vm(with_more(&vm(1, 10), 21));
+    directory.put_vm(with_more(&vm(2, 20), 11));
+    for (address, who, slot) in [(11, 2, 0x18), (21, 1, 0x18), (10, 1, 0x2)] {
+        let address = Ipv4Addr::new(10, 77, 0, address);
+        let found = directory.vm_at(address).unwrap();
+        assert_eq!(found.name, called(who));
+        assert_eq!(found.nic_at(address).unwrap().slot, slot);
+    }
+    directory.remove_vm(&called(1));
+    assert!(directory.vm_at(Ipv4Addr::new(10, 77, 0, 21)).is_none());
 }
 
 #[test]

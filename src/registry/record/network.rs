@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::nic::NicV3;
 use super::site::{AccessV3, SecretsV3};
 use super::{RecordError, error, field};
 use crate::model::dhcp::{CustomOption, DhcpSettings, Route};
 use crate::model::{
-    Access, Custom, DnsRecord, HostName, Instance, InstancePolicy, Lease, LeaseState, RecordData, Secrets,
-    Timestamp, mac,
+    Access, Custom, DnsRecord, HostName, Instance, InstancePolicy, Lease, LeaseState, MoreNic, RecordData,
+    Secrets, Timestamp, mac,
 };
 use crate::registry::change::RecordSet;
 
@@ -49,6 +50,9 @@ pub(in crate::registry) struct CustomV2 {
     /// Since schema 3; whether it is written to before it starts, whatever its image says.
     #[serde(skip_serializing_if = "is_false")]
     offline: bool,
+    /// Since schema 3.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nics: Vec<NicV3>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +122,7 @@ impl From<&Custom> for CustomV2 {
             secrets,
             instance,
             offline,
+            nics,
         } = custom;
         let route = |route: &Route| {
             (
@@ -140,6 +145,7 @@ impl From<&Custom> for CustomV2 {
                 .then(|| instance.policy.as_str().to_owned()),
             instance_renewed: instance.renewed.map(|at| at.0),
             offline: *offline,
+            nics: nics.iter().map(NicV3::from).collect(),
         }
     }
 }
@@ -182,6 +188,11 @@ impl TryFrom<CustomV2> for Custom {
                 renewed: stored.instance_renewed.map(Timestamp),
             },
             offline: stored.offline,
+            nics: stored
+                .nics
+                .into_iter()
+                .map(MoreNic::try_from)
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -8,7 +8,7 @@ use super::change::{Change, NewVm};
 use crate::model::examples::{self, KEY};
 use crate::model::image::{Boot, DiskFormat, FileStamp, View};
 use crate::model::{
-    Bytes, Clock, Custom, Directory, Hosting, Image, Machine, Network, Phase, Pool, Timestamp, VmName,
+    Bytes, Clock, Custom, Directory, Hosting, Image, Machine, Network, Phase, Policy, Pool, Timestamp, VmName,
 };
 
 mod deleted;
@@ -21,7 +21,9 @@ mod images;
 mod instances;
 mod kill;
 mod network;
+mod nics;
 mod opening;
+mod policy;
 mod power_cut;
 mod replacing;
 mod rules;
@@ -61,6 +63,7 @@ fn new(text: &str) -> NewVm {
         hosting: Hosting::External,
         custom: Custom::default(),
         new_identity: false,
+        nics: Vec::new(),
     }
 }
 
@@ -75,6 +78,7 @@ fn managed(text: &str, image: &str) -> NewVm {
             disk: Bytes::gib(4),
             swap: Bytes::mib(512),
             phase: Phase::Launching,
+            policy: Policy::default(),
         }),
         ..new(text)
     }

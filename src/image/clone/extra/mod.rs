@@ -1,0 +1,3 @@
+//! The disks that a VM has beside its own, and disks that grow.
+
+mod store;

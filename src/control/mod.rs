@@ -18,6 +18,7 @@ mod request;
 pub mod serve;
 mod settings;
 mod site;
+mod snapshots;
 mod socket;
 mod twin;
 
@@ -42,4 +43,5 @@ pub use request::{
 };
 pub use settings::{Concealed, CustomSettings, WrittenUser};
 pub use site::{AddKey, AddTemplate, RingRequest, TemplateRequest};
+pub use snapshots::{SnapshotInfo, SnapshotRequest};
 pub use twin::CloneVm;

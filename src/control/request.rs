@@ -11,6 +11,7 @@ use super::policy::PolicySettings;
 use super::ports::PortRequest;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
+use super::snapshots::SnapshotRequest;
 use super::twin::CloneVm;
 
 /// What a client may ask for. Names are patterns (`web[1-20]`) wherever several make sense.
@@ -124,6 +125,8 @@ pub enum Request {
     Power(PowerVms),
     /// Clones a VM; answered by [`super::Answer::Vms`].
     Clone(CloneVm),
+    /// Something about snapshots.
+    Snapshot(SnapshotRequest),
     /// Brings deleted VMs back; answered by [`super::Answer::Done`].
     Undelete(UndeleteVms),
     /// Shows the deleted VMs that can be undone, all when `names` is empty; answered by [`super::Answer::Deleted`].

@@ -36,6 +36,9 @@ pub(super) const STEPS: &[&str] = &[
     "extra disk made",
     "extra disks registered",
     "standing still",
+    "snapshot taken",
+    "snapshot kept",
+    "snapshot forgotten",
 ];
 
 /// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step.

@@ -63,6 +63,7 @@ mod services;
 mod serving;
 mod several;
 mod shape;
+mod snapshots;
 mod status;
 mod still;
 mod templates;

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, consoles, launch, machines, nics, replace, restarts, rungs, shape, still, undelete};
+use super::{
+    Daemon, consoles, launch, machines, nics, replace, restarts, rungs, shape, snapshots, still, undelete,
+};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
@@ -38,6 +40,7 @@ pub(super) async fn recover(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(),
 async fn cut_short(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(), Refusal> {
     undelete::recover(daemon).await?;
     still::recover(daemon).await;
+    snapshots::recover(daemon).await?;
     for vm in daemon.directory().each_vm() {
         let phase = vm.machine().map(|machine| machine.phase);
         if phase == Some(Phase::Launching) {

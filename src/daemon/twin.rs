@@ -125,6 +125,7 @@ fn twin(source: &Vm, machine: &Machine, name: VmName) -> NewVm {
         user_data: source.user_data.clone(),
         hosting: Hosting::Managed(Machine {
             phase: Phase::Launching,
+            history: None,
             ..machine.clone()
         }),
         custom: Custom { ..custom },

@@ -21,6 +21,7 @@ mod login;
 mod networks;
 mod render;
 mod roster;
+mod snapshots;
 mod templates;
 mod texts;
 mod undo;

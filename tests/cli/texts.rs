@@ -71,6 +71,11 @@ const VERBS: &[&str] = &[
     "kill",
     "undelete",
     "clone",
+    "snapshot",
+    "snapshot create",
+    "snapshot list",
+    "snapshot restore",
+    "snapshot delete",
 ];
 
 fn run(args: &[&str]) -> Run {

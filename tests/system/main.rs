@@ -52,6 +52,7 @@ mod secrets;
 mod seed_devices;
 mod shape;
 mod site_vendor_data;
+mod snapshots;
 mod template_scripts;
 mod templates;
 mod turn;

@@ -68,6 +68,7 @@ pub(super) async fn install(
         })),
         hardware: None,
         policy: Policy::default(),
+        history: None,
     };
     begin(
         daemon,
@@ -101,6 +102,7 @@ pub(super) async fn edit(
         })),
         hardware: None,
         policy: Policy::default(),
+        history: None,
     };
     let who = AddVms {
         keys: request.keys,

@@ -28,6 +28,7 @@ mod power_cut;
 mod replacing;
 mod rules;
 mod site;
+mod snapshots;
 mod writing;
 
 const OTHER_KEY: &str =
@@ -79,6 +80,7 @@ fn managed(text: &str, image: &str) -> NewVm {
             swap: Bytes::mib(512),
             phase: Phase::Launching,
             policy: Policy::default(),
+            history: None,
         }),
         ..new(text)
     }

@@ -7,7 +7,6 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
 
 use crate::image::clone::store::write_fresh;
 use crate::image::clone::twin::copy;
@@ -19,8 +18,6 @@ use crate::image::store::Store;
 use crate::model::{Image, Machine, Vm, VmName, identity};
 
 const NEXT: &str = "next";
-/// The disks of a VM that may be exchanged.
-const DISKS: [&str; 2] = ["disk.qcow2", "swap.raw"];
 
 impl Store {
     /// Makes fresh disks beside those of a VM: a clone of `image`, and a swap disk where it has one.
@@ -61,11 +58,14 @@ impl Store {
     /// Puts the disks that lie beside a VM's in place. Cut short anywhere, it is done again from the start.
     pub fn put_next_disks(&self, name: &VmName) -> Result<(), StoreError> {
         let (place, next) = (self.places.vm(name), self.places.next_disks(name));
-        for disk in DISKS {
-            match fs::rename(next.join(disk), place.join(disk)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                result => result.map_err(at("putting in place", &place.join(disk)))?,
-            }
+        let made = if next.exists() {
+            files::names(&next)?
+        } else {
+            Vec::new()
+        };
+        for disk in made {
+            fs::rename(next.join(&disk), place.join(&disk))
+                .map_err(at("putting in place", &place.join(&disk)))?;
         }
         files::sync_directory(&place)?;
         self.discard_next_disks(name)
@@ -79,7 +79,7 @@ impl Store {
         Ok(())
     }
 
-    fn next_draft(&self, name: &VmName) -> Result<Draft, StoreError> {
+    pub(in crate::image) fn next_draft(&self, name: &VmName) -> Result<Draft, StoreError> {
         self.discard_next_disks(name)?;
         Ok(Draft::start(&self.places.vm(name), NEXT, 0o711)?)
     }

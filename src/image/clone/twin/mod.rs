@@ -2,4 +2,4 @@
 
 mod store;
 
-pub(in crate::image) use store::copy;
+pub(in crate::image) use store::{copy, copy_disks, write_swap};

@@ -13,6 +13,7 @@ mod accounts;
 mod add;
 mod adopt;
 mod check;
+mod clone;
 mod completions;
 mod confidence;
 mod console;
@@ -57,6 +58,7 @@ mod select;
 mod serve;
 mod set;
 mod show;
+mod snapshot;
 mod ssh;
 mod start;
 mod stop;
@@ -158,6 +160,9 @@ enum Verb {
     Completions(completions::Args),
     Version(version::Args),
     Undelete(undelete::Args),
+    Clone(clone::Args),
+    #[command(subcommand)]
+    Snapshot(snapshot::Verb),
     #[command(hide = true)]
     OfflineWorker(offline_worker::Args),
 }
@@ -242,6 +247,8 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Template(verb) => template::run(verb, context, terminal),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Verb::Version(args) => version::run(args, &context()?, terminal),
+        Verb::Snapshot(verb) => snapshot::run(verb, &context()?, terminal),
+        Verb::Clone(args) => clone::run(args, &context()?, terminal),
         Verb::Undelete(args) => undelete::run(args, &context()?, terminal),
         Verb::OfflineWorker(args) => offline_worker::run(&args),
     }

@@ -16,6 +16,7 @@ pub(super) mod lint;
 pub(super) mod networks;
 pub(super) mod ports;
 pub(super) mod ring;
+pub(super) mod snapshots;
 pub(super) mod templates;
 
 /// What is shown where there is nothing.

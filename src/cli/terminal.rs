@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::table;
 use crate::control::{
     CheckInfo, DeletedInfo, DiscoveredInfo, ImageInfo, KeyInfo, LeaseInfo, LintInfo, NetworkInfo, PlannedVm,
-    PortInfo, RecordInfo, TemplateInfo, VmInfo,
+    PortInfo, RecordInfo, SnapshotInfo, TemplateInfo, VmInfo,
 };
 
 /// The form of an answer.
@@ -122,6 +122,11 @@ impl Terminal {
     /// Prints the templates of seeds.
     pub fn templates(&mut self, templates: &[TemplateInfo]) -> Result<(), Failure> {
         self.formatted(templates, table::templates::templates)
+    }
+
+    /// Prints snapshots.
+    pub fn snapshots(&mut self, snapshots: &[SnapshotInfo]) -> Result<(), Failure> {
+        self.formatted(snapshots, table::snapshots::snapshots)
     }
 
     /// Prints deleted VMs that can be undone.

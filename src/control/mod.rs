@@ -18,7 +18,9 @@ mod request;
 pub mod serve;
 mod settings;
 mod site;
+mod snapshots;
 mod socket;
+mod twin;
 
 pub use check::CheckInfo;
 pub use deleted::{DeletedInfo, UndeleteVms};
@@ -41,3 +43,5 @@ pub use request::{
 };
 pub use settings::{Concealed, CustomSettings, WrittenUser};
 pub use site::{AddKey, AddTemplate, RingRequest, TemplateRequest};
+pub use snapshots::{SnapshotInfo, SnapshotRequest};
+pub use twin::CloneVm;

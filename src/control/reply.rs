@@ -12,6 +12,7 @@ use super::images::{ImageInfo, LintInfo};
 use super::life::LifeInfo;
 use super::nics::NicInfo;
 use super::ports::PortInfo;
+use super::snapshots::SnapshotInfo;
 
 /// One line of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +72,8 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// One sentence that says what was done.
     Done(String),
+    /// Snapshots of a VM, the oldest first.
+    Snapshots(Vec<SnapshotInfo>),
     /// Deleted VMs that can be undone, by name, the oldest first.
     Deleted(Vec<DeletedInfo>),
     /// Ports of VMs that someone else runs, by name.

@@ -11,6 +11,8 @@ use super::policy::PolicySettings;
 use super::ports::PortRequest;
 use super::settings::CustomSettings;
 use super::site::{RingRequest, TemplateRequest};
+use super::snapshots::SnapshotRequest;
+use super::twin::CloneVm;
 
 /// What a client may ask for. Names are patterns (`web[1-20]`) wherever several make sense.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +123,10 @@ pub enum Request {
     Image(ImageRequest),
     /// Pauses, resumes or kills VMs; answered by [`super::Answer::Vms`].
     Power(PowerVms),
+    /// Clones a VM; answered by [`super::Answer::Vms`].
+    Clone(CloneVm),
+    /// Something about snapshots.
+    Snapshot(SnapshotRequest),
     /// Brings deleted VMs back; answered by [`super::Answer::Done`].
     Undelete(UndeleteVms),
     /// Shows the deleted VMs that can be undone, all when `names` is empty; answered by [`super::Answer::Deleted`].

@@ -43,6 +43,10 @@ pub(super) const STEPS: &[&str] = &[
     "undo stopped",
     "undo disks removed",
     "undone",
+    "standing still",
+    "snapshot taken",
+    "snapshot kept",
+    "snapshot forgotten",
 ];
 
 /// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step. Where `SEEDBED_FAILPOINT_RUN`

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{
     Daemon, adopt, check, delete, images, info, launch, machines, networks, plugs, power, records, register,
-    render, replace, ring, selection, several, templates, undelete, waiting,
+    render, replace, ring, selection, several, snapshots, templates, twin, undelete, waiting,
 };
 use crate::control::serve::{Handle, ProgressSink};
 use crate::control::{Answer, Refusal, Request, Select, StopVms};
@@ -71,6 +71,8 @@ impl Handle for Door {
             }
             Request::Image(request) => images::handle(daemon, request, progress).await,
             Request::Power(request) => power::handle(daemon, request).await,
+            Request::Snapshot(request) => snapshots::handle(daemon, request, &progress).await,
+            Request::Clone(request) => Ok(vms(daemon, &twin::clone(daemon, request, progress).await?)),
             Request::Undelete(request) => undelete::undelete(daemon, request).await.map(Answer::Done),
             Request::Deleted { names } => undelete::shown(daemon, &names),
             Request::Port(request) => plugs::handle(daemon, request).await,

@@ -79,6 +79,7 @@ async fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal>
         workshop: None,
         hardware: Some(Box::new(hardware::pinned(daemon, &request.hardware).await?)),
         policy: life::edit(&request.policy)?.on(Policy::default()).boxed(),
+        history: None,
     };
     machine.disk = selection::size(request.disk.as_ref(), image.virtual_size)?;
     if machine.disk < image.virtual_size {

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, consoles, launch, machines, nics, replace, restarts, rungs, shape, undelete};
+use super::{
+    Daemon, consoles, launch, machines, nics, replace, restarts, rungs, shape, snapshots, still, undelete,
+};
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
 use crate::model::{Phase, Vm, VmName};
@@ -18,6 +20,8 @@ pub(super) async fn recover(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(),
     nics::forget_stopped(daemon).await?;
     resume(daemon);
     undelete::recover(daemon).await?;
+    still::recover(daemon).await;
+    snapshots::recover(daemon).await?;
     for vm in daemon.directory().each_vm() {
         settle(daemon, vm, same_boot).await?;
     }

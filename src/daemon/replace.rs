@@ -114,7 +114,7 @@ fn target(daemon: &Daemon, vm: &Vm, machine: &Machine, request: &ReplaceDisks) -
 }
 
 /// Nobody writes to a VM's disks any more.
-async fn quiet(daemon: &Arc<Daemon>, vm: &Arc<Vm>, force: bool) -> Result<(), Refusal> {
+pub(super) async fn quiet(daemon: &Arc<Daemon>, vm: &Arc<Vm>, force: bool) -> Result<(), Refusal> {
     if daemon.status.seen(vm).is_up() && !force {
         return Err(Refusal::request(format!("{} is running", vm.name))
             .hint("stop it first, or have it powered off with --force"));

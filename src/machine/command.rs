@@ -181,7 +181,10 @@ impl Args {
         if system != "type=1" {
             self.pair("-smbios", system);
         }
-        self.pair("-device", format!("vmgenid,guid={}", vm.uuid.hyphenated()));
+        self.pair(
+            "-device",
+            format!("vmgenid,guid={}", vm.generation_id().hyphenated()),
+        );
         Ok(())
     }
 

@@ -84,11 +84,11 @@ impl Site {
 }
 
 impl Directory {
-    /// The deleted VMs whose disks are clones of that generation, by name.
+    /// The deleted VMs of which a disk, or a snapshot, is a clone of that generation, by name.
     pub fn deleted_clones_of<'a>(&'a self, image: &'a ImageId) -> impl Iterator<Item = &'a Arc<Deleted>> {
         let needs = move |deleted: &&Arc<Deleted>| {
             let machine = deleted.vm.machine();
-            machine.is_some_and(|machine| machine.image == *image)
+            machine.is_some_and(|machine| machine.needs(image))
         };
         self.site().deleted.values().filter(needs)
     }

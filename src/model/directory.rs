@@ -255,10 +255,10 @@ impl Directory {
         }
     }
 
-    /// The VMs whose disk is a clone of that generation, by name.
+    /// The VMs of which a disk, or a snapshot, is a clone of that generation, by name.
     pub fn clones_of<'a>(&'a self, image: &'a ImageId) -> impl Iterator<Item = &'a Arc<Vm>> {
         self.vms()
-            .filter(move |vm| vm.machine().is_some_and(|machine| machine.image == *image))
+            .filter(move |vm| vm.machine().is_some_and(|machine| machine.needs(image)))
     }
 
     /// Makes room for that many VMs more, so that putting them in moves nothing.

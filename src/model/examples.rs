@@ -95,6 +95,7 @@ pub(crate) fn machine() -> Machine {
         workshop: None,
         hardware: None,
         policy: None,
+        history: None,
     }
 }
 

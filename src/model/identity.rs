@@ -125,6 +125,17 @@ pub fn next_instance(vm: Uuid, now: Timestamp) -> Uuid {
     Uuid::new_v8(bytes)
 }
 
+/// What the `vmgenid` device says of a VM that went back to snapshots that many times.
+pub fn restored(vm: Uuid, restores: u32) -> Uuid {
+    let mut hasher = Sha256::new();
+    hasher.update(b"seedbed 1 restored\0");
+    hasher.update(vm.as_bytes());
+    hasher.update(restores.to_be_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(hasher.finalize().split_at(16).0);
+    Uuid::new_v8(bytes)
+}
+
 /// The part of a VM's seed URL that only who reads its SMBIOS table knows: in a guest that is root alone.
 ///
 /// It is derived as host keys are, so that it is nowhere kept, and belongs to one registration of the name: it stays when the

@@ -33,6 +33,7 @@ pub mod ring;
 pub mod secret;
 pub mod setup;
 pub mod site;
+pub mod snapshot;
 pub mod subnet;
 pub mod time;
 pub mod vm;

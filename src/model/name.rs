@@ -173,6 +173,16 @@ name!(
 );
 
 name!(
+    /// The name of a snapshot of a VM, and of the directory of its disks.
+    SnapshotName(Shared),
+    |text| {
+        bounded("snapshot name", text, 63)?;
+        let inner = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+        if inner && ends_alphanumeric(text) { Ok(()) } else { Err(character("snapshot name", text, IMAGE_RULE)) }
+    }
+);
+
+name!(
     /// A seed template's name: the stem of a file in `seed-templates/`.
     TemplateName(Shared),
     |text| label("template name", text)

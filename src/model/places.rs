@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::deleted::DeletedId;
 use super::generation::ImageId;
-use super::name::{DiskName, NetworkName, VmName};
+use super::name::{DiskName, NetworkName, SnapshotName, VmName};
 
 /// The two directories everything lies in: what must survive a host reboot, and what must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +135,21 @@ impl Places {
     /// What was written last into the disk of a VM without an agent.
     pub fn customized(&self, name: &VmName) -> PathBuf {
         self.vm(name).join("customized")
+    }
+
+    /// All snapshots of a VM.
+    pub fn snapshots(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("snapshots")
+    }
+
+    /// The disks of one of them.
+    pub fn snapshot(&self, name: &VmName, snapshot: &SnapshotName) -> PathBuf {
+        self.snapshots(name).join(snapshot.as_str())
+    }
+
+    /// Says that a running VM stands still for work on its disks, and has to go on.
+    pub fn standing_still(&self, name: &VmName) -> PathBuf {
+        self.vm(name).join("standing-still")
     }
 
     /// A VM's swap disk: raw, formatted.

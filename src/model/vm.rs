@@ -18,6 +18,7 @@ use super::name::{NetworkName, TapName, TemplateName, VmName};
 use super::nic::MoreNic;
 use super::policy::Policy;
 use super::release::Secrets;
+use super::snapshot::History;
 use super::time::Timestamp;
 use super::workshop::{Install, Workshop};
 
@@ -110,6 +111,8 @@ pub struct Machine {
     pub hardware: Option<Box<Hardware>>,
     /// When it is started without being asked for by name; most have nothing. [`Machine::policy`] reads it.
     pub policy: Option<Box<Policy>>,
+    /// Its snapshots; nothing for most.
+    pub history: Option<Box<History>>,
 }
 
 impl Machine {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::change::{Batch, Change, Effect, NewVm};
 use super::claims::Claims;
 use super::refusal::{Listed, Refusal};
-use super::{deleted, edit, images, lending, nics, policy, records, site};
+use super::{deleted, edit, images, lending, nics, policy, records, site, snapshots};
 use crate::model::dhcp::DhcpMode;
 use crate::model::image::Boot;
 use crate::model::{
@@ -48,6 +48,9 @@ pub fn apply(directory: &Directory, change: Change, now: Timestamp) -> Result<Ef
         Change::Undelete(undelete) => deleted::undelete(directory, undelete, now),
         Change::Undeleted(id) => deleted::undeleted(directory, &id),
         Change::SendBack(id) => deleted::send_back(directory, &id),
+        Change::AddSnapshot { vm, snapshot } => snapshots::add(directory, &vm, snapshot),
+        Change::RemoveSnapshot { vm, snapshot } => snapshots::remove(directory, &vm, &snapshot),
+        Change::Restore { vm, snapshot } => snapshots::restore(directory, &vm, &snapshot),
         Change::ForgetDeleted(ids) => deleted::forget(directory, ids),
     }
 }

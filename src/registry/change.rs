@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::hardware::HardwareEdit;
 use super::nics::{NewNic, NicsEdit};
 use super::policy::PolicyEdit;
+use crate::model::name::SnapshotName;
+use crate::model::snapshot::Snapshot;
 use crate::model::{
     Access, Bytes, Custom, CustomOption, Deleted, DeletedId, DhcpSettings, Directory, DnsRecord, Domain,
     FirstBoot, Hosting, Image, ImageId, Instance, InstancePolicy, KeyName, Lease, MacAddress, NetBoot,
@@ -124,6 +126,27 @@ pub enum Change {
     Undeleted(DeletedId),
     /// Deletes a VM that was coming back, and keeps what was kept.
     SendBack(DeletedId),
+    /// Notes that a snapshot of a VM was taken.
+    AddSnapshot {
+        /// Of which.
+        vm: VmName,
+        /// The snapshot.
+        snapshot: Snapshot,
+    },
+    /// Forgets a snapshot.
+    RemoveSnapshot {
+        /// Of which VM.
+        vm: VmName,
+        /// Which.
+        snapshot: SnapshotName,
+    },
+    /// Gives a VM the disks of a snapshot, which lie beside its own: from here on they are its disks, and are put in place.
+    Restore {
+        /// Which VM.
+        vm: VmName,
+        /// To which snapshot.
+        snapshot: SnapshotName,
+    },
     /// Gives up what is kept of deleted VMs.
     ForgetDeleted(Vec<DeletedId>),
 }

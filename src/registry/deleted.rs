@@ -6,8 +6,10 @@ use super::apply::{all_registered, check_boot, check_served, named_network, with
 use super::change::{Batch, Effect, SiteBatch, Undelete};
 use super::claims::Claims;
 use super::refusal::{Refusal, Sentences, WayBack};
-use super::{edit, nics, site};
-use crate::model::{Deleted, DeletedId, Directory, Hosting, NetBoot, Network, Phase, Timestamp, Vm, VmName};
+use super::{edit, nics, policy, site};
+use crate::model::{
+    Deleted, DeletedId, Directory, Hosting, NetBoot, Network, Phase, Policy, Timestamp, Vm, VmName,
+};
 
 /// Deletes VMs, and keeps what was registered of those of which there is something to keep.
 pub(super) fn set_aside(directory: &Directory, names: &[VmName], now: Timestamp) -> Result<Effect, Refusal> {
@@ -151,10 +153,49 @@ fn identity_of(
         another_instance(directory, vm, now);
     }
     vm.tap = claims.free_tap(&name);
-    let nics = nics::back(claims, directory, vm, |claimed| taken.is(claimed))?;
-    vm.customize(|custom| custom.nics = nics);
+    further_nics(claims, taken, directory, vm)?;
     customized(claims, taken, directory, (vm, network));
+    nics::check(claims, directory, vm)?;
+    waits(taken, directory, vm);
     Ok(())
+}
+
+/// The same for its NICs beside the first; networks that are gone are named.
+fn further_nics(
+    claims: &mut Claims<'_>,
+    taken: &mut Taken,
+    directory: &Directory,
+    vm: &mut Vm,
+) -> Result<(), Refusal> {
+    let name = vm.name.clone();
+    let mut nics = vm.more_nics().to_vec();
+    for nic in &mut nics {
+        let network = named_network(directory, &name, &nic.network)?;
+        if taken.is(claims.mac(&name, nic.mac)) {
+            nic.mac = claims.free_nic_mac(&name, &nic.network);
+        }
+        if taken.is(claims.address(&name, network, nic.address)) {
+            nic.address = claims.free_address(&name, network)?;
+        }
+        nic.tap = claims.free_nic_tap(&name, &nic.network);
+    }
+    vm.customize(|custom| custom.nics = nics);
+    Ok(())
+}
+
+/// What it is started after: others that are gone, or wait for it meanwhile.
+fn waits(taken: &mut Taken, directory: &Directory, vm: &mut Vm) {
+    let judged = policy::check(directory, &[Arc::new(vm.clone())]);
+    if taken.is(judged)
+        && let Hosting::Managed(machine) = &mut vm.hosting
+    {
+        let policy = machine.policy().clone();
+        machine.policy = Policy {
+            after: Vec::new(),
+            ..policy
+        }
+        .boxed();
+    }
 }
 
 /// What is set for the VM alone: names that are taken, keys and images that are gone.

@@ -34,6 +34,7 @@ mod record;
 mod records;
 pub mod refusal;
 mod site;
+mod snapshots;
 mod store;
 #[cfg(test)]
 mod tests;

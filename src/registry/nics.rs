@@ -151,30 +151,6 @@ pub(super) fn check(claims: &Claims<'_>, directory: &Directory, vm: &Vm) -> Resu
     distinct(vm)
 }
 
-/// The NICs of a VM that comes back after it was deleted: what `is_taken` says of a claim that failed is chosen anew.
-pub(super) fn back(
-    claims: &mut Claims<'_>,
-    directory: &Directory,
-    vm: &Vm,
-    mut is_taken: impl FnMut(Result<(), Refusal>) -> bool,
-) -> Result<Vec<MoreNic>, Refusal> {
-    let mut nics = vm.more_nics().to_vec();
-    for nic in &mut nics {
-        let network = named_network(directory, &vm.name, &nic.network)?;
-        if vm.machine().is_some() {
-            check_served(network, &vm.name, "be run by Seedbed")?;
-        }
-        if is_taken(claims.mac(&vm.name, nic.mac)) {
-            nic.mac = claims.free_nic_mac(&vm.name, &nic.network);
-        }
-        if is_taken(claims.address(&vm.name, network, nic.address)) {
-            nic.address = claims.free_address(&vm.name, network)?;
-        }
-        nic.tap = claims.free_nic_tap(&vm.name, &nic.network);
-    }
-    Ok(nics)
-}
-
 fn distinct(vm: &Vm) -> Result<(), Refusal> {
     let refused = |problem| {
         Err(Refusal::Nic {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::common::Common;
+use crate::model::snapshot::History;
 use crate::model::{
     Bytes, Custom, FirstBoot, Hardware, Hosting, Machine, Phase, SshKeys, Timestamp, Vm, Workshop, mac,
 };
@@ -23,6 +24,7 @@ mod network;
 mod nic;
 mod policy;
 mod site;
+mod snapshot;
 mod workshop;
 
 pub(super) use deleted::DeletedV3;
@@ -30,6 +32,7 @@ use hardware::HardwareV3;
 pub(super) use image::{ImageV1, StoredImage, image_key};
 pub(super) use network::{CustomV2, LeaseV2, RecordSetV2, key};
 use policy::PolicyV3;
+use snapshot::HistoryV3;
 use workshop::WorkshopV3;
 
 pub(super) use site::{HexV3, IdentityV3, RingKeyV3, SITE_SECRET};
@@ -95,6 +98,9 @@ pub(super) struct MachineV1<'a> {
     /// Since schema 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     policy: Option<Box<PolicyV3>>,
+    /// Since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    history: Option<Box<HistoryV3>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,6 +200,7 @@ impl<'a> From<&'a Machine> for MachineV1<'a> {
                 .as_deref()
                 .map(|hardware| Box::new(hardware.into())),
             policy: PolicyV3::of(machine.policy()),
+            history: machine.history.as_deref().map(|history| Box::new(history.into())),
         }
     }
 }
@@ -220,6 +227,10 @@ impl MachineV1<'_> {
                 .map(|stored| Hardware::try_from(*stored).map(Box::new))
                 .transpose()?,
             policy: PolicyV3::read(self.policy)?.boxed(),
+            history: self
+                .history
+                .map(|stored| History::try_from(*stored).map(Box::new))
+                .transpose()?,
         })
     }
 }

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use uuid::Uuid;
 
 use crate::model::mac::{self, MacError};
+use crate::model::name::SnapshotName;
 use crate::model::subnet::{AddressProblem, Pool};
 use crate::model::{
     AccountName, Bytes, DiskProblem, ImageRef, KeyName, MacAddress, NetworkName, RecordName, VmName,
@@ -311,6 +312,22 @@ pub enum Refusal {
         /// The name it had.
         name: VmName,
     },
+    /// The VM has a snapshot of that name.
+    #[error("{vm} has a snapshot {snapshot} already: choose another name, or delete that one")]
+    SnapshotTaken {
+        /// Whose.
+        vm: VmName,
+        /// Its name.
+        snapshot: SnapshotName,
+    },
+    /// The VM has no such snapshot.
+    #[error("{vm} has no snapshot {snapshot}; `seedbed snapshot list {vm}` shows those it has")]
+    UnknownSnapshot {
+        /// Whose.
+        vm: VmName,
+        /// Its name.
+        snapshot: SnapshotName,
+    },
     /// Another VM has the UUID.
     #[error("its UUID {uuid} is {holder}'s")]
     UuidTaken {
@@ -450,6 +467,8 @@ impl Refusal {
             | Self::Returning { .. }
             | Self::Taken { .. }
             | Self::UuidTaken { .. }
+            | Self::SnapshotTaken { .. }
+            | Self::UnknownSnapshot { .. }
             | Self::ImageExists { .. }
             | Self::CurrentGeneration { .. }
             | Self::NoSuchNetwork { .. }
@@ -472,6 +491,7 @@ impl Refusal {
                 | Self::UnknownRecord { .. }
                 | Self::UnknownKeys { .. }
                 | Self::UnknownDeleted { .. }
+                | Self::UnknownSnapshot { .. }
         )
     }
 }

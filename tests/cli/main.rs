@@ -9,6 +9,7 @@
 mod accounts;
 mod answers;
 mod check;
+mod clone;
 mod console;
 mod download;
 mod failures;
@@ -20,6 +21,7 @@ mod login;
 mod networks;
 mod render;
 mod roster;
+mod snapshots;
 mod templates;
 mod texts;
 mod undo;

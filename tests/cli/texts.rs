@@ -70,6 +70,12 @@ const VERBS: &[&str] = &[
     "resume",
     "kill",
     "undelete",
+    "clone",
+    "snapshot",
+    "snapshot create",
+    "snapshot list",
+    "snapshot restore",
+    "snapshot delete",
 ];
 
 fn run(args: &[&str]) -> Run {

@@ -14,6 +14,7 @@
 mod accounts;
 mod agents;
 mod check;
+mod clones;
 mod cloud_init;
 mod console;
 mod dhcp;
@@ -52,6 +53,7 @@ mod secrets;
 mod seed_devices;
 mod shape;
 mod site_vendor_data;
+mod snapshots;
 mod template_scripts;
 mod templates;
 mod turn;

@@ -68,6 +68,7 @@ pub(super) async fn install(
         })),
         hardware: None,
         policy: None,
+        history: None,
     };
     begin(
         daemon,
@@ -101,6 +102,7 @@ pub(super) async fn edit(
         })),
         hardware: None,
         policy: None,
+        history: None,
     };
     let who = AddVms {
         keys: request.keys,

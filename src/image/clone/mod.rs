@@ -4,5 +4,7 @@ mod aside;
 mod extra;
 pub mod overlay;
 mod replace;
+mod snapshots;
 pub(in crate::image) mod store;
 pub mod swap;
+mod twin;

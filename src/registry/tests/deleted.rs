@@ -6,7 +6,7 @@ use super::super::refusal::Refusal;
 use super::rules::{after, effect, refusal};
 use super::*;
 use crate::model::{Deleted, DeletedId, FirstBoot, Revision, Vm};
-use crate::registry::{Undelete, apply};
+use crate::registry::{NewNic, Undelete, apply};
 
 fn set_aside(names: &[&str]) -> Change {
     Change::SetAside {
@@ -232,4 +232,40 @@ async fn what_is_kept_is_there_after_reopening() {
     let registry = opened(&path, vec![lab()]);
     assert_eq!(*registry.read().site(), site);
     assert_eq!(dumped(&registry.read()), dump);
+}
+
+#[test]
+fn a_further_nic_that_others_have_is_taken_too() {
+    let networks = [
+        lab(),
+        network("back", "10.78.0.1/24", Some("10.78.0.10-10.78.0.19")),
+    ];
+    let nic = |address: Option<&str>| NewNic {
+        network: "back".parse().unwrap(),
+        mac: None,
+        address: address.map(ip),
+    };
+    let with = |text: &str, address: Option<&str>| NewVm {
+        network: Some("lab".parse().unwrap()),
+        nics: vec![nic(address)],
+        ..new(text)
+    };
+    let start = Directory::of(networks);
+    let there = then(&start, register([with("a", None)]));
+    let old = Arc::clone(vm(&there, "a"));
+    let gone = then(&there, set_aside(&["a"]));
+    let id = kept(&gone, "a").id.clone();
+    assert_eq!(vm(&then(&gone, Change::Undelete(undelete(&id))), "a"), &old);
+    // Another VM's further NIC has its address on the other network.
+    let stolen = then(&gone, register([with("b", Some("10.78.0.10"))]));
+    let text = refusal(&stolen, Change::Undelete(undelete(&id))).to_string();
+    assert!(text.contains("10.78.0.10 is b's"), "{text}");
+    let anew = Undelete {
+        anew: true,
+        ..undelete(&id)
+    };
+    let back = then(&stolen, Change::Undelete(anew));
+    let addresses = |text: &str| -> Vec<_> { vm(&back, text).nics().map(|nic| nic.address).collect() };
+    assert_eq!(addresses("a"), [ip("10.77.0.10"), ip("10.78.0.11")]);
+    assert_eq!(addresses("b"), [ip("10.77.0.11"), ip("10.78.0.10")]);
 }

@@ -29,6 +29,7 @@ mod power_cut;
 mod replacing;
 mod rules;
 mod site;
+mod snapshots;
 mod writing;
 
 const OTHER_KEY: &str =
@@ -80,6 +81,7 @@ fn managed(text: &str, image: &str) -> NewVm {
             swap: Bytes::mib(512),
             phase: Phase::Launching,
             policy: None,
+            history: None,
         }),
         ..new(text)
     }

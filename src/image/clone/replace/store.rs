@@ -7,11 +7,9 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::fchown;
-use std::path::Path;
 
 use crate::image::clone::store::write_fresh;
+use crate::image::clone::twin::copy;
 use crate::image::error::StoreError;
 use crate::image::files::{self, Draft, at};
 use crate::image::generation::{FlattenError, check};
@@ -20,8 +18,6 @@ use crate::image::store::Store;
 use crate::model::{Image, Machine, Vm, VmName, identity};
 
 const NEXT: &str = "next";
-/// The files of a VM that may be exchanged: its disks, and what its UEFI knows of the system on them.
-const DISKS: [&str; 3] = ["disk.qcow2", "swap.raw", "uefi-vars.fd"];
 
 impl Store {
     /// Makes fresh disks beside those of a VM: a clone of `image`, and a swap disk where it has one.
@@ -62,11 +58,14 @@ impl Store {
     /// Puts the disks that lie beside a VM's in place. Cut short anywhere, it is done again from the start.
     pub fn put_next_disks(&self, name: &VmName) -> Result<(), StoreError> {
         let (place, next) = (self.places.vm(name), self.places.next_disks(name));
-        for disk in DISKS {
-            match fs::rename(next.join(disk), place.join(disk)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                result => result.map_err(at("putting in place", &place.join(disk)))?,
-            }
+        let made = if next.exists() {
+            files::names(&next)?
+        } else {
+            Vec::new()
+        };
+        for disk in made {
+            fs::rename(next.join(&disk), place.join(&disk))
+                .map_err(at("putting in place", &place.join(&disk)))?;
         }
         files::sync_directory(&place)?;
         self.discard_next_disks(name)
@@ -80,21 +79,10 @@ impl Store {
         Ok(())
     }
 
-    fn next_draft(&self, name: &VmName) -> Result<Draft, StoreError> {
+    pub(in crate::image) fn next_draft(&self, name: &VmName) -> Result<Draft, StoreError> {
         self.discard_next_disks(name)?;
         Ok(Draft::start(&self.places.vm(name), NEXT, 0o711)?)
     }
-}
-
-/// Copies a disk that its VM wrote, for the same user; without writing it twice where the file system can share it.
-fn copy(from: &Path, to: &Path, user: u32) -> Result<(), StoreError> {
-    let (mut source, _) = files::open_source(from)?;
-    let mut target = files::create(to, 0o600)?;
-    if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
-        io::copy(&mut source, &mut target).map_err(at("copying", from))?;
-    }
-    fchown(&target, Some(user), Some(user)).map_err(at("giving away", to))?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Disks that take the place of others: whole, by a kill at any point, and reading the same where they are to.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;

@@ -1,0 +1,3 @@
+//! Snapshots of a VM's disks: copies that lie beside them.
+
+mod store;

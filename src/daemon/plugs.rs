@@ -369,7 +369,7 @@ mod tests {
             directory.put_vm(Arc::new(examples::vm(name, address)));
         }
         let ours = Vm {
-            hosting: Hosting::Managed(examples::machine()),
+            hosting: Hosting::from(examples::machine()),
             ..examples::vm("ours", "10.77.0.7")
         };
         directory.put_vm(Arc::new(ours));

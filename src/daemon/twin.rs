@@ -123,7 +123,7 @@ fn twin(source: &Vm, machine: &Machine, name: VmName) -> NewVm {
         keys: source.keys.clone(),
         template: source.template.clone(),
         user_data: source.user_data.clone(),
-        hosting: Hosting::Managed(Machine {
+        hosting: Hosting::from(Machine {
             phase: Phase::Launching,
             history: None,
             ..machine.clone()
@@ -155,7 +155,7 @@ mod tests {
     fn a_clone_is_all_of_its_source_but_who_that_is() {
         let machine = examples::machine();
         let mut source = Vm {
-            hosting: Hosting::Managed(machine.clone()),
+            hosting: Hosting::from(machine.clone()),
             user_data: Some(Arc::from(&b"#cloud-config\n"[..])),
             ..examples::vm("web1", "10.77.0.11")
         };
@@ -178,6 +178,6 @@ mod tests {
             phase: Phase::Launching,
             ..machine
         };
-        assert_eq!(new.hosting, Hosting::Managed(expected));
+        assert_eq!(new.hosting, Hosting::from(expected));
     }
 }

@@ -70,7 +70,7 @@ mod tests {
         directory.put_image(Arc::new(examples::image()));
         directory.put_vm(with_aliases("web1", "10.77.0.10", &["www"]));
         directory.put_vm(Arc::new(Vm {
-            hosting: Hosting::Managed(examples::machine()),
+            hosting: Hosting::from(examples::machine()),
             ..examples::vm("web2", "10.77.0.11")
         }));
         directory

@@ -9,7 +9,7 @@ pub(super) fn vm() -> (Vm, Machine) {
         ..examples::machine()
     };
     let vm = Vm {
-        hosting: Hosting::Managed(machine.clone()),
+        hosting: Hosting::from(machine.clone()),
         ..examples::vm("web1", "10.77.0.11")
     };
     (vm, machine)

@@ -165,7 +165,7 @@ mod tests {
 
     fn managed(name: &str, address: &str) -> Vm {
         Vm {
-            hosting: Hosting::Managed(examples::machine()),
+            hosting: Hosting::from(examples::machine()),
             ..vm(name, address)
         }
     }

@@ -66,7 +66,7 @@ mod tests {
             ..examples::machine()
         };
         directory.put_vm(Arc::new(Vm {
-            hosting: Hosting::Managed(machine),
+            hosting: Hosting::from(machine),
             ..examples::vm("install-base", "10.77.0.5")
         }));
         directory.put_vm(Arc::new(examples::vm("web1", "10.77.0.6")));

@@ -96,7 +96,7 @@ mod tests {
                     view,
                     ..examples::image()
                 }));
-                vm.hosting = Hosting::Managed(examples::machine());
+                vm.hosting = Hosting::from(examples::machine());
                 vm.custom.as_mut().unwrap().secrets.released = Some(Timestamp(900));
             }
             directory.put_vm(Arc::new(vm));

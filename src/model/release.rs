@@ -226,7 +226,7 @@ pub(crate) mod tests {
     #[test]
     fn a_vm_of_ours_is_told_nothing_before_its_start() {
         let mut vm = confident("web1", "10.77.0.5");
-        vm.hosting = crate::model::Hosting::Managed(examples::machine());
+        vm.hosting = crate::model::Hosting::from(examples::machine());
         assert_eq!(vm.window(LIMIT, Timestamp(5)), Window::Waiting);
         at(&mut vm, Some(100), None, None);
         assert_eq!(vm.window(LIMIT, Timestamp(101)), until(700));

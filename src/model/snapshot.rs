@@ -99,7 +99,7 @@ mod tests {
         for restores in 0..4 {
             machine.remember(|history| history.restores = restores);
             let vm = Vm {
-                hosting: Hosting::Managed(machine.clone()),
+                hosting: Hosting::from(machine.clone()),
                 ..examples::vm("web1", "10.77.0.11")
             };
             if restores == 0 {

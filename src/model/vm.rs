@@ -86,8 +86,14 @@ impl Custom {
 pub enum Hosting {
     /// Someone else (libvirt, Proxmox, a physical box): it is only served.
     External,
-    /// Seedbed runs its QEMU.
-    Managed(Machine),
+    /// Seedbed runs its QEMU. Boxed, because a host runs hundreds of these and may serve tens of thousands of others.
+    Managed(Box<Machine>),
+}
+
+impl From<Machine> for Hosting {
+    fn from(machine: Machine) -> Self {
+        Self::Managed(Box::new(machine))
+    }
 }
 
 /// The shape of a managed VM.

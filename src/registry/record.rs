@@ -168,7 +168,7 @@ impl VmV1<'_> {
             template: common.templates.of("template", &self.template)?,
             user_data: self.user_data.map(OctetsV1::octets).transpose()?,
             hosting: match self.machine {
-                Some(machine) => Hosting::Managed(machine.read(common)?),
+                Some(machine) => Hosting::from(machine.read(common)?),
                 None => Hosting::External,
             },
             created: Timestamp(self.created),

@@ -20,7 +20,7 @@ pub(crate) fn vm(name: &str, address: &str) -> Vm {
 }
 
 fn with_swap(mut vm: Vm) -> Vm {
-    vm.hosting = Hosting::Managed(examples::machine());
+    vm.hosting = Hosting::from(examples::machine());
     vm
 }
 

@@ -137,7 +137,7 @@ async fn begin(
         network: Some(network.name.to_string()),
         ..who
     };
-    let vms = register::planned(daemon, &add, &Hosting::Managed(machine)).await?;
+    let vms = register::planned(daemon, &add, &Hosting::from(machine)).await?;
     let committed = daemon.commit(Change::Register { vms }).await?;
     failpoint::reach("registered");
     daemon.exported(committed.revision).await;

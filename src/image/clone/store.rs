@@ -132,7 +132,7 @@ mod tests {
             ..examples::machine()
         };
         let vm = Vm {
-            hosting: Hosting::Managed(machine.clone()),
+            hosting: Hosting::from(machine.clone()),
             ..examples::vm("web1", "10.77.0.11")
         };
         (vm, machine)

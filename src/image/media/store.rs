@@ -169,7 +169,7 @@ mod tests {
 
     fn vm() -> Vm {
         Vm {
-            hosting: Hosting::Managed(examples::machine()),
+            hosting: Hosting::from(examples::machine()),
             ..examples::vm("install-base", "10.77.0.11")
         }
     }

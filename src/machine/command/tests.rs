@@ -36,7 +36,7 @@ pub(in crate::machine) fn of(workshop: Option<Workshop>) -> Vec<String> {
         ..machine
     };
     let vm = Vm {
-        hosting: Hosting::Managed(machine.clone()),
+        hosting: Hosting::from(machine.clone()),
         ..vm
     };
     let places = Places::new("/var/lib/seedbed", "/run/seedbed");

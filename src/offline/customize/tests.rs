@@ -75,7 +75,7 @@ pub(super) fn vm(name: &str) -> Vm {
     let base = examples::vm(name, "10.77.0.5");
     Vm {
         keys: vec![examples::KEY.parse().unwrap()].into(),
-        hosting: Hosting::Managed(examples::machine()),
+        hosting: Hosting::from(examples::machine()),
         custom: Custom {
             access: Access {
                 users: vec![User {

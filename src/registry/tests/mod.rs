@@ -71,7 +71,7 @@ fn new(text: &str) -> NewVm {
 
 fn managed(text: &str, image: &str) -> NewVm {
     NewVm {
-        hosting: Hosting::Managed(Machine {
+        hosting: Hosting::from(Machine {
             image: format!("{image}@1").parse().unwrap(),
             workshop: None,
             hardware: None,

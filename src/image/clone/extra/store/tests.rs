@@ -49,7 +49,7 @@ fn lab() -> Option<(TempDir, Store, Vm, Machine, Image)> {
         ..examples::machine()
     };
     let vm = Vm {
-        hosting: Hosting::Managed(machine.clone()),
+        hosting: Hosting::from(machine.clone()),
         ..examples::vm("web1", "10.77.0.11")
     };
     store.make_disks(&vm, &machine, &image).unwrap();

@@ -34,7 +34,7 @@ fn lab() -> Option<(Lab, Image)> {
         ..examples::machine()
     };
     let vm = Vm {
-        hosting: Hosting::Managed(machine.clone()),
+        hosting: Hosting::from(machine.clone()),
         ..examples::vm("web1", "10.77.0.11")
     };
     let lab = Lab {

@@ -41,7 +41,7 @@ fn store(written: &[u8]) -> Option<(TempDir, Store, Vm, Machine)> {
         }];
     });
     let vm = Vm {
-        hosting: Hosting::Managed(machine.clone()),
+        hosting: Hosting::from(machine.clone()),
         ..examples::vm("web1", "10.77.0.11")
     };
     files::passage(&store.places.vm(&vm.name)).unwrap();

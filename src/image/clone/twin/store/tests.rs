@@ -53,7 +53,7 @@ fn a_twin_has_all_disks_of_its_own_and_a_fresh_swap() {
         ..examples::machine()
     };
     let of = |name, address| Vm {
-        hosting: Hosting::Managed(machine.clone()),
+        hosting: Hosting::from(machine.clone()),
         ..examples::vm(name, address)
     };
     let (source, twin) = (of("web1", "10.77.0.11"), of("web2", "10.77.0.12"));

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::crowd::Crowd;
 use super::{Daemon, rungs};
+use crate::model::boot::Outcome;
 use crate::model::image::View;
 use crate::model::{BootStep, Event, EventKind, FirstBoot, SshKey, Vm, VmState};
 use crate::registry::Change;
@@ -116,6 +117,10 @@ async fn hear(daemon: &Daemon, vm: &Vm, kind: &EventKind) {
         EventKind::Fetched { .. } if vm.machine().is_none() => first_asked(daemon, vm).await,
         EventKind::Reported(report) => {
             daemon.heard.report(vm, report, now);
+            if report.outcome == Some(Outcome::Failure) {
+                // Who waits for it to be ready need wait no longer.
+                daemon.status.ring();
+            }
             // Who replaced `phone_home` in its user-data never phones.
             if report.is_the_end() && vm.succeeded().is_none() && is_present_instance(daemon, vm) {
                 remember_first_boot(daemon, vm, &[]).await;

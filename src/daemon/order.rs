@@ -103,7 +103,8 @@ fn arrived(daemon: &Daemon, vm: &Vm, dependency: &Dependency) -> Result<bool, Re
             &format!("there is no VM {}", dependency.vm),
         ));
     };
-    match waiting::arrived(&other, &daemon.status.seen(&other), rung(dependency.step)) {
+    let seen = daemon.status.seen(&other);
+    match waiting::arrived(daemon, &other, &seen, rung(dependency.step)) {
         // It may have failed before: what counts is the start that is to come.
         Ok(false) | Err(_) if daemon.queue.has(&other.name) => Ok(false),
         Ok(arrived) => Ok(arrived),

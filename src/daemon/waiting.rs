@@ -28,7 +28,7 @@ pub(super) async fn wait_for(
                 let vm = daemon.still(vm)?;
                 let seen = daemon.status.seen(&vm);
                 tell(&vm, &seen, told, progress);
-                pending |= match arrived(&vm, &seen, rung) {
+                pending |= match arrived(daemon, &vm, &seen, rung) {
                     // It waits for others, and what it failed of before does not count.
                     Err(_) if !seen.is_up() && daemon.queue.has(&vm.name) => true,
                     arrived => !arrived?,
@@ -54,7 +54,7 @@ fn tell(vm: &Vm, seen: &Seen, told: &mut Option<BootStep>, progress: &ProgressSi
 }
 
 /// Whether a VM is as far as wanted; refused when it can not get there.
-pub(super) fn arrived(vm: &Vm, seen: &Seen, rung: Rung) -> Result<bool, Refusal> {
+pub(super) fn arrived(daemon: &Daemon, vm: &Vm, seen: &Seen, rung: Rung) -> Result<bool, Refusal> {
     let step = match rung {
         Rung::Stopped => return Ok(matches!(seen.state, VmState::Stopped | VmState::Failed { .. })),
         Rung::Started => BootStep::Started,
@@ -83,7 +83,25 @@ pub(super) fn arrived(vm: &Vm, seen: &Seen, rung: Rung) -> Result<bool, Refusal>
         | VmState::Running { .. }
         | VmState::Paused { .. }
         | VmState::Stopping { .. }
-        | VmState::External => Ok(seen.reached(step)),
+        | VmState::External => climbed(daemon, vm, seen, step),
+    }
+}
+
+/// Whether a VM's boot is as far; refused when its cloud-init says that it failed on the way to `ready`.
+fn climbed(daemon: &Daemon, vm: &Vm, seen: &Seen, step: BootStep) -> Result<bool, Refusal> {
+    if seen.reached(step) {
+        return Ok(true);
+    }
+    match daemon.heard.of(&vm.name).failures.front() {
+        Some(failure) if step == BootStep::Ready => Err(Refusal::request(format!(
+            "cloud-init of {} reports: {failure}",
+            vm.name
+        ))
+        .hint(format!(
+            "it runs on: read why with `seedbed log {}`, mend its user-data, and start again with `seedbed reset {}`",
+            vm.name, vm.name
+        ))),
+        _ => Ok(false),
     }
 }
 
@@ -91,7 +109,7 @@ fn late(daemon: &Daemon, vms: &[Arc<Vm>], rung: Rung, timeout: Duration) -> Refu
     let behind: Vec<_> = vms
         .iter()
         .map(|vm| (vm, daemon.status.seen(vm)))
-        .filter(|(vm, seen)| !arrived(vm, seen, rung).unwrap_or(false))
+        .filter(|(vm, seen)| !arrived(daemon, vm, seen, rung).unwrap_or(false))
         .collect();
     let sentences: Vec<_> = behind.iter().map(|(vm, seen)| how_far(vm, seen, rung)).collect();
     let hint = behind.first().map_or_else(String::new, |(vm, seen)| {

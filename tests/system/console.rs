@@ -262,7 +262,7 @@ fn l18_the_log_of_a_guest_that_never_stops_talking_is_bounded() {
     let blind = Viewer::attach(&lab, &["--read-only"]);
     kill("-STOP", blind.child.id());
     let mut typing = Viewer::attach(&lab, &["--no-scrollback"]);
-    typing.types("yes 'spew spew spew spew spew spew spew spew spew' | head -c 9000000; echo SPEW-$((40+2))");
+    typing.types("yes 'spew spew spew spew spew spew spew spew spew' | head -c 4500000; echo SPEW-$((40+2))");
     let file =
         |name: &str| fs::metadata(lab.path("state/vms/web1").join(name)).map_or(0, |facts| facts.len());
     let files = || [file("console.log"), file("console.log.1")];

@@ -221,7 +221,7 @@ impl Lab {
         self.daemon = Some(serve.spawn().unwrap());
     }
 
-    pub(crate) fn wait_for_daemon(&mut self) {
+    pub(crate) fn wait_for_daemon(&self) {
         let up = eventually(Duration::from_secs(60), || self.seedbed(&["list"]).code == 0);
         assert!(up, "the daemon did not start:\n{}", self.daemon_log());
     }

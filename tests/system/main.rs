@@ -49,6 +49,7 @@ mod refusals;
 mod releases;
 mod replacing;
 mod restart;
+mod scale;
 mod secrets;
 mod seed_devices;
 mod shape;

@@ -1,13 +1,14 @@
 //! What a VM is told in its first boot only, what it reports, and which keys count: with cloud-init's own code as the client.
 
 use std::fs;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::cloud_init::{MAC, SUITES, add, code};
 use crate::guests::KEY;
-use crate::lab::{Client, Lab, eventually};
+use crate::lab::{Client, Lab, Run, eventually};
 use crate::root;
 
 const REPORTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/reports.py");
@@ -213,6 +214,49 @@ fn what_cloud_inits_own_reporter_posts_is_shown_and_makes_ready() {
         url,
     ]);
     assert_eq!(status.stdout, "413");
+}
+
+#[test]
+fn who_waits_is_told_at_once_that_cloud_init_failed() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    add(&lab, &[]);
+    let client = on_the_bridge(&mut lab);
+    get(&client, "/nocloud/meta-data");
+    let child = lab
+        .command(&["wait", "web1", "--for", "ready", "--timeout", "120"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let post = |result: &str| {
+        let body = format!(
+            r#"{{"name": "modules-final/config-scripts-user", "description": "running scripts-user", "event_type": "finish", "result": "{result}"}}"#
+        );
+        let url = "http://10.77.0.1/report";
+        client
+            .run(&["curl", "-sS", "--fail", "--data-binary", &body, url])
+            .ok();
+    };
+    post("SUCCESS");
+    post("FAIL");
+    // (A time that is over would be 4.)
+    Run::waited(child).refused(1, &["web1", "config-scripts-user failed", "seedbed log web1"]);
+    // It got as far as it did all the same, and what phones home is ready.
+    lab.seedbed(&["wait", "web1", "--for", "metadata"]).ok();
+    client
+        .run(&[
+            "curl",
+            "-sS",
+            "--fail",
+            "-d",
+            "hostname=web1",
+            "http://10.77.0.1/phone-home",
+        ])
+        .ok();
+    lab.seedbed(&["wait", "web1", "--for", "ready"]).ok();
 }
 
 #[test]

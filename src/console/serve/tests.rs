@@ -346,3 +346,21 @@ async fn a_later_client_is_served_by_this_broker() {
     assert_eq!(shown(&mut line, b"hello").await, b"hello");
     world.ends();
 }
+
+/// L18: written to the end, at any length, and never more than both files may have.
+#[test]
+fn l18_a_gibibyte_that_a_guest_says_is_two_bounded_files() {
+    let mut world = World::new();
+    let part = b"spew spew spew spew spew spew spew spew spew spew spew spew end\n".repeat(1 << 10);
+    for _ in 0..(1 << 30) / part.len() {
+        world.says(&part);
+    }
+    world.says(b"that was a gibibyte\n");
+    world.ends();
+    let folder = world.places.vm(&world.name);
+    let [now, before] =
+        ["console.log", "console.log.1"].map(|file| std::fs::read(folder.join(file)).unwrap());
+    assert_eq!(before.len() as u64, LONGEST);
+    assert!(now.len() as u64 <= LONGEST, "{}", now.len());
+    assert!([before, now].concat().ends_with(b"end\nthat was a gibibyte\n"));
+}

@@ -1,5 +1,5 @@
-//! L02, L20: the daemon, or a VM's QEMU, is killed at each step of launch, start, stop and delete, twenty times at each: the next
-//! daemon puts right what is half-done, and nothing leaks.
+//! L02, L20: the daemon, or a VM's QEMU, is killed at each step of launch, start, stop, clone and delete, twenty times at each: the
+//! next daemon puts right what is half-done, and nothing leaks.
 
 use std::fs;
 use std::process::Command;
@@ -23,6 +23,13 @@ const LAUNCH: [&str; 7] = [
 ];
 const START: [&str; 4] = ["tap", "guarded", "spawned", "running"];
 const STOP: [&str; 4] = ["stop asked", "powered off", "unguarded", "stopped"];
+/// Of a clone of a VM that runs: each step, and whether the clone is there after a kill behind it.
+const CLONE: [(&str, bool); 4] = [
+    ("registered", false),
+    ("standing still", false),
+    ("cloned", false),
+    ("launched", true),
+];
 const DELETE: [&str; 7] = [
     "stop asked",
     "powered off",
@@ -130,6 +137,35 @@ fn l02_a_daemon_killed_at_each_step_of_a_stop_leaves_all_or_nothing() {
             whole_or_down(&lab, step);
         }
     }
+}
+
+#[test]
+fn l02_a_daemon_killed_at_each_step_of_a_clone_leaves_all_or_nothing() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    Run::of(&mut launch(&lab, &["web1"])).ok();
+    let source = lab.qemus();
+    for (step, stays) in CLONE {
+        armed(&mut lab, step);
+        for _ in 0..TIMES {
+            cut_short(&mut lab, step, |lab| {
+                lab.seedbed(&["clone", "web1", "web2", "--live"])
+            });
+            let runs = eventually(Duration::from_secs(20), || {
+                shown(&lab, "web1", "state") == "running"
+            });
+            assert!(runs && lab.qemus() == source, "at `{step}`: {}", lab.daemon_log());
+            let there: &[&str] = if stays { &["web1", "web2"] } else { &["web1"] };
+            assert_eq!(lab.listing("state/vms"), there, "at `{step}`");
+            if stays {
+                lab.seedbed(&["delete", "web2", "--now"]).ok();
+            }
+        }
+    }
+    lab.seedbed(&["delete", "web1", "--force", "--now"]).ok();
+    nothing_is_left(&lab, "a delete after all");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod escape;
 mod files;
 mod hostile_qmp;
 mod killed;
+mod scopes;
 mod stopping;
 mod strangers;
 

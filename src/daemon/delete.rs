@@ -41,14 +41,11 @@ pub(super) async fn delete(daemon: &Arc<Daemon>, mut request: DeleteVms) -> Resu
 /// Deletes VMs that are registered.
 async fn registered(daemon: &Arc<Daemon>, request: &DeleteVms) -> Result<String, Refusal> {
     let vms = selection::selected(&daemon.directory(), &request.select)?;
-    let running = vms.iter().filter(|vm| daemon.status.seen(vm).is_up());
-    let running: Vec<_> = running.map(|vm| vm.name.to_string()).collect();
-    if !request.force && !running.is_empty() {
-        return Err(Refusal::request(format!("still running: {}", running.join(", ")))
-            .hint("stop it first, or delete it with --force"));
-    }
+    refuse_running(daemon, &vms, request.force)?;
     let _held = daemon.lock_all(&vms).await;
     let vms = several::current(daemon, &vms);
+    // Whoever had the lock may have been about to start one.
+    refuse_running(daemon, &vms, request.force)?;
     stopped(daemon, &vms).await?;
     failpoint::reach("delete stopped");
     let keeps = !request.now && daemon.config.undo_window > Duration::ZERO;
@@ -68,6 +65,16 @@ async fn registered(daemon: &Arc<Daemon>, request: &DeleteVms) -> Result<String,
     failpoint::reach("disks set aside");
     daemon.exported(committed.revision).await;
     Ok(told(daemon, &vms, kept))
+}
+
+fn refuse_running(daemon: &Daemon, vms: &[Arc<Vm>], force: bool) -> Result<(), Refusal> {
+    let running = vms.iter().filter(|vm| daemon.status.seen(vm).is_up());
+    let running: Vec<_> = running.map(|vm| vm.name.to_string()).collect();
+    if force || running.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::request(format!("still running: {}", running.join(", ")))
+        .hint("stop it first, or delete it with --force"))
 }
 
 /// What is kept is whole: no VM's disks are half exchanged for others.

@@ -40,8 +40,20 @@ pub(super) fn keep(daemon: &Daemon, vm: &VmName, why: &str, again: bool) {
         console: tail(&daemon.config.places.console_log(vm)),
         again,
     };
+    write(daemon, vm, &failure);
+}
+
+/// Somebody does not want a VM to run: no daemon starts it again for what was before.
+pub(super) fn leave_alone(daemon: &Daemon, vm: &VmName) {
+    if let Some(failure) = kept(daemon, vm).filter(|failure| failure.again) {
+        let again = false;
+        write(daemon, vm, &Failure { again, ..failure });
+    }
+}
+
+fn write(daemon: &Daemon, vm: &VmName, failure: &Failure) {
     let path = daemon.config.places.failure(vm);
-    let written = |out: &mut dyn Write| serde_json::to_writer(out, &failure).map_err(io::Error::from);
+    let written = |out: &mut dyn Write| serde_json::to_writer(out, failure).map_err(io::Error::from);
     if let Err(error) = export::write_atomically(&path, 0o600, written) {
         tracing::warn!(%vm, "could not keep why {vm} failed: {error}.");
     }

@@ -38,8 +38,8 @@ pub(super) async fn launch(
     for (vm, queued) in committed.vms.iter().zip(queued) {
         let (daemon, vm, progress) = (Arc::clone(daemon), Arc::clone(vm), progress.clone());
         starts.spawn(async move {
-            let _queued = queued;
-            launch_one(&daemon, &vm, None, &progress).await
+            let turn = order::turn(&daemon, (&vm, &queued), Some(&progress)).await;
+            launch_one(&daemon, (&vm, turn), None, &progress).await
         });
     }
     let mut refusals = Vec::new();
@@ -99,14 +99,13 @@ async fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal>
     Ok(machine)
 }
 
-/// Makes and starts a VM that is registered, or undoes that. `media` is what a system is installed from, where one is.
+/// Makes and starts a VM that is registered and whose turn has come, or undoes that. `media` is what a system is installed from, where one is.
 pub(super) async fn launch_one(
     daemon: &Arc<Daemon>,
-    vm: &Arc<Vm>,
+    (vm, turn): (&Arc<Vm>, Result<(), Refusal>),
     media: Option<Media>,
     progress: &ProgressSink,
 ) -> Result<(), Refusal> {
-    let turn = order::turn(daemon, vm, Some(progress)).await;
     let _held = daemon.lock(vm).await;
     let vm = daemon.still(vm)?;
     if let Err(refusal) = undelete::settled(daemon, &vm.name).await {

@@ -334,7 +334,9 @@ pub(super) async fn stop_locked(
 ) -> Result<(), Refusal> {
     machine_of(vm)?;
     daemon.restarts.by_hand(&vm.name);
+    daemon.queue.call_off(&vm.name);
     if !daemon.status.seen(vm).is_up() {
+        failures::leave_alone(daemon, &vm.name);
         return Ok(());
     }
     stopping(daemon, &vm.name, true);

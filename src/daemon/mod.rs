@@ -304,11 +304,9 @@ pub async fn run(config: Config) -> Result<(), Refusal> {
     drop(events_tx);
     keepers(&daemon, written_tx, &tasks, &stop);
     plugs::recall(&daemon).await?;
-    let fresh_boot = autostart::fresh_boot(&daemon);
-    recover::recover(&daemon, fresh_boot.is_none()).await?;
-    if let Some(boot) = fresh_boot {
-        autostart::begin(&daemon, boot);
-    }
+    let due = autostart::due(&daemon);
+    recover::recover(&daemon, due.same_boot).await?;
+    autostart::begin(&daemon, due);
     tasks.spawn(undelete::keep(Arc::clone(&daemon), stop.clone()));
     tasks.spawn(plugs::keep_up(Arc::clone(&daemon), stop.clone()));
     // Only now is it known which VMs run: what a guest told meanwhile, to the sockets of the daemon before, waits until then.

@@ -146,6 +146,24 @@ pub(super) async fn forget_stopped(daemon: &Daemon) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Has the host find a VM that runs by its NICs' hardware addresses alone. Goes on after an error: each is worth having without
+/// the others.
+pub(super) async fn neighbours(daemon: &Daemon, vm: &Vm) -> Result<(), Refusal> {
+    let mut result = Ok(());
+    for nic in vm.nics() {
+        let set = async {
+            let bridge = network_of(daemon, vm, nic)?.bridge.clone();
+            let host = &daemon.host;
+            Ok::<_, Refusal>(
+                host.set_permanent_neighbour(&bridge, nic.address, nic.mac)
+                    .await?,
+            )
+        };
+        result = set.await.and(result);
+    }
+    result
+}
+
 /// Takes the rules and neighbour entries of a VM away whose QEMU is gone. Goes on after an error: each step is worth doing
 /// without the others.
 pub(super) async fn unplug(daemon: &Daemon, vm: &Vm) {

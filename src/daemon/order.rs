@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{Daemon, waiting};
 use crate::control::serve::ProgressSink;
@@ -15,9 +16,16 @@ use crate::model::{BootStep, Vm, VmName};
 /// How long a VM waits for another.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The VMs that somebody has asked to start and that have not come to it yet, and how many times each.
+/// The VMs that somebody has asked to start and that have not come to it yet.
 #[derive(Debug, Default)]
-pub(super) struct Queue(Mutex<HashMap<VmName, u32>>);
+pub(super) struct Queue(Mutex<HashMap<VmName, Asked>>);
+
+/// How often a VM was asked to start, and what calls all of that off.
+#[derive(Debug, Default)]
+struct Asked {
+    times: u32,
+    called_off: CancellationToken,
+}
 
 impl Queue {
     /// Whether somebody has asked to start a VM.
@@ -25,7 +33,14 @@ impl Queue {
         self.all().contains_key(vm)
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<VmName, u32>> {
+    /// Somebody does not want a VM to run: who waits to start it waits no longer. Who asks from now on is not meant.
+    pub(super) fn call_off(&self, vm: &VmName) {
+        if let Some(asked) = self.all().get_mut(vm) {
+            std::mem::take(&mut asked.called_off).cancel();
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<VmName, Asked>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -34,14 +49,15 @@ impl Queue {
 pub(super) struct Queued {
     daemon: Arc<Daemon>,
     vm: VmName,
+    called_off: CancellationToken,
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
         let mut all = self.daemon.queue.all();
-        if let Some(times) = all.get_mut(&self.vm) {
-            *times -= 1;
-            if *times == 0 {
+        if let Some(asked) = all.get_mut(&self.vm) {
+            asked.times -= 1;
+            if asked.times == 0 {
                 all.remove(&self.vm);
             }
         }
@@ -53,19 +69,35 @@ impl Drop for Queued {
 /// Puts VMs that are about to be started into the queue, all before the first of them looks for the others.
 pub(super) fn enqueue(daemon: &Arc<Daemon>, vms: &[Arc<Vm>]) -> Vec<Queued> {
     let mut all = daemon.queue.all();
-    for vm in vms {
-        *all.entry(vm.name.clone()).or_default() += 1;
-    }
-    drop(all);
-    let queued = |vm: &Arc<Vm>| Queued {
-        daemon: Arc::clone(daemon),
-        vm: vm.name.clone(),
-    };
-    vms.iter().map(queued).collect()
+    let queued = vms.iter().map(|vm| {
+        let asked = all.entry(vm.name.clone()).or_default();
+        asked.times += 1;
+        Queued {
+            daemon: Arc::clone(daemon),
+            vm: vm.name.clone(),
+            called_off: asked.called_off.clone(),
+        }
+    });
+    queued.collect()
 }
 
 /// Waits until a VM may be started: until all that it starts after is as far as it has to be.
-pub(super) async fn turn(daemon: &Daemon, vm: &Vm, progress: Option<&ProgressSink>) -> Result<(), Refusal> {
+pub(super) async fn turn(
+    daemon: &Daemon,
+    (vm, queued): (&Vm, &Queued),
+    progress: Option<&ProgressSink>,
+) -> Result<(), Refusal> {
+    tokio::select! {
+        biased;
+        () = queued.called_off.cancelled() => Err(Refusal::request(format!(
+            "{} was stopped while it waited to be started",
+            vm.name
+        ))),
+        waited = dependencies(daemon, vm, progress) => waited,
+    }
+}
+
+async fn dependencies(daemon: &Daemon, vm: &Vm, progress: Option<&ProgressSink>) -> Result<(), Refusal> {
     let Some(machine) = vm.machine() else {
         return Ok(());
     };

@@ -46,16 +46,16 @@ pub(super) async fn start_queued(
     queued: Vec<Queued>,
     progress: Option<&ProgressSink>,
 ) -> Vec<Result<(), Refusal>> {
-    let starts = vms.iter().zip(queued).map(async |(vm, queued)| {
-        let _queued = queued;
-        start_one(daemon, vm, progress).await
-    });
+    let starts = vms
+        .iter()
+        .zip(queued)
+        .map(async |(vm, queued)| start_one(daemon, (vm, queued), progress).await);
     join_all(starts).await
 }
 
 async fn start_one(
     daemon: &Arc<Daemon>,
-    vm: &Arc<Vm>,
+    (vm, queued): (&Arc<Vm>, Queued),
     progress: Option<&ProgressSink>,
 ) -> Result<(), Refusal> {
     let line = |stage: String| {
@@ -64,7 +64,7 @@ async fn start_one(
         }
     };
     if !daemon.status.seen(vm).is_up() {
-        let turn = order::turn(daemon, vm, progress).await;
+        let turn = order::turn(daemon, (vm, &queued), progress).await;
         turn.inspect_err(|refusal| line(format!("failed: {}", refusal.message)))?;
         line("starting".to_owned());
     }

@@ -17,15 +17,30 @@ pub(super) async fn recover(daemon: &Arc<Daemon>, same_boot: bool) -> Result<(),
     end(strays).await;
     consoles::recover(daemon, &running).await?;
     adopt(daemon, running).await?;
-    nics::forget_stopped(daemon).await?;
+    // From here on it is about single VMs: what can not be put right for one is no reason to answer no guest at all.
+    told(
+        "neighbour entries of VMs that do not run stay",
+        nics::forget_stopped(daemon).await,
+    );
     resume(daemon);
-    undelete::recover(daemon).await?;
+    told(
+        "a deletion that was cut short is not gone on with",
+        undelete::recover(daemon).await,
+    );
     still::recover(daemon).await;
-    snapshots::recover(daemon).await?;
+    told("parts of snapshots stay", snapshots::recover(daemon).await);
     for vm in daemon.directory().each_vm() {
-        settle(daemon, vm, same_boot).await?;
+        let settled = settle(daemon, vm, same_boot).await;
+        told(&format!("what was cut short of {} stays", vm.name), settled);
     }
-    sweep(daemon).await
+    told("what belongs to nobody stays", sweep(daemon).await);
+    Ok(())
+}
+
+fn told(what: &str, result: Result<(), Refusal>) {
+    if let Err(refusal) = result {
+        tracing::error!("{what}: {refusal}. The next start of the daemon tries again.");
+    }
 }
 
 /// The VMs that run, and the processes whose VM is not registered any more.
@@ -100,12 +115,10 @@ async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(),
     let guarded = found.iter().map(|(vm, _)| &**vm);
     daemon.guard.add_all(guarded).await?;
     for (vm, found) in found {
-        for (nic, network) in vm.nics().zip(nics::networks(daemon, &vm)?) {
-            daemon
-                .host
-                .set_permanent_neighbour(&network.bridge, nic.address, nic.mac)
-                .await?;
-        }
+        told(
+            &format!("{} has no neighbour entry", vm.name),
+            nics::neighbours(daemon, &vm).await,
+        );
         let running = machine::adopt(&daemon.config.places, &vm, found).await;
         daemon.status.live(&vm.name, &LifeEvent::StartAsked);
         daemon

@@ -38,10 +38,7 @@ pub(super) fn combined(refusals: Vec<Refusal>, asked: usize) -> Option<Refusal> 
     Some(first)
 }
 
-/// The same VMs as they are registered now.
+/// The same VMs as they are registered now, without those that are not any more.
 pub(super) fn current(daemon: &Daemon, vms: &[Arc<Vm>]) -> Vec<Arc<Vm>> {
-    let directory = daemon.directory();
-    vms.iter()
-        .filter_map(|vm| directory.vm(&vm.name).cloned())
-        .collect()
+    vms.iter().filter_map(|vm| daemon.still(vm).ok()).collect()
 }

@@ -79,11 +79,11 @@ pub(super) fn arrived(daemon: &Daemon, vm: &Vm, seen: &Seen, rung: Rung) -> Resu
             format!("{} is paused: {}", vm.name, why.sentence()),
         )
         .hint(format!("mend that, and let it go on: seedbed resume {}", vm.name))),
-        VmState::Starting
-        | VmState::Running { .. }
-        | VmState::Paused { .. }
-        | VmState::Stopping { .. }
-        | VmState::External => climbed(daemon, vm, seen, step),
+        // It is on its first rung, and its QEMU may still fail.
+        VmState::Starting => Ok(false),
+        VmState::Running { .. } | VmState::Paused { .. } | VmState::Stopping { .. } | VmState::External => {
+            climbed(daemon, vm, seen, step)
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! VMs that are started without being asked for by name: after a crash, after others, and with the host.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::lab::{Lab, Run, eventually};
@@ -208,6 +208,11 @@ fn l03_after_a_reboot_of_the_host_vms_start_in_order_and_no_others() {
     ))
     .ok();
     lab.seedbed(&["set", "db1", "--autostart"]).ok();
+    Run::of(&mut guests::launch(
+        &lab,
+        &["slow", "--after", "idle:ready", "--autostart"],
+    ))
+    .ok();
     let identity = |lab: &Lab| {
         ["db1", "web1", "idle"].map(|name| {
             let vm = shown(lab, name);
@@ -238,9 +243,71 @@ fn l03_after_a_reboot_of_the_host_vms_start_in_order_and_no_others() {
     assert_eq!(state(&lab, "idle"), "stopped");
     assert_eq!(identity(&lab), before);
     let log = lab.daemon_log();
-    assert!(log.contains("the host has started: starting 2 VMs"), "{log}");
-    let kept = eventually(SOON, || {
-        std::fs::read_to_string(&boot_id).unwrap() != "another boot\n"
+    assert!(log.contains("the host has started: starting 3 VMs"), "{log}");
+    // One waits for somebody who was not started, and so for nobody.
+    assert!(
+        log.contains("slow is not started, because it starts after idle:ready"),
+        "{log}"
+    );
+    let left = || std::fs::read_to_string(&boot_id).unwrap().lines().skip(1).count();
+    assert!(eventually(SOON, || left() == 0));
+
+    // A daemon that is killed on the way leaves the rest to the next one, and nobody who was stopped meanwhile.
+    lab.seedbed(&["stop", "--all", "--force"]).ok();
+    lab.kill_daemon();
+    let kept = std::fs::read_to_string(&boot_id).unwrap();
+    std::fs::write(&boot_id, format!("{kept}db1\n")).unwrap();
+    lab.start_daemon();
+    is(&lab, "db1", "running");
+    assert!(eventually(SOON, || left() == 0));
+    assert_eq!(state(&lab, "web1"), "stopped");
+}
+
+#[test]
+fn what_is_stopped_is_started_by_nobody_who_was_about_to() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab_with_tiny();
+    Run::of(&mut guests::launch(&lab, &["db1", "web1"])).ok();
+    lab.seedbed(&["stop", "--all", "--force"]).ok();
+    // A start that waits for another VM.
+    lab.seedbed(&["set", "web1", "--after", "db1:ready"]).ok();
+    lab.seedbed(&["start", "db1"]).ok();
+    lab.seedbed(&["pause", "db1"]).ok();
+    let mut starting = lab.command(&["start", "web1"]);
+    let mut starting = starting
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // (Until it has heard of it: it may not have begun to wait yet.)
+    let ended = eventually(SOON, || {
+        lab.seedbed(&["stop", "web1"]).ok();
+        starting.try_wait().unwrap().is_some()
     });
-    assert!(kept);
+    assert!(ended, "{}", lab.daemon_log());
+    Run::waited(starting).refused(1, &["web1 was stopped while it waited"]);
+    lab.seedbed(&["resume", "db1"]).ok();
+    lab.seedbed(&["wait", "db1", "--for", "ready"]).ok();
+    assert_eq!(state(&lab, "web1"), "stopped");
+
+    // A start that is due after a crash, also when the daemon is another one by then.
+    lab.seedbed(&["set", "db1", "--restart", "always"]).ok();
+    for _ in 0..4 {
+        let pid = crash(&lab, "db1");
+        runs_anew(&lab, "db1", pid);
+    }
+    crash(&lab, "db1");
+    is(&lab, "db1", "failed");
+    lab.seedbed(&["stop", "db1"]).ok();
+    lab.kill_daemon();
+    lab.start_daemon();
+    assert!(
+        shown(&lab, "db1")["restart_at"].is_null(),
+        "{:#}",
+        shown(&lab, "db1")
+    );
+    let anew = eventually(Duration::from_secs(3), || state(&lab, "db1") != "failed");
+    assert!(!anew, "{}", lab.daemon_log());
 }

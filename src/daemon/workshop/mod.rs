@@ -145,7 +145,7 @@ async fn begin(
         return Err(Refusal::internal("a workshop was registered without a VM"));
     };
     daemon.outcomes.begin(&vm.name);
-    launch::launch_one(daemon, vm, media, progress).await?;
+    launch::launch_one(daemon, (vm, Ok(())), media, progress).await?;
     daemon.still(vm)
 }
 

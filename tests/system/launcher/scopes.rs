@@ -135,7 +135,7 @@ fn each_vm_is_a_scope_of_systemds_and_outlives_the_service() {
     let gone = eventually(Duration::from_secs(20), || systemd.scopes().is_empty());
     assert!(gone, "{:?}", systemd.scopes());
     lab.seedbed(&["start", "--all"]).ok();
-    assert_eq!(systemd.scopes(), scopes);
+    assert_eq!(systemd.scopes().len(), 2, "{}", lab.daemon_log());
     lab.seedbed(&["delete", "--all", "--force"]).ok();
     let gone = eventually(Duration::from_secs(20), || systemd.scopes().is_empty());
     assert!(gone, "{:?}", systemd.scopes());

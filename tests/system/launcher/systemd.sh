@@ -21,6 +21,7 @@ mkdir "/sys/fs/cgroup/${lab##*/}"
 echo $$ >"/sys/fs/cgroup/${lab##*/}/cgroup.procs"
 exec unshare --mount --pid --uts --ipc --cgroup --fork --kill-child --mount-proc --propagation private sh -ec '
     mount -t tmpfs none /run
+    umount /sys/fs/cgroup
     mount -t cgroup2 none /sys/fs/cgroup
     exec env -i container=lab PATH="$PATH" SYSTEMD_UNIT_PATH="$1/units" \
         "$2" --unit=lab.target --show-status=no --log-target=null

@@ -32,6 +32,8 @@ pub(super) struct Link {
     kind: Option<InfoKind>,
     mac: Option<MacAddress>,
     mtu: Option<u32>,
+    /// The index of the bridge whose port it is.
+    master: Option<u32>,
     /// The bridge runs the spanning tree protocol.
     pub(super) spanning_tree: bool,
 }
@@ -155,6 +157,32 @@ impl Host {
         link.change(up).execute().await.map_err(netlink(doing))
     }
 
+    /// Takes a port down and off its bridge: what is behind it reaches neither the bridge nor this host any more. One that is gone,
+    /// whose name is another interface's by now, or that is no port of this bridge any longer is left alone.
+    pub async fn detach(&self, tap: &TapName, index: u32, bridge: &BridgeName) -> Result<(), HostError> {
+        let is_on = async {
+            let (port, from) = (
+                self.link(tap.as_str()).await?,
+                self.index_of(bridge.as_str()).await?,
+            );
+            Ok(port.index == index && port.master == Some(from))
+        };
+        match is_on.await {
+            Ok(true) => {}
+            Ok(false) | Err(HostError::NoInterface(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let link = || LinkUnspec::new_with_index(index);
+        // Down first: off the bridge and up, it would bring its frames to this host itself.
+        for change in [link().down(), link().nocontroller()] {
+            match self.netlink.link().change(change.build()).execute().await {
+                Err(error) if answered(&error, &[Errno::NODEV]) => return Ok(()),
+                done => done.map_err(netlink(format!("take `{tap}` off bridge `{bridge}`")))?,
+            }
+        }
+        Ok(())
+    }
+
     /// The kernel's index of an interface.
     pub async fn index_of(&self, name: &str) -> Result<u32, HostError> {
         self.link(name).await.map(|link| link.index)
@@ -246,12 +274,14 @@ fn read_link(message: &LinkMessage) -> Link {
         kind: None,
         mac: None,
         mtu: None,
+        master: None,
         spanning_tree: false,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = Some(*mtu),
+            LinkAttribute::Controller(master) => link.master = Some(*master),
             LinkAttribute::Address(bytes) => {
                 link.mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddress::new);
             }

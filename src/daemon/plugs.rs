@@ -99,7 +99,7 @@ async fn up(daemon: &Daemon, held: &mut Held, port: &TapName, macs: &[MacAddress
         )));
     }
     let plug = Plug {
-        index: daemon.host.index_of(port.as_str()).await?,
+        index: daemon.host.guest_port(port.as_str()).await.map_err(refused)?,
         bridge: network.bridge.clone(),
         rule: rule_of(port, nic),
     };
@@ -121,6 +121,13 @@ async fn up(daemon: &Daemon, held: &mut Held, port: &TapName, macs: &[MacAddress
     daemon.status.power_on(&vm.name, daemon.accel, daemon.clock.now());
     tracing::info!(vm = %vm.name, %port, "{} is behind {port}, which is guarded.", vm.name);
     Ok(())
+}
+
+fn refused(error: HostError) -> Refusal {
+    match error {
+        HostError::NotAPort { .. } => Refusal::request(error.to_string()),
+        error => error.into(),
+    }
 }
 
 /// Refuses a second port for one NIC; a first one whose interface is gone is taken back.
@@ -159,7 +166,15 @@ fn nic_of(
     port: &TapName,
     macs: &[MacAddress],
 ) -> Result<(Arc<Vm>, MacAddress), Refusal> {
-    let named = directory.vm_behind(port).and_then(|vm| {
+    let named = directory.vm_behind(port);
+    if let Some(vm) = named.filter(|vm| vm.machine().is_some()) {
+        return Err(Refusal::request(format!(
+            "{port} is a tap of {}, which is run by Seedbed itself: nobody else may be behind it",
+            vm.name
+        ))
+        .hint("give the guest's interface another name: -netdev tap,ifname=..."));
+    }
+    let named = named.and_then(|vm| {
         let nic = vm.nics().find(|nic| nic.tap == port)?;
         (macs.is_empty() || macs.contains(&nic.mac)).then_some((vm, nic.mac))
     });
@@ -436,10 +451,14 @@ mod tests {
             Err("no VM is registered with 02:02:02:02:02:02".to_owned())
         );
         assert!(behind("vnet0", &[]).unwrap_err().contains("no VM has a tap"));
-        assert!(
-            behind("vnet0", &["ours"])
-                .unwrap_err()
-                .contains("run by Seedbed itself")
-        );
+        for (port, names) in [
+            ("vnet0", &["ours"][..]),
+            ("tap-ours", &["web1"]),
+            ("tap-ours", &["ours"]),
+            ("tap-ours", &[]),
+        ] {
+            let refused = behind(port, names).unwrap_err();
+            assert!(refused.contains("run by Seedbed itself"), "{refused}");
+        }
     }
 }

@@ -61,10 +61,9 @@ impl Host {
         let links = self.links().await?;
         let existing = links.iter().find(|link| link.name == bridge.as_str());
         if let Some(link) = existing.filter(|link| link.kind != Some(InfoKind::Bridge)) {
-            let kind = link.kind.as_ref().map(ToString::to_string);
             return Err(HostError::NotABridge {
                 name: bridge.clone(),
-                kind: kind.unwrap_or_else(|| "physical or unknown device".into()),
+                kind: kind_of(link.kind.as_ref()),
             });
         }
         let addresses = self.addresses().await?;
@@ -188,6 +187,24 @@ impl Host {
         self.link(name).await.map(|link| link.index)
     }
 
+    /// The kernel's index of an interface that a guest may be behind: a tap or a veth, without an IPv4 address. Any other is the
+    /// host's own, which would lose its way to the world on a bridge.
+    pub async fn guest_port(&self, name: &str) -> Result<u32, HostError> {
+        let link = self.link(name).await?;
+        let refused = |why| HostError::NotAPort {
+            name: name.to_owned(),
+            why,
+        };
+        if !matches!(link.kind, Some(InfoKind::Tun | InfoKind::Veth)) {
+            return Err(refused(format!("is a {}", kind_of(link.kind.as_ref()))));
+        }
+        let addresses = self.addresses().await?;
+        match addresses.iter().find(|own| own.index == link.index) {
+            Some(own) => Err(refused(format!("has the address {} of this host", own.address))),
+            None => Ok(link.index),
+        }
+    }
+
     /// The hardware address of a bridge, which its guests know as their gateway's.
     pub async fn mac_of_bridge(&self, bridge: &BridgeName) -> Result<MacAddress, HostError> {
         let link = self.bridge(bridge).await?;
@@ -201,7 +218,7 @@ impl Host {
             Some(InfoKind::Bridge) => Ok(link),
             kind => Err(HostError::NotABridge {
                 name: bridge.clone(),
-                kind: kind.map_or_else(|| "physical or unknown device".into(), |kind| kind.to_string()),
+                kind: kind_of(kind.as_ref()),
             }),
         }
     }
@@ -228,6 +245,11 @@ impl Host {
         let all: Vec<AddressMessage> = all.try_collect().await.map_err(netlink("list the addresses"))?;
         Ok(all.iter().filter_map(read_address).collect())
     }
+}
+
+/// What an interface is, in a word.
+fn kind_of(kind: Option<&InfoKind>) -> String {
+    kind.map_or_else(|| "physical or unknown device".into(), ToString::to_string)
 }
 
 /// An IPv4 address on an interface.

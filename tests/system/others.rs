@@ -291,6 +291,35 @@ fn a_port_that_went_while_no_daemon_ran_leaves_nothing() {
 }
 
 #[test]
+fn an_interface_that_is_no_guests_stays_where_it_is() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    lab.client(WEB1);
+    let ip = |words: &str| {
+        let words: Vec<_> = words.split(' ').collect();
+        Run::of(&mut lab.inside(&words)).ok();
+    };
+    ip("ip link add way0 type veth peer name way1");
+    ip("ip addr add 192.0.2.7/24 dev way0");
+    for (interface, why) in [
+        ("lo", "`lo` is a physical or unknown device"),
+        ("br0", "`br0` is a bridge"),
+        ("way0", "`way0` has the address 192.0.2.7 of this host"),
+    ] {
+        let says = [why, "name the tap or veth that the guest is behind"];
+        lab.seedbed(&["port", "up", interface, "--mac", WEB1])
+            .refused(1, &says);
+        let shown = link(&lab, interface);
+        assert!(!shown.contains("master"), "{shown}");
+    }
+    assert_eq!(ports(&lab), [""; 0]);
+    lab.seedbed(&["port", "up", "way1", "--mac", WEB1]).ok();
+    is_guarded(&lab, "way1");
+}
+
+#[test]
 fn a_guest_that_goes_on_is_never_on_the_bridge_without_its_guard() {
     if !root() {
         return;

@@ -119,6 +119,7 @@ enum Verb {
     #[command(subcommand)]
     Image(image::Verb),
     Launch(launch::Args),
+    Clone(clone::Args),
     Add(add::Args),
     Import(import::Args),
     Set(set::Args),
@@ -134,8 +135,11 @@ enum Verb {
     Kill(kill::Args),
     Reset(reset::Args),
     Rebase(rebase::Args),
+    #[command(subcommand)]
+    Snapshot(snapshot::Verb),
     #[command(visible_alias = "rm")]
     Delete(delete::Args),
+    Undelete(undelete::Args),
     Console(console::Args),
     Log(log::Args),
     Wait(wait::Args),
@@ -159,10 +163,6 @@ enum Verb {
     Template(template::Verb),
     Completions(completions::Args),
     Version(version::Args),
-    Undelete(undelete::Args),
-    Clone(clone::Args),
-    #[command(subcommand)]
-    Snapshot(snapshot::Verb),
     #[command(hide = true)]
     OfflineWorker(offline_worker::Args),
 }
@@ -215,6 +215,7 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Init(args) => init::run(&args, terminal),
         Verb::Image(verb) => image::run(verb, &context()?, terminal),
         Verb::Launch(args) => launch::run(args, &context()?, terminal),
+        Verb::Clone(args) => clone::run(args, &context()?, terminal),
         Verb::Add(args) => add::run(args, &context()?, terminal),
         Verb::Import(args) => import::run(&args, &context()?, terminal),
         Verb::Set(args) => set::run(args, &context()?, terminal),
@@ -228,7 +229,9 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Kill(args) => kill::run(args, &context()?, terminal),
         Verb::Reset(args) => reset::run(args, &context()?, terminal),
         Verb::Rebase(args) => rebase::run(args, &context()?, terminal),
+        Verb::Snapshot(verb) => snapshot::run(verb, &context()?, terminal),
         Verb::Delete(args) => delete::run(args, &context()?, terminal),
+        Verb::Undelete(args) => undelete::run(args, &context()?, terminal),
         Verb::Console(args) => console::run(&args, &context()?, terminal),
         Verb::Log(args) => log::run(&args, &context()?, terminal),
         Verb::Wait(args) => wait::run(args, &context()?, terminal),
@@ -247,9 +250,6 @@ fn carry_out(verb: Verb, daemon: Daemon, terminal: &mut Terminal) -> Result<(), 
         Verb::Template(verb) => template::run(verb, context, terminal),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Verb::Version(args) => version::run(args, &context()?, terminal),
-        Verb::Snapshot(verb) => snapshot::run(verb, &context()?, terminal),
-        Verb::Clone(args) => clone::run(args, &context()?, terminal),
-        Verb::Undelete(args) => undelete::run(args, &context()?, terminal),
         Verb::OfflineWorker(args) => offline_worker::run(&args),
     }
 }

@@ -41,9 +41,9 @@ pub(super) struct UpArgs {
     process: Option<u32>,
 }
 
-/// Take an interface's guard away
+/// Take an interface off the bridge of its VM, and its guard away
 ///
-/// The interface itself is whose it was. One that vanishes needs no word: it is seen within seconds.
+/// It is set down, and otherwise left as it is: `seedbed port up` puts it back. One that vanishes needs no word: it is seen within seconds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  seedbed port down vnet0")]
 pub(super) struct DownArgs {

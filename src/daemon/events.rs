@@ -7,16 +7,47 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::quiet::Quiet;
 use super::{Daemon, rungs};
 use crate::machine::events::{self, Ear, Heard, LastWords};
 use crate::machine::qmp::{Qmp, QmpError};
 use crate::machine::{Accel, LifeEvent};
-use crate::model::{Pause, Vm, identity};
+use crate::model::{BootStep, Pause, Progress, Timestamp, Vm, VmName, identity};
 
 /// How soon an attempt to listen is repeated.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How long what QEMU last said may take to arrive after its end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What the log was told of lately: guests reboot and meet broken disks as often as they like, and a QEMU that its guest took over
+/// says whatever it likes.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pauses: Quiet,
+    faults: Quiet,
+    reboots: Quiet,
+    disk_errors: Quiet,
+}
+
+impl Told {
+    fn is_news(&self, vm: &VmName, heard: Heard, now: Timestamp) -> bool {
+        let quiet = match heard {
+            Heard::Paused(Pause::ByHand) => &self.pauses,
+            Heard::Paused(Pause::DiskFull | Pause::DiskError) => &self.faults,
+            Heard::Rebooted => &self.reboots,
+            Heard::DiskError => &self.disk_errors,
+            Heard::Stopped | Heard::Resumed => return false,
+        };
+        quiet.is_news(vm, now)
+    }
+
+    /// A VM was deleted.
+    pub(super) fn forget(&self, vm: &VmName) {
+        for quiet in [&self.pauses, &self.faults, &self.reboots, &self.disk_errors] {
+            quiet.forget(vm);
+        }
+    }
+}
 
 /// Somebody who listens to a VM's QEMU.
 #[derive(Debug)]
@@ -89,32 +120,76 @@ async fn hear(
 }
 
 fn take(daemon: &Daemon, (vm, accel): (&Vm, Accel), heard: Heard) {
-    let name = &vm.name;
+    let (name, now) = (&vm.name, daemon.clock.now());
     match heard {
         Heard::Paused(why) => {
             daemon.status.live(name, &LifeEvent::Paused { why });
-            match why {
-                Pause::ByHand => tracing::info!(vm = %name, "{name} is paused."),
-                Pause::DiskFull | Pause::DiskError => tracing::error!(
-                    vm = %name,
-                    "{name} is paused, because {}; mend that, and let it go on: seedbed resume {name}.",
-                    why.sentence()
-                ),
-            }
         }
         Heard::Resumed => {
             daemon.status.live(name, &LifeEvent::Resumed);
         }
-        Heard::Rebooted if daemon.status.seen(vm).is_up() => {
+        Heard::Rebooted if !begins(daemon, vm, now) => return,
+        Heard::Rebooted => {
             rungs::forget(daemon, name);
-            daemon.heard.power_on(name, daemon.clock.now());
-            daemon.status.power_on(name, accel, daemon.clock.now());
-            tracing::info!(vm = %name, "{name} reboots.");
+            daemon.heard.power_on(name, now);
+            daemon.status.power_on(name, accel, now);
         }
+        Heard::DiskError | Heard::Stopped => {}
+    }
+    if daemon.told.is_news(name, heard, now) {
+        tell(name, heard);
+    }
+}
+
+/// Whether a reset begins another boot: that of a VM that runs does, unless it has just begun one.
+fn begins(daemon: &Daemon, vm: &Vm, now: Timestamp) -> bool {
+    let begun = Progress {
+        step: BootStep::Started,
+        since: now,
+    };
+    let seen = daemon.status.seen(vm);
+    seen.is_up() && seen.progress != Some(begun)
+}
+
+fn tell(name: &VmName, heard: Heard) {
+    match heard {
+        Heard::Paused(Pause::ByHand) => tracing::info!(vm = %name, "{name} is paused."),
+        Heard::Paused(why) => tracing::error!(
+            vm = %name,
+            "{name} is paused, because {}; mend that, and let it go on: seedbed resume {name}.",
+            why.sentence()
+        ),
+        Heard::Rebooted => tracing::info!(vm = %name, "{name} reboots."),
         Heard::DiskError => tracing::warn!(
             vm = %name,
             "the host could not read or write a disk of {name}, and its guest was told so."
         ),
-        Heard::Rebooted | Heard::Stopped => {}
+        Heard::Resumed | Heard::Stopped => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_that_a_qemu_says_is_told_once_a_minute() {
+        let (told, web1): (_, VmName) = (Told::default(), "web1".parse().unwrap());
+        let all = [
+            Heard::Paused(Pause::ByHand),
+            Heard::Paused(Pause::DiskFull),
+            Heard::Rebooted,
+            Heard::DiskError,
+        ];
+        for heard in all {
+            assert!(told.is_news(&web1, heard, Timestamp(100)), "{heard:?}");
+            assert!(!told.is_news(&web1, heard, Timestamp(159)), "{heard:?}");
+            assert!(told.is_news(&web1, heard, Timestamp(160)), "{heard:?}");
+        }
+        told.forget(&web1);
+        assert!(
+            all.iter()
+                .all(|heard| told.is_news(&web1, *heard, Timestamp(161)))
+        );
     }
 }

@@ -154,6 +154,8 @@ pub struct Daemon {
     consoles: Consoles,
     /// The ports of VMs that someone else runs.
     plugs: plugs::Plugs,
+    /// What of their QEMUs' words the log was told lately.
+    told: events::Told,
 }
 
 impl Daemon {
@@ -193,6 +195,7 @@ impl Daemon {
         self.heard.forget(vm);
         self.phone_homes.forget(vm);
         self.restarts.forget(vm);
+        self.told.forget(vm);
     }
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.

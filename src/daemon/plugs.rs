@@ -1,12 +1,12 @@
 //! Ports of VMs that someone else runs: QEMU's `script=`, libvirt's hook. Each is guarded as a tap of ours is: filter, mark and
-//! permanent neighbour entry by the hardware address that is registered, before it is on the bridge.
+//! permanent neighbour entry by the hardware address that is registered, before it is on the bridge, and until it is off it again.
 //!
 //! The interface is theirs, and nobody has to say that it is gone: it is looked after. Which port is whose lies in the run
 //! directory, with the kernel's index of the interface, so that a daemon that starts again guards the same ports, and an
 //! interface that only has the name of an earlier one is left alone.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Daemon, nics, selection};
 use crate::control::{Answer, PortInfo, PortRequest, Refusal};
+use crate::export::{self, WriteError};
 use crate::host::HostError;
 use crate::host::ruleset::Guarded;
 use crate::model::{BridgeName, Directory, Hosting, MacAddress, Nic, TapName, Vm, mac};
@@ -60,7 +61,7 @@ pub(super) async fn handle(daemon: &Daemon, request: PortRequest) -> Result<Answ
                 .map(|(port, _)| port.clone())
                 .collect();
             for port in meant {
-                down(daemon, &mut held, &port).await;
+                down(daemon, &mut held, &port).await?;
             }
             BTreeMap::new()
         }
@@ -97,35 +98,23 @@ async fn up(daemon: &Daemon, held: &mut Held, port: &TapName, macs: &[MacAddress
             vm.name, network.name
         )));
     }
-    let index = daemon.host.index_of(port.as_str()).await?;
-    let other = held
-        .iter()
-        .find(|(other, plug)| plug.rule.mac == mac && *other != port);
-    if let Some((other, plug)) = other.map(|(other, plug)| (other.clone(), plug.clone())) {
-        if is_there(daemon, &other, &plug).await {
-            return Err(
-                Refusal::request(format!("{} has the port {other} already", vm.name)).hint(
-                    "two machines with one hardware address disturb each other: give the other its own",
-                ),
-            );
-        }
-        down(daemon, held, &other).await;
-    }
     let plug = Plug {
-        index,
+        index: daemon.host.guest_port(port.as_str()).await.map_err(refused)?,
         bridge: network.bridge.clone(),
         rule: rule_of(port, nic),
     };
-    let plugged = async {
-        guard(daemon, &plug).await?;
-        daemon.host.attach(port, &network.bridge).await?;
-        keep(daemon, port, &plug)
-            .map_err(|error| Refusal::host(format!("port {port} can not be kept: {error}")))
-    };
-    let done: Result<(), Refusal> = plugged.await;
-    held.insert(port.clone(), plug);
-    if let Err(refusal) = done {
-        down(daemon, held, port).await;
+    no_other(daemon, held, port, (&vm, mac)).await?;
+    match held.get(port) {
+        // Once more, as libvirt's daemon does for the domains that it finds when it starts: what fails changes nothing.
+        Some(before) if *before == plug => return plug_in(daemon, port, &plug).await,
+        // It was another's, or is another interface by now.
+        Some(_) => down(daemon, held, port).await?,
+        None => {}
+    }
+    held.insert(port.clone(), plug.clone());
+    if let Err(refusal) = plug_in(daemon, port, &plug).await {
+        // One that can not be taken off its bridge is still held: it is guarded as soon as that succeeds.
+        drop(down(daemon, held, port).await);
         return Err(refusal);
     }
     daemon.heard.power_on(&vm.name, daemon.clock.now());
@@ -134,13 +123,58 @@ async fn up(daemon: &Daemon, held: &mut Held, port: &TapName, macs: &[MacAddress
     Ok(())
 }
 
+fn refused(error: HostError) -> Refusal {
+    match error {
+        HostError::NotAPort { .. } => Refusal::request(error.to_string()),
+        error => error.into(),
+    }
+}
+
+/// Refuses a second port for one NIC; a first one whose interface is gone is taken back.
+async fn no_other(
+    daemon: &Daemon,
+    held: &mut Held,
+    port: &TapName,
+    (vm, mac): (&Vm, MacAddress),
+) -> Result<(), Refusal> {
+    let mut others = held
+        .iter()
+        .filter(|(other, plug)| plug.rule.mac == mac && *other != port);
+    let Some((other, plug)) = others.next().map(|(other, plug)| (other.clone(), plug.clone())) else {
+        return Ok(());
+    };
+    if is_there(daemon, &other, &plug).await {
+        return Err(
+            Refusal::request(format!("{} has the port {other} already", vm.name))
+                .hint("two machines with one hardware address disturb each other: give the other its own"),
+        );
+    }
+    Ok(down(daemon, held, &other).await?)
+}
+
+/// Kept before it is on the bridge: the next daemon has to guard whatever is there.
+async fn plug_in(daemon: &Daemon, port: &TapName, plug: &Plug) -> Result<(), Refusal> {
+    guard(daemon, plug).await?;
+    keep(daemon, port, plug)
+        .map_err(|error| Refusal::host(format!("port {port} can not be kept: {error}")))?;
+    Ok(daemon.host.attach(port, &plug.bridge).await?)
+}
+
 /// The VM behind a port, and the hardware address that it has there.
 fn nic_of(
     directory: &Directory,
     port: &TapName,
     macs: &[MacAddress],
 ) -> Result<(Arc<Vm>, MacAddress), Refusal> {
-    let named = directory.vm_behind(port).and_then(|vm| {
+    let named = directory.vm_behind(port);
+    if let Some(vm) = named.filter(|vm| vm.machine().is_some()) {
+        return Err(Refusal::request(format!(
+            "{port} is a tap of {}, which is run by Seedbed itself: nobody else may be behind it",
+            vm.name
+        ))
+        .hint("give the guest's interface another name: -netdev tap,ifname=..."));
+    }
+    let named = named.and_then(|vm| {
         let nic = vm.nics().find(|nic| nic.tap == port)?;
         (macs.is_empty() || macs.contains(&nic.mac)).then_some((vm, nic.mac))
     });
@@ -195,9 +229,14 @@ async fn guard(daemon: &Daemon, plug: &Plug) -> Result<(), HostError> {
         .await
 }
 
-/// Takes everything from a port that [`up`] gave it. Goes on after an error: each step is worth doing without the others.
-async fn down(daemon: &Daemon, held: &mut Held, port: &TapName) {
-    let Some(plug) = held.remove(port) else { return };
+/// Takes a port off its bridge, where it would pass whatever its guest says, and then everything from it that [`up`] gave it.
+/// One that can not be taken off stays guarded. Goes on after any other error: each step is worth doing without the others.
+async fn down(daemon: &Daemon, held: &mut Held, port: &TapName) -> Result<(), HostError> {
+    let Some(plug) = held.get(port).cloned() else {
+        return Ok(());
+    };
+    daemon.host.detach(port, plug.index, &plug.bridge).await?;
+    held.remove(port);
     if let Err(error) = daemon.guard.remove_port(port).await {
         tracing::warn!(%port, "could not take the rules of {port} away: {error}.");
     }
@@ -209,7 +248,10 @@ async fn down(daemon: &Daemon, held: &mut Held, port: &TapName) {
     if let Some(vm) = daemon.directory().vm_by_mac(plug.rule.mac) {
         daemon.status.forget(&vm.name);
         tracing::info!(vm = %vm.name, %port, "{} is behind {port} no longer.", vm.name);
+    } else {
+        tracing::info!(%port, "{port} is no VM's port any longer, and off {}.", plug.bridge);
     }
+    Ok(())
 }
 
 /// Whether the interface is still the one that was guarded.
@@ -239,12 +281,10 @@ pub(super) async fn recall(daemon: &Daemon) -> Result<(), Refusal> {
             continue;
         };
         let is_registered = daemon.directory().vm_by_mac(plug.rule.mac).is_some();
-        if is_registered && is_there(daemon, &port, &plug).await {
-            daemon.guard.know(plug.rule.clone()).await;
-            held.insert(port, plug);
-        } else {
-            held.insert(port.clone(), plug);
-            down(daemon, &mut held, &port).await;
+        held.insert(port.clone(), plug.clone());
+        let stays = is_registered && is_there(daemon, &port, &plug).await;
+        if stays || down(daemon, &mut held, &port).await.is_err() {
+            daemon.guard.know(plug.rule).await;
         }
     }
     Ok(())
@@ -279,7 +319,11 @@ async fn look(daemon: &Daemon) {
             Some(vm) if is_there(daemon, &port, &plug).await => {
                 refresh(daemon, &mut held, (&port, &plug), vm).await;
             }
-            _ => down(daemon, &mut held, &port).await,
+            _ => {
+                if let Err(error) = down(daemon, &mut held, &port).await {
+                    tracing::error!(%port, "{port} stays guarded, because it is nobody's any longer and still there: {error}.");
+                }
+            }
         }
     }
 }
@@ -326,11 +370,11 @@ fn folder(daemon: &Daemon) -> PathBuf {
     daemon.config.places.ports()
 }
 
-/// The index and the bridge of a port, and the addresses of its VM, in a line.
-fn keep(daemon: &Daemon, port: &TapName, plug: &Plug) -> std::io::Result<()> {
+/// The index and the bridge of a port, and the addresses of its VM, in a line. Where that fails, what was kept before stays.
+fn keep(daemon: &Daemon, port: &TapName, plug: &Plug) -> Result<(), WriteError> {
     let (mac, address) = (mac::text(plug.rule.mac), plug.rule.address);
-    let line = format!("{} {} {mac} {address}\n", plug.index, plug.bridge);
-    std::fs::write(folder(daemon).join(port.as_str()), line)
+    let line = |out: &mut dyn Write| writeln!(out, "{} {} {mac} {address}", plug.index, plug.bridge);
+    export::write_atomically(&folder(daemon).join(port.as_str()), 0o600, line).map(|_| ())
 }
 
 /// What [`keep`] wrote.
@@ -407,10 +451,14 @@ mod tests {
             Err("no VM is registered with 02:02:02:02:02:02".to_owned())
         );
         assert!(behind("vnet0", &[]).unwrap_err().contains("no VM has a tap"));
-        assert!(
-            behind("vnet0", &["ours"])
-                .unwrap_err()
-                .contains("run by Seedbed itself")
-        );
+        for (port, names) in [
+            ("vnet0", &["ours"][..]),
+            ("tap-ours", &["web1"]),
+            ("tap-ours", &["ours"]),
+            ("tap-ours", &[]),
+        ] {
+            let refused = behind(port, names).unwrap_err();
+            assert!(refused.contains("run by Seedbed itself"), "{refused}");
+        }
     }
 }

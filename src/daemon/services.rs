@@ -14,6 +14,7 @@ use super::Daemon;
 use super::admission::Admission;
 use super::consoles::Consoles;
 use super::discovered::Discovered;
+use super::events;
 use super::guard::Guard;
 use super::hardware;
 use super::heard::Heard;
@@ -338,6 +339,7 @@ pub(super) fn daemon(
         restarts: Restarts::default(),
         consoles: Consoles::default(),
         plugs: Plugs::default(),
+        told: events::Told::default(),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
         templates: templates::Library::open(&config)?,

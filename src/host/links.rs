@@ -32,6 +32,8 @@ pub(super) struct Link {
     kind: Option<InfoKind>,
     mac: Option<MacAddress>,
     mtu: Option<u32>,
+    /// The index of the bridge whose port it is.
+    master: Option<u32>,
     /// The bridge runs the spanning tree protocol.
     pub(super) spanning_tree: bool,
 }
@@ -59,10 +61,9 @@ impl Host {
         let links = self.links().await?;
         let existing = links.iter().find(|link| link.name == bridge.as_str());
         if let Some(link) = existing.filter(|link| link.kind != Some(InfoKind::Bridge)) {
-            let kind = link.kind.as_ref().map(ToString::to_string);
             return Err(HostError::NotABridge {
                 name: bridge.clone(),
-                kind: kind.unwrap_or_else(|| "physical or unknown device".into()),
+                kind: kind_of(link.kind.as_ref()),
             });
         }
         let addresses = self.addresses().await?;
@@ -155,9 +156,53 @@ impl Host {
         link.change(up).execute().await.map_err(netlink(doing))
     }
 
+    /// Takes a port down and off its bridge: what is behind it reaches neither the bridge nor this host any more. One that is gone,
+    /// whose name is another interface's by now, or that is no port of this bridge any longer is left alone.
+    pub async fn detach(&self, tap: &TapName, index: u32, bridge: &BridgeName) -> Result<(), HostError> {
+        let is_on = async {
+            let (port, from) = (
+                self.link(tap.as_str()).await?,
+                self.index_of(bridge.as_str()).await?,
+            );
+            Ok(port.index == index && port.master == Some(from))
+        };
+        match is_on.await {
+            Ok(true) => {}
+            Ok(false) | Err(HostError::NoInterface(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let link = || LinkUnspec::new_with_index(index);
+        // Down first: off the bridge and up, it would bring its frames to this host itself.
+        for change in [link().down(), link().nocontroller()] {
+            match self.netlink.link().change(change.build()).execute().await {
+                Err(error) if answered(&error, &[Errno::NODEV]) => return Ok(()),
+                done => done.map_err(netlink(format!("take `{tap}` off bridge `{bridge}`")))?,
+            }
+        }
+        Ok(())
+    }
+
     /// The kernel's index of an interface.
     pub async fn index_of(&self, name: &str) -> Result<u32, HostError> {
         self.link(name).await.map(|link| link.index)
+    }
+
+    /// The kernel's index of an interface that a guest may be behind: a tap or a veth, without an IPv4 address. Any other is the
+    /// host's own, which would lose its way to the world on a bridge.
+    pub async fn guest_port(&self, name: &str) -> Result<u32, HostError> {
+        let link = self.link(name).await?;
+        let refused = |why| HostError::NotAPort {
+            name: name.to_owned(),
+            why,
+        };
+        if !matches!(link.kind, Some(InfoKind::Tun | InfoKind::Veth)) {
+            return Err(refused(format!("is a {}", kind_of(link.kind.as_ref()))));
+        }
+        let addresses = self.addresses().await?;
+        match addresses.iter().find(|own| own.index == link.index) {
+            Some(own) => Err(refused(format!("has the address {} of this host", own.address))),
+            None => Ok(link.index),
+        }
     }
 
     /// The hardware address of a bridge, which its guests know as their gateway's.
@@ -173,7 +218,7 @@ impl Host {
             Some(InfoKind::Bridge) => Ok(link),
             kind => Err(HostError::NotABridge {
                 name: bridge.clone(),
-                kind: kind.map_or_else(|| "physical or unknown device".into(), |kind| kind.to_string()),
+                kind: kind_of(kind.as_ref()),
             }),
         }
     }
@@ -200,6 +245,11 @@ impl Host {
         let all: Vec<AddressMessage> = all.try_collect().await.map_err(netlink("list the addresses"))?;
         Ok(all.iter().filter_map(read_address).collect())
     }
+}
+
+/// What an interface is, in a word.
+fn kind_of(kind: Option<&InfoKind>) -> String {
+    kind.map_or_else(|| "physical or unknown device".into(), ToString::to_string)
 }
 
 /// An IPv4 address on an interface.
@@ -246,12 +296,14 @@ fn read_link(message: &LinkMessage) -> Link {
         kind: None,
         mac: None,
         mtu: None,
+        master: None,
         spanning_tree: false,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = Some(*mtu),
+            LinkAttribute::Controller(master) => link.master = Some(*master),
             LinkAttribute::Address(bytes) => {
                 link.mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddress::new);
             }

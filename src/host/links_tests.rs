@@ -115,3 +115,50 @@ fn a_name_or_subnet_that_is_taken_is_refused_in_words() {
         },
     );
 }
+
+#[test]
+fn a_port_is_taken_off_its_own_bridge_only() {
+    namespace::inside(
+        "host::links::tests::a_port_is_taken_off_its_own_bridge_only",
+        async |host| {
+            let network = lab();
+            host.ensure_bridge(&network).await.unwrap();
+            ip(&["link", "add", "other0", "type", "bridge"]);
+            let tap: TapName = "tap-web1".parse().unwrap();
+            let held = Tap::create(&tap).unwrap();
+            let index = host.index_of("tap-web1").await.unwrap();
+            let shown = || ip(&["link", "show", "tap-web1"]);
+
+            host.attach(&tap, &network.bridge).await.unwrap();
+            host.detach(&tap, index + 1, &network.bridge).await.unwrap();
+            assert!(shown().contains("master lab0"), "it is another's: {}", shown());
+            host.detach(&tap, index, &"other0".parse().unwrap())
+                .await
+                .unwrap();
+            host.detach(&tap, index, &"nowhere".parse().unwrap())
+                .await
+                .unwrap();
+            assert!(
+                shown().contains("master lab0") && shown().contains(",UP"),
+                "{}",
+                shown()
+            );
+            host.detach(&tap, index, &network.bridge).await.unwrap();
+            assert!(
+                !shown().contains("master") && !shown().contains("UP"),
+                "{}",
+                shown()
+            );
+            // And back.
+            host.attach(&tap, &network.bridge).await.unwrap();
+            assert!(
+                shown().contains("master lab0") && shown().contains(",UP"),
+                "{}",
+                shown()
+            );
+
+            drop(held);
+            host.detach(&tap, index, &network.bridge).await.unwrap();
+        },
+    );
+}

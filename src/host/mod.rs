@@ -74,6 +74,14 @@ pub enum HostError {
         /// What it is (`veth`, `vlan`, `physical or unknown device`).
         kind: String,
     },
+    /// No guest is behind this interface.
+    #[error("interface `{name}` {why}: name the tap or veth that the guest is behind")]
+    NotAPort {
+        /// The interface.
+        name: String,
+        /// What it is, or has (`is a bridge`).
+        why: String,
+    },
     /// Two interfaces would claim the same addresses, and the host could answer on only one.
     #[error(
         "subnet {subnet} of bridge `{bridge}` overlaps {address}/{prefix} on interface `{interface}`: choose another subnet"

@@ -225,9 +225,15 @@ fn a_console_whose_broker_is_gone_says_so() {
     let mut web1 = vm("web1", 11);
     let directory = tempfile::tempdir().unwrap();
     web1.serial = Some(directory.path().join("console"));
-    let run = Fake::with_vms(vec![web1]).run(&["console", "web1"]);
-    assert_eq!(run.code, 1, "{run:?}");
-    assert!(run.stderr.contains("can not open the console"), "{run:?}");
+    let cast = directory.path().join("web1.cast");
+    let fake = Fake::with_vms(vec![web1]);
+    // The second time, too: the first has left no recording.
+    for _ in 0..2 {
+        let run = fake.run(&["console", "web1", "--record", cast.to_str().unwrap()]);
+        assert_eq!(run.code, 1, "{run:?}");
+        assert!(run.stderr.contains("can not open the console"), "{run:?}");
+        assert!(!cast.exists());
+    }
 }
 
 #[test]

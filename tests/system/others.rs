@@ -166,6 +166,16 @@ fn nothing_is_left(lab: &Lab, interface: &str) {
     assert_eq!(lab.listing("run/ports"), [""; 0]);
 }
 
+/// What the host knows of an interface, in a line.
+fn link(lab: &Lab, interface: &str) -> String {
+    Run::of(&mut lab.inside(&["ip", "-o", "link", "show", interface])).ok()
+}
+
+fn step(lab: &Lab, name: &str) -> serde_json::Value {
+    let json = lab.seedbed(&["show", name, "--format", "json"]).ok();
+    serde_json::from_str::<serde_json::Value>(&json).unwrap()[0]["step"].clone()
+}
+
 fn lab() -> Lab {
     let lab = Lab::new();
     lab.seedbed(&["add", "web1", "--mac", WEB1, "--ip", WEB1_IP]).ok();
@@ -183,6 +193,11 @@ fn a_plain_qemu_configures_itself_and_is_held_to_what_is_registered() {
     guest.is_ready("web1.lab", WEB1_IP);
     is_guarded(&lab, "mytap");
     lab.seedbed(&["check", "web1"]).ok();
+    // Once more is no other boot.
+    assert_ne!(step(&lab, "web1"), "started");
+    lab.seedbed(&["port", "up", "mytap", "--mac", WEB1]).ok();
+    assert_ne!(step(&lab, "web1"), "started");
+    is_guarded(&lab, "mytap");
 
     // Its identity is not to be had behind another port.
     let thief = lab.client("52:54:00:00:00:99");
@@ -237,6 +252,11 @@ fn a_guarded_port_follows_the_registry_and_goes_with_its_qemu() {
     assert!(back, "{}", rules(&lab));
     lab.seedbed(&["delete", "web1"]).ok();
     nothing_is_left(&lab, &interface);
+    let off = link(&lab, &interface);
+    assert!(
+        !off.contains("master") && off.contains("state DOWN"),
+        "its guest runs on, and nobody guards it: {off}"
+    );
 
     // A QEMU that is killed calls no script.
     lab.seedbed(&["add", "web1", "--mac", WEB1, "--ip", WEB1_IP]).ok();
@@ -268,6 +288,80 @@ fn a_port_that_went_while_no_daemon_ran_leaves_nothing() {
     Run::of(&mut lab.inside(&["ip", "link", "add", "port1", "type", "bridge"])).ok();
     lab.start_daemon();
     nothing_is_left(&lab, "port1");
+}
+
+#[test]
+fn an_interface_that_is_no_guests_stays_where_it_is() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    lab.client(WEB1);
+    let ip = |words: &str| {
+        let words: Vec<_> = words.split(' ').collect();
+        Run::of(&mut lab.inside(&words)).ok();
+    };
+    ip("ip link add way0 type veth peer name way1");
+    ip("ip addr add 192.0.2.7/24 dev way0");
+    for (interface, why) in [
+        ("lo", "`lo` is a physical or unknown device"),
+        ("br0", "`br0` is a bridge"),
+        ("way0", "`way0` has the address 192.0.2.7 of this host"),
+    ] {
+        let says = [why, "name the tap or veth that the guest is behind"];
+        lab.seedbed(&["port", "up", interface, "--mac", WEB1])
+            .refused(1, &says);
+        let shown = link(&lab, interface);
+        assert!(!shown.contains("master"), "{shown}");
+    }
+    assert_eq!(ports(&lab), [""; 0]);
+    lab.seedbed(&["port", "up", "way1", "--mac", WEB1]).ok();
+    is_guarded(&lab, "way1");
+}
+
+#[test]
+fn a_guest_that_goes_on_is_never_on_the_bridge_without_its_guard() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    let client = lab.client(WEB1);
+    lab.seedbed(&["port", "up", "port1", "--mac", WEB1]).ok();
+    client.set_address("10.77.0.61/24");
+    let reaches_the_host = || client.run(&["ping", "-c", "1", "-W", "1", "10.77.0.1"]).code == 0;
+    assert!(eventually(Duration::from_secs(10), reaches_the_host));
+
+    // Once more, when nothing can be kept: what it has stays.
+    let kept = lab.path("run/ports/port1");
+    fs::remove_file(&kept).unwrap();
+    fs::create_dir(&kept).unwrap();
+    lab.seedbed(&["port", "up", "port1", "--mac", WEB1])
+        .refused(1, &["port port1 can not be kept"]);
+    is_guarded(&lab, "port1");
+    assert!(reaches_the_host());
+    // A port that would be another's from now on, and can not be kept, is nobody's and nowhere.
+    lab.seedbed(&["port", "up", "port1", "--mac", WEB2])
+        .refused(1, &["port port1 can not be kept"]);
+    let off = |lab: &Lab| !link(lab, "port1").contains("master");
+    assert!(off(&lab), "{}", link(&lab, "port1"));
+    fs::remove_dir(&kept).unwrap();
+    nothing_is_left(&lab, "port1");
+
+    // Another VM behind the same interface: nothing of the earlier one stays.
+    lab.seedbed(&["port", "up", "port1", "--mac", WEB1]).ok();
+    is_guarded(&lab, "port1");
+    assert_eq!(step(&lab, "web1"), "started");
+    lab.seedbed(&["port", "up", "port1", "--mac", WEB2]).ok();
+    assert_eq!(ports(&lab), ["port1 web2"]);
+    assert!(!neighbour(&lab).contains("PERMANENT"), "{}", neighbour(&lab));
+    assert_eq!(step(&lab, "web1"), serde_json::Value::Null);
+    assert!(!reaches_the_host(), "it speaks as the VM that it was");
+
+    lab.seedbed(&["port", "down", "port1"]).ok();
+    nothing_is_left(&lab, "port1");
+    assert!(off(&lab), "{}", link(&lab, "port1"));
+    lab.seedbed(&["port", "up", "port1", "--mac", WEB1]).ok();
+    assert!(eventually(Duration::from_secs(10), reaches_the_host));
 }
 
 #[test]

@@ -11,7 +11,6 @@ mod record;
 mod replay;
 mod session;
 
-use record::Recorder;
 use session::Session;
 
 /// Attach to a VM's serial console
@@ -75,13 +74,8 @@ pub(super) fn session(
         };
         return Err(why);
     };
-    let recorder = options
-        .record
-        .as_deref()
-        .map(|file| Recorder::create(file, &vm.name))
-        .transpose()?;
     context.block_on(async {
-        let mut session = Session::open(&vm.name, &path, options, recorder, terminal).await?;
+        let mut session = Session::open(&vm.name, &path, options, terminal).await?;
         let ended = session.sit().await;
         drop(session);
         // The VM left the cursor anywhere.

@@ -19,15 +19,14 @@ use crate::model::Clock;
 pub(super) struct Recorder {
     path: PathBuf,
     file: File,
-    title: String,
     begun: Instant,
     /// The beginning of a character whose end has not come yet.
     cut: Vec<u8>,
 }
 
 impl Recorder {
-    /// Makes the file; one that is there is not touched.
-    pub(super) fn create(path: &Path, title: &str) -> Result<Self, Failure> {
+    /// Makes the file, and writes what stands first. One that is there is not touched. Where no size is known, it is the usual one.
+    pub(super) fn create(path: &Path, title: &str, size: Option<Size>) -> Result<Self, Failure> {
         let mut options = File::options();
         let opened = options.write(true).create_new(true).mode(0o600).open(path);
         let file = opened.map_err(|error| match error.kind() {
@@ -35,20 +34,20 @@ impl Recorder {
                 .hint("give the recording another name, or remove that one"),
             _ => Failure::io(format!("can not write the recording {}", path.display()), &error),
         })?;
-        Ok(Self {
+        let mut recorder = Self {
             path: path.to_owned(),
             file,
-            title: title.to_owned(),
             begun: Instant::now(),
             cut: Vec::new(),
-        })
+        };
+        let begun = recorder.begin(title, size);
+        // The same command has to find the place empty again.
+        begun.inspect_err(|_| drop(std::fs::remove_file(path)))?;
+        Ok(recorder)
     }
 
-    /// Writes what stands first. Where no size is known, it is the usual one.
-    pub(super) fn begin(&mut self, size: Option<Size>) -> Result<(), Failure> {
+    fn begin(&mut self, title: &str, size: Option<Size>) -> Result<(), Failure> {
         let (columns, rows) = size.map_or((80, 24), |size| (size.columns, size.rows));
-        self.begun = Instant::now();
-        let title = &self.title;
         let header = json!({
             "version": 2, "width": columns, "height": rows, "title": title,
             "timestamp": Clock.now().0,
@@ -140,12 +139,11 @@ mod tests {
     fn a_recording_is_a_header_and_a_line_for_each_event() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("web1.cast");
-        let mut recorder = Recorder::create(&path, "web1").unwrap();
         let size = Size {
             rows: 40,
             columns: 120,
         };
-        recorder.begin(Some(size)).unwrap();
+        let mut recorder = Recorder::create(&path, "web1", Some(size)).unwrap();
         recorder.output(b"\x1b[1mgr\xc3").unwrap();
         recorder.output(b"\xbcn\r\n\xff").unwrap();
         recorder.resized(size).unwrap();
@@ -169,7 +167,7 @@ mod tests {
         );
         assert!(lines[1..].iter().all(|line| line[0].as_f64().unwrap() >= 0.0));
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        let again = Recorder::create(&path, "web1").unwrap_err();
+        let again = Recorder::create(&path, "web1", None).unwrap_err();
         assert!(again.message.contains("is there already"), "{again:?}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }

@@ -54,7 +54,6 @@ impl<'a> Session<'a> {
         name: &'a str,
         path: &Path,
         options: &Options,
-        mut recorder: Option<Recorder>,
         terminal: &'a mut Terminal,
     ) -> Result<Self, Failure> {
         let attach = Attach {
@@ -66,10 +65,14 @@ impl<'a> Session<'a> {
         let line = Line::attach(path, attach)
             .await
             .map_err(|error| refused(name, path, error))?;
+        let signals = Signals::new()?;
+        // Only now: a console that can not be had leaves no recording of nothing.
+        let recorder = options
+            .record
+            .as_deref()
+            .map(|file| Recorder::create(file, name, line.welcome.size.or(attach.size)))
+            .transpose()?;
         greet(name, (attach, line.welcome), terminal);
-        if let Some(recorder) = &mut recorder {
-            recorder.begin(line.welcome.size.or(attach.size))?;
-        }
         Ok(Self {
             name,
             path: path.to_owned(),
@@ -78,7 +81,7 @@ impl<'a> Session<'a> {
             replay: attach.size.map(|_| Replay::default()),
             recorder,
             terminal,
-            signals: Signals::new()?,
+            signals,
             raw: RawMode::enter()?,
             keys: Some(typed()),
         })

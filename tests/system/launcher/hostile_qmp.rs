@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::{add_empty, launch, nothing_is_left, program};
-use crate::lab::{Lab, Run};
+use crate::lab::{Lab, Run, eventually};
 use crate::root;
 
 /// Stands where QEMU is expected, and does to who connects what its VM is named after.
@@ -16,9 +16,15 @@ if "-name" not in words:
     os.execv("/usr/bin/qemu-system-x86_64", ["/usr/bin/qemu-system-x86_64"] + words[1:])
 path = next(w for w in words if w.startswith("socket,id=qmp,path=")).split("path=")[1].split(",server=")[0]
 kind = re.search(r"guest=([a-z]+)", " ".join(words)).group(1)
-server = socket.socket(socket.AF_UNIX)
-server.bind(path)
-server.listen(20)
+
+def listen(path):
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen(20)
+    return server
+
+server = listen(path)
+events = listen(next(w for w in words if w.startswith("socket,id=events,path=")).split("path=")[1].split(",server=")[0])
 
 def serve(peer):
     try:
@@ -47,8 +53,26 @@ def serve(peer):
     except OSError:
         pass
 
-while True:
-    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+def tell(peer):
+    try:
+        peer.sendall(b'{"QMP":{}}\n')
+        for line in peer.makefile("rb"):
+            number = re.search(rb'"id":(\d+)', line).group(1)
+            peer.sendall(b'{"return":{"status":"paused"},"id":' + number + b'}\n')
+            if kind == "chatter" and b'"query-status"' in line:
+                stamp = b',"timestamp":{"seconds":1,"microseconds":0}}\n'
+                peer.sendall((b'{"event":"RESET","data":{"guest":true,"reason":"guest-reset"}' + stamp
+                    + b'{"event":"BLOCK_IO_ERROR","data":{"action":"report"}' + stamp
+                    + b'{"event":"RESUME"' + stamp) * 50 + b'{"event":"STOP"' + stamp)
+    except OSError:
+        pass
+
+def accept(server, serve):
+    while True:
+        threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+
+threading.Thread(target=accept, args=(events, tell), daemon=True).start()
+accept(server, serve)
 "#;
 
 #[test]
@@ -89,4 +113,33 @@ fn l11_starts_and_stops_of_hostile_qemus_end_in_time_and_leave_nothing() {
     assert!(from.elapsed() < Duration::from_secs(30), "{:?}", from.elapsed());
     lab.seedbed(&["delete", "--all", "--force"]).ok();
     nothing_is_left(&lab, "stops of hostile QEMUs");
+}
+
+#[test]
+fn l11_what_a_qemu_says_without_end_is_told_once_a_minute() {
+    if !root() {
+        return;
+    }
+    let mut lab = Lab::new();
+    add_empty(&lab);
+    let hostile = program(&lab, "hostile", HOSTILE);
+    lab.stop_daemon();
+    lab.configure(&format!("qemu: {}", hostile.display()));
+    lab.start_daemon();
+    Run::of(&mut launch(&lab, &["chatter"])).ok();
+    let words = [
+        "chatter reboots",
+        "chatter is paused",
+        "could not read or write a disk of chatter",
+    ];
+    let told = || words.map(|word| lab.daemon_log().matches(word).count());
+    let all = eventually(Duration::from_secs(10), || told().iter().all(|count| *count > 0));
+    assert!(all, "{:?}", told());
+    let enough = eventually(Duration::from_secs(4), || told().iter().any(|count| *count > 2));
+    assert!(!enough, "{:?} of {words:?}", told());
+    // Meanwhile the daemon answers, and knows better than any word what is true.
+    lab.seedbed(&["list"]).ok();
+    lab.seedbed(&["kill", "chatter"]).ok();
+    lab.seedbed(&["delete", "--all"]).ok();
+    nothing_is_left(&lab, "a QEMU that says too much");
 }

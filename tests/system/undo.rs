@@ -137,6 +137,47 @@ fn of_a_name_that_is_taken_again_the_old_vm_comes_back_by_another() {
 }
 
 #[test]
+fn a_clone_that_is_taken_back_leaves_the_disks_of_a_deleted_vm_that_lie_at_its_place() {
+    if !root() {
+        return;
+    }
+    let lab = lab("1h");
+    disks::add(&lab, 1, &[]);
+    disks::launch(&lab, "web1");
+    disks::written_to(&lab, "web2");
+    // Nothing can be put into a file.
+    let (deleted, kept_there) = (lab.path("state/deleted"), lab.path("state/deleted.kept"));
+    fs::rename(&deleted, &kept_there).unwrap();
+    fs::write(&deleted, "").unwrap();
+    let refused = |words: &[&str], says: &[&str]| {
+        lab.seedbed(words).refused(REFUSED, says);
+        assert_eq!(lab.listing("state/vms"), ["web1", "web2"], "{words:?}");
+        let there = lab.seedbed(&["list", "--format", "json"]).ok();
+        assert!(!there.contains("web2"), "{words:?}: {there}");
+    };
+    refused(&["delete", "web2"], &["web2 is deleted, and can be undone, but"]);
+    refused(&["clone", "web1", "web2", "--live"], &["state/deleted"]);
+    // Its source can not be made to stand still, so that nobody has looked at its place yet.
+    let (qmp, away) = (lab.path("run/vms/web1/qmp"), lab.path("run/vms/web1/away"));
+    fs::rename(&qmp, &away).unwrap();
+    refused(
+        &["clone", "web1", "web2", "--live"],
+        &["web1 could not be paused"],
+    );
+    fs::rename(&away, &qmp).unwrap();
+    disks::add(&lab, 2, &["--next"]);
+    let launch = ["launch", "web2", "--image", "disk@2", "--key", guests::KEY];
+    refused(&launch, &["state/deleted"]);
+
+    fs::remove_file(&deleted).unwrap();
+    fs::rename(&kept_there, &deleted).unwrap();
+    lab.seedbed(&["clone", "web1", "web2", "--live"]).ok();
+    lab.seedbed(&["undelete", "web2", "--as", "web3"]).ok();
+    assert_eq!(disks::seen(&lab, "web3"), ("disk@1".to_owned(), [1, 0x77, 0x77]));
+    assert_eq!(disks::seen(&lab, "web2"), ("disk@1".to_owned(), [1, 1, 0]));
+}
+
+#[test]
 fn images_that_an_undo_needs_stay_until_that_is_given_up() {
     if !root() {
         return;

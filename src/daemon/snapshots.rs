@@ -63,15 +63,18 @@ async fn create(
     };
     progress.line(vm.name.as_str(), format!("taking snapshot {name}"));
     let live = daemon.status.seen(&vm).is_up();
-    still::while_still(daemon, &vm, taken(daemon, &vm, &name)).await?;
-    failpoint::reach("snapshot taken");
-    let change = Change::AddSnapshot {
-        vm: vm.name.clone(),
-        snapshot: of(daemon, &vm, machine, (name.clone(), live)),
+    let work = async {
+        still::while_still(daemon, &vm, taken(daemon, &vm, &name)).await?;
+        failpoint::reach("snapshot taken");
+        let change = Change::AddSnapshot {
+            vm: vm.name.clone(),
+            snapshot: of(daemon, &vm, machine, (name.clone(), live)),
+        };
+        Ok::<_, Refusal>(daemon.commit(change).await?)
     };
-    if let Err(error) = daemon.commit(change).await {
+    if let Err(refusal) = work.await {
         removed(daemon, &vm, &name).await?;
-        return Err(error.into());
+        return Err(refusal);
     }
     failpoint::reach("snapshot kept");
     let how = if live { ", as after a power cut" } else { "" };

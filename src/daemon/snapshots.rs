@@ -14,7 +14,7 @@ use crate::control::serve::ProgressSink;
 use crate::control::{Answer, Refusal, SnapshotInfo, SnapshotRequest};
 use crate::model::name::SnapshotName;
 use crate::model::snapshot::Snapshot;
-use crate::model::{Machine, Vm};
+use crate::model::{Machine, Revision, Vm};
 use crate::registry::Change;
 
 /// Does what is asked.
@@ -152,29 +152,13 @@ async fn restore(
     replace::settled(daemon, &vm, machine).await?;
     let snapshot = known(&vm, machine, name)?;
     let image = images::named(&daemon.directory(), &(&snapshot.image).into())?;
-    replace::quiet(daemon, &vm, force).await?;
+    replace::may_end(daemon, &vm, force)?;
     progress.line(vm.name.as_str(), format!("going back to snapshot {name}"));
     images::verified(daemon, &image).await?;
-    let made = copied(daemon, &vm, machine, name).await;
-    failpoint::reach("disks made");
-    let change = Change::Restore {
-        vm: vm.name.clone(),
-        snapshot: name.clone(),
-    };
-    let committed = match made {
-        Ok(()) => daemon.commit(change).await.map_err(Refusal::from),
-        Err(refusal) => Err(refusal),
-    };
-    let committed = match committed {
-        Ok(committed) => committed,
-        Err(refusal) => {
-            replace::discard(daemon, &vm).await?;
-            return Err(refusal);
-        }
-    };
+    let revision = exchanged(daemon, &vm, (machine, name), force).await?;
     failpoint::reach("disks replaced");
     replace::put(daemon, &vm).await?;
-    daemon.exported(committed.revision).await;
+    daemon.exported(revision).await;
     if start {
         progress.line(vm.name.as_str(), "starting");
         machines::start_locked(daemon, &daemon.still(&vm)?).await?;
@@ -184,6 +168,36 @@ async fn restore(
 
 async fn copied(
     daemon: &Daemon,
+/// Makes the disks, and has the registry exchange them. A VM that runs is powered off only for that, once the disks are there; where
+/// it fails all the same, the VM runs again.
+async fn exchanged(
+    daemon: &Arc<Daemon>,
+    vm: &Arc<Vm>,
+    (machine, name): (&Machine, &SnapshotName),
+    force: bool,
+) -> Result<Revision, Refusal> {
+    let ran = daemon.status.seen(vm).is_up();
+    let change = Change::Restore {
+        vm: vm.name.clone(),
+        snapshot: name.clone(),
+    };
+    let work = async {
+        copied(daemon, vm, machine, name).await?;
+        failpoint::reach("disks made");
+        replace::quiet(daemon, vm, force).await?;
+        Ok(daemon.commit(change).await?.revision)
+    };
+    let refusal = match work.await {
+        Ok(revision) => return Ok(revision),
+        Err(refusal) => refusal,
+    };
+    replace::discard(daemon, vm).await?;
+    if ran && let Err(again) = machines::start_locked(daemon, vm).await {
+        tracing::error!(vm = %vm.name, "{} does not run again: {again}.", vm.name);
+    }
+    Err(refusal)
+}
+
     vm: &Arc<Vm>,
     machine: &Machine,
     name: &SnapshotName,

@@ -1,5 +1,6 @@
 //! Snapshots: of a VM that stands and of one that runs, gone back to, kept over other disks and a deletion; and kills at every step.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::lab::{Lab, Run, eventually};
@@ -136,6 +137,51 @@ fn a_guest_that_runs_runs_on_and_its_snapshot_boots() {
     lab.seedbed(&["snapshot", "create", "nas"])
         .refused(REFUSED, &["run by someone else"]);
 }
+
+#[test]
+fn a_vm_that_can_not_go_back_runs_on() {
+    if !root() {
+        return;
+    }
+    let lab = Lab::new();
+    disks::add(&lab, 1, &[]);
+    disks::written_to(&lab, "web1");
+    for name in ["good", "bad"] {
+        lab.seedbed(&["snapshot", "create", "web1", name]).ok();
+    }
+    lab.seedbed(&["start", "web1"]).ok();
+    let pid = lab.qemus();
+    let refused = |name: &str, says: &str| {
+        lab.seedbed(&["snapshot", "restore", "web1", name, "--force"])
+            .refused(REFUSED, &[says]);
+        assert_eq!(
+            (shown(&lab, "web1", "state"), lab.qemus()),
+            ("running".to_owned(), pid.clone()),
+            "{says}"
+        );
+        assert!(!lab.listing("state/vms/web1").contains(&"next".to_owned()));
+    };
+    fs::write(lab.path("state/vms/web1/snapshots/bad/disk.qcow2"), "no disk").unwrap();
+    refused("bad", "disk.qcow2");
+    let base = lab.path("state/images/disk@1/disk");
+    let whole = fs::read(&base).unwrap();
+    let mut damaged = whole.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(&base, damaged).unwrap();
+    refused("good", "disk@1");
+    lab.seedbed(&["rebase", "web1", "--force", "--to", "disk@1"]).ok();
+    lab.seedbed(&["reset", "web1", "--force"])
+        .refused(REFUSED, &["disk@1"]);
+    assert_eq!(lab.qemus(), pid);
+
+    fs::write(&base, whole).unwrap();
+    lab.seedbed(&["snapshot", "restore", "web1", "good", "--force"])
+        .ok();
+    assert_eq!(disks::seen(&lab, "web1"), written());
+}
+
+/// How often the daemon is killed at each step.
+const TIMES: usize = 5;
 
 /// Steps of `src/daemon/failpoint.rs`, the command that comes to them, and after a kill behind it whether the snapshot `new` is
 /// there, and whether the disk is that of the snapshot `old`.

@@ -62,6 +62,8 @@ async fn create(
         None => next(machine)?,
     };
     progress.line(vm.name.as_str(), format!("taking snapshot {name}"));
+    // Waited for first: no guest stands still for the disks of others.
+    let _slot = daemon.admission.disks().await;
     let live = daemon.status.seen(&vm).is_up();
     let work = async {
         still::while_still(daemon, &vm, taken(daemon, &vm, &name)).await?;
@@ -166,8 +168,6 @@ async fn restore(
     Ok(format!("{} is back at snapshot {name}", vm.name))
 }
 
-async fn copied(
-    daemon: &Daemon,
 /// Makes the disks, and has the registry exchange them. A VM that runs is powered off only for that, once the disks are there; where
 /// it fails all the same, the VM runs again.
 async fn exchanged(
@@ -198,10 +198,13 @@ async fn exchanged(
     Err(refusal)
 }
 
+async fn copied(
+    daemon: &Daemon,
     vm: &Arc<Vm>,
     machine: &Machine,
     name: &SnapshotName,
 ) -> Result<(), Refusal> {
+    let _slot = daemon.admission.disks().await;
     let (store, vm, machine, name) = (
         daemon.store.clone(),
         Arc::clone(vm),

@@ -219,43 +219,51 @@ fn a_daemon_killed_at_any_step_of_a_snapshot_leaves_all_of_it_or_nothing() {
     }
     let mut lab = Lab::new();
     disks::add(&lab, 1, &[]);
-    for (step, command, taken, restored) in STEPS {
-        disks::written_to(&lab, "web1");
-        lab.seedbed(&["snapshot", "create", "web1", "old"]).ok();
-        write(&lab, "web1");
-        if command[0] == "delete" {
-            lab.seedbed(&["snapshot", "create", "web1", "new"]).ok();
+    for step in STEPS {
+        for _ in 0..TIMES {
+            cut_short(&mut lab, step);
         }
-        lab.seedbed(&["start", "web1"]).ok();
-        lab.stop_daemon();
-        lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
-        lab.wait_for_daemon();
-        let cut_short = lab.seedbed(&[&["snapshot"], command].concat());
-        assert_ne!(
-            cut_short.code, 0,
-            "the daemon was not killed at `{step}`: {cut_short}"
-        );
-        assert_eq!(lab.daemon_ended(Duration::from_secs(60)), None, "{step}");
-        lab.start_daemon();
-        if command[0] != "restore" {
-            goes_on(&lab, step);
-        }
-        let expected: &[&str] = if taken { &["new", "old"] } else { &["old"] };
-        assert_eq!(lab.listing("state/vms/web1/snapshots"), expected, "{step}");
-        assert_eq!(snapshots(&lab, "web1").len(), expected.len(), "{step}");
-        lab.seedbed(&["stop", "web1", "--force"]).ok();
-        let disk = if restored { 0x77 } else { 0x55 };
-        assert_eq!(disks::seen(&lab, "web1").1, [1, disk, 0x77], "{step}");
-        let files = lab.listing("state/vms/web1");
-        assert!(
-            !files
-                .iter()
-                .any(|file| file == "next" || file == "standing-still"),
-            "{step}: {files:?}"
-        );
-        lab.seedbed(&["snapshot", "restore", "web1", "old"]).ok();
-        assert_eq!(disks::seen(&lab, "web1"), written(), "{step}");
-        lab.seedbed(&["delete", "web1"]).ok();
-        assert_eq!(lab.listing("state/vms"), [""; 0], "{step}");
     }
+}
+
+/// Comes to a step at which the daemon is killed, and sees to what is there behind it.
+fn cut_short(lab: &mut Lab, (step, command, taken, restored): (&str, &[&str], bool, bool)) {
+    disks::written_to(lab, "web1");
+    lab.seedbed(&["snapshot", "create", "web1", "old"]).ok();
+    write(lab, "web1");
+    if command[0] == "delete" {
+        lab.seedbed(&["snapshot", "create", "web1", "new"]).ok();
+    }
+    lab.seedbed(&["start", "web1"]).ok();
+    lab.stop_daemon();
+    lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
+    lab.wait_for_daemon();
+    let cut_short = lab.seedbed(&[&["snapshot"], command].concat());
+    assert_ne!(
+        cut_short.code, 0,
+        "the daemon was not killed at `{step}`: {cut_short}"
+    );
+    assert_eq!(lab.daemon_ended(Duration::from_secs(60)), None, "{step}");
+    lab.start_daemon();
+    // To go back, it is powered off once the disks are made.
+    if !restored {
+        goes_on(lab, step);
+    }
+    let expected: &[&str] = if taken { &["new", "old"] } else { &["old"] };
+    assert_eq!(lab.listing("state/vms/web1/snapshots"), expected, "{step}");
+    assert_eq!(snapshots(lab, "web1").len(), expected.len(), "{step}");
+    lab.seedbed(&["stop", "web1", "--force"]).ok();
+    let disk = if restored { 0x77 } else { 0x55 };
+    assert_eq!(disks::seen(lab, "web1").1, [1, disk, 0x77], "{step}");
+    let files = lab.listing("state/vms/web1");
+    assert!(
+        !files
+            .iter()
+            .any(|file| file == "next" || file == "standing-still"),
+        "{step}: {files:?}"
+    );
+    lab.seedbed(&["snapshot", "restore", "web1", "old"]).ok();
+    assert_eq!(disks::seen(lab, "web1"), written(), "{step}");
+    lab.seedbed(&["delete", "web1"]).ok();
+    assert_eq!(lab.listing("state/vms"), [""; 0], "{step}");
 }

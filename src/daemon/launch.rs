@@ -108,11 +108,6 @@ pub(super) async fn launch_one(
 ) -> Result<(), Refusal> {
     let _held = daemon.lock(vm).await;
     let vm = daemon.still(vm)?;
-    if let Err(refusal) = undelete::settled(daemon, &vm.name).await {
-        // What lies at its place is of a VM that can come back: only the record goes.
-        forget(daemon, &vm).await;
-        return Err(refusal);
-    }
     let result = match turn {
         Ok(()) => make_and_start(daemon, &vm, media, progress).await,
         Err(refusal) => Err(refusal),
@@ -132,6 +127,7 @@ async fn make_and_start(
 ) -> Result<(), Refusal> {
     let machine = machines::machine_of(vm)?;
     let image = machines::image_of(daemon, machine)?;
+    undelete::settled(daemon, &vm.name).await?;
     let (stage, failed) = match media {
         Some(_) => ("unpacking the installer", "could not be made ready"),
         None => ("cloning", "could not be cloned"),
@@ -169,7 +165,13 @@ pub(super) async fn undo(daemon: &Arc<Daemon>, vm: &Arc<Vm>) {
         return;
     }
     failpoint::reach("undo stopped");
-    machines::remove_disks(daemon, vm).await;
+    match undelete::settled(daemon, &vm.name).await {
+        Ok(()) => machines::remove_disks(daemon, vm).await,
+        // What lies at its place is of a VM that can come back: only the record goes.
+        Err(refusal) => {
+            tracing::error!(vm = %vm.name, "a deleted VM's disks stay at the place of {}: {refusal}.", vm.name);
+        }
+    }
     failpoint::reach("undo disks removed");
     forget(daemon, vm).await;
 }

@@ -160,6 +160,8 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     shape::grow(daemon, vm, machine).await?;
     customize::before_start(daemon, vm, &image).await?;
 
+    let argv = argv(daemon, vm, (machine, &image, seed.as_ref()), &network)?;
+
     let mut taps = nics::plug_in(daemon, vm, &networks).await?;
     let more_taps = taps.split_off(1);
     let tap = taps
@@ -171,7 +173,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     daemon.status.power_on(&vm.name, daemon.accel, daemon.clock.now());
     let (serial, broker) = consoles::open(daemon, vm)?;
     let launch = Launch {
-        argv: argv(daemon, vm, (machine, &image, seed.as_ref()), &network)?,
+        argv,
         vm,
         places: &daemon.config.places,
         uid: identity::uid(vm.address),

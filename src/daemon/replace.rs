@@ -69,6 +69,8 @@ async fn one(
     if request.rebase.is_some() && target.image.id == machine.image {
         return Ok(format!("{} is a clone of {} already", vm.name, machine.image));
     }
+    may_end(daemon, &vm, request.force)?;
+    images::verified(daemon, &target.image).await?;
     quiet(daemon, &vm, request.force).await?;
     progress.line(
         vm.name.as_str(),
@@ -113,12 +115,18 @@ fn target(daemon: &Daemon, vm: &Vm, machine: &Machine, request: &ReplaceDisks) -
     })
 }
 
-/// Nobody writes to a VM's disks any more.
-pub(super) async fn quiet(daemon: &Arc<Daemon>, vm: &Arc<Vm>, force: bool) -> Result<(), Refusal> {
+/// Refuses a VM that runs, and that is not to be powered off.
+pub(super) fn may_end(daemon: &Daemon, vm: &Vm, force: bool) -> Result<(), Refusal> {
     if daemon.status.seen(vm).is_up() && !force {
         return Err(Refusal::request(format!("{} is running", vm.name))
             .hint("stop it first, or have it powered off with --force"));
     }
+    Ok(())
+}
+
+/// Nobody writes to a VM's disks any more.
+pub(super) async fn quiet(daemon: &Arc<Daemon>, vm: &Arc<Vm>, force: bool) -> Result<(), Refusal> {
+    may_end(daemon, vm, force)?;
     machines::stop_locked(daemon, vm, true, Duration::ZERO).await
 }
 
@@ -130,7 +138,6 @@ async fn exchange(
     target: &Target,
     progress: &ProgressSink,
 ) -> Result<Arc<Vm>, Refusal> {
-    images::verified(daemon, &target.image).await?;
     let machine = Machine {
         image: target.image.id.clone(),
         disk,

@@ -14,7 +14,7 @@ use crate::control::serve::ProgressSink;
 use crate::control::{Answer, Refusal, SnapshotInfo, SnapshotRequest};
 use crate::model::name::SnapshotName;
 use crate::model::snapshot::Snapshot;
-use crate::model::{Machine, Vm};
+use crate::model::{Machine, Revision, Vm};
 use crate::registry::Change;
 
 /// Does what is asked.
@@ -62,16 +62,21 @@ async fn create(
         None => next(machine)?,
     };
     progress.line(vm.name.as_str(), format!("taking snapshot {name}"));
+    // Waited for first: no guest stands still for the disks of others.
+    let _slot = daemon.admission.disks().await;
     let live = daemon.status.seen(&vm).is_up();
-    still::while_still(daemon, &vm, taken(daemon, &vm, &name)).await?;
-    failpoint::reach("snapshot taken");
-    let change = Change::AddSnapshot {
-        vm: vm.name.clone(),
-        snapshot: of(daemon, &vm, machine, (name.clone(), live)),
+    let work = async {
+        still::while_still(daemon, &vm, taken(daemon, &vm, &name)).await?;
+        failpoint::reach("snapshot taken");
+        let change = Change::AddSnapshot {
+            vm: vm.name.clone(),
+            snapshot: of(daemon, &vm, machine, (name.clone(), live)),
+        };
+        Ok::<_, Refusal>(daemon.commit(change).await?)
     };
-    if let Err(error) = daemon.commit(change).await {
+    if let Err(refusal) = work.await {
         removed(daemon, &vm, &name).await?;
-        return Err(error.into());
+        return Err(refusal);
     }
     failpoint::reach("snapshot kept");
     let how = if live { ", as after a power cut" } else { "" };
@@ -149,34 +154,48 @@ async fn restore(
     replace::settled(daemon, &vm, machine).await?;
     let snapshot = known(&vm, machine, name)?;
     let image = images::named(&daemon.directory(), &(&snapshot.image).into())?;
-    replace::quiet(daemon, &vm, force).await?;
+    replace::may_end(daemon, &vm, force)?;
     progress.line(vm.name.as_str(), format!("going back to snapshot {name}"));
     images::verified(daemon, &image).await?;
-    let made = copied(daemon, &vm, machine, name).await;
-    failpoint::reach("disks made");
-    let change = Change::Restore {
-        vm: vm.name.clone(),
-        snapshot: name.clone(),
-    };
-    let committed = match made {
-        Ok(()) => daemon.commit(change).await.map_err(Refusal::from),
-        Err(refusal) => Err(refusal),
-    };
-    let committed = match committed {
-        Ok(committed) => committed,
-        Err(refusal) => {
-            replace::discard(daemon, &vm).await?;
-            return Err(refusal);
-        }
-    };
+    let revision = exchanged(daemon, &vm, (machine, name), force).await?;
     failpoint::reach("disks replaced");
     replace::put(daemon, &vm).await?;
-    daemon.exported(committed.revision).await;
+    daemon.exported(revision).await;
     if start {
         progress.line(vm.name.as_str(), "starting");
         machines::start_locked(daemon, &daemon.still(&vm)?).await?;
     }
     Ok(format!("{} is back at snapshot {name}", vm.name))
+}
+
+/// Makes the disks, and has the registry exchange them. A VM that runs is powered off only for that, once the disks are there; where
+/// it fails all the same, the VM runs again.
+async fn exchanged(
+    daemon: &Arc<Daemon>,
+    vm: &Arc<Vm>,
+    (machine, name): (&Machine, &SnapshotName),
+    force: bool,
+) -> Result<Revision, Refusal> {
+    let ran = daemon.status.seen(vm).is_up();
+    let change = Change::Restore {
+        vm: vm.name.clone(),
+        snapshot: name.clone(),
+    };
+    let work = async {
+        copied(daemon, vm, machine, name).await?;
+        failpoint::reach("disks made");
+        replace::quiet(daemon, vm, force).await?;
+        Ok(daemon.commit(change).await?.revision)
+    };
+    let refusal = match work.await {
+        Ok(revision) => return Ok(revision),
+        Err(refusal) => refusal,
+    };
+    replace::discard(daemon, vm).await?;
+    if ran && let Err(again) = machines::start_locked(daemon, vm).await {
+        tracing::error!(vm = %vm.name, "{} does not run again: {again}.", vm.name);
+    }
+    Err(refusal)
 }
 
 async fn copied(
@@ -185,6 +204,7 @@ async fn copied(
     machine: &Machine,
     name: &SnapshotName,
 ) -> Result<(), Refusal> {
+    let _slot = daemon.admission.disks().await;
     let (store, vm, machine, name) = (
         daemon.store.clone(),
         Arc::clone(vm),

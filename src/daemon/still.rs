@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Daemon, failpoint};
 use crate::control::Refusal;
-use crate::machine;
+use crate::machine::{self, process};
 use crate::model::{Vm, VmState};
 
 /// Does something while nobody writes to a VM's disks. The caller holds the VM's lock, and wants it to run on where it does.
@@ -33,13 +33,17 @@ pub(super) async fn while_still<T>(
         mark(daemon, vm)?;
     }
     let paused = machine::pause(&daemon.config.places, vm).await;
+    let stands = paused.is_ok();
     failpoint::reach("standing still");
     let done = match paused {
         Ok(()) => work.await,
         Err(error) => Err(Refusal::host(format!("{} could not be paused: {error}", vm.name))),
     };
-    if runs_on {
-        go_on(daemon, vm).await?;
+    if runs_on
+        && let Err(refusal) = go_on(daemon, vm).await
+        && stands
+    {
+        return Err(refusal);
     }
     done
 }
@@ -49,17 +53,28 @@ fn mark(daemon: &Daemon, vm: &Vm) -> Result<(), Refusal> {
     std::fs::write(&path, "").map_err(|error| Refusal::host(format!("{}: {error}", path.display())))
 }
 
-/// Has a guest go on that stood still for work on its disks.
+/// Has a guest go on that stood still for work on its disks, where it has not ended meanwhile.
 async fn go_on(daemon: &Daemon, vm: &Vm) -> Result<(), Refusal> {
-    machine::resume(&daemon.config.places, vm)
-        .await
-        .map_err(|error| {
-            Refusal::host(format!(
-                "{} was paused, and could not be resumed: {error}",
-                vm.name
-            ))
-            .hint(format!("seedbed resume {}", vm.name))
-        })?;
+    let resumed = match machine::resume(&daemon.config.places, vm).await {
+        Err(error) if !ends(daemon, vm).await => {
+            let message = format!("{} was paused, and could not be resumed: {error}", vm.name);
+            Err(Refusal::host(message).hint(format!("seedbed resume {}", vm.name)))
+        }
+        _ => Ok(()),
+    };
+    // Also where it does not go on: who pauses it by hand later wants it to stay so.
+    let unmarked = unmark(daemon, vm);
+    resumed.and(unmarked)
+}
+
+/// Whether a VM whose QEMU does not answer has ended, or is being ended: `kill` waits for nobody.
+async fn ends(daemon: &Daemon, vm: &Vm) -> bool {
+    let state = daemon.status.seen(vm).state;
+    !matches!(state, VmState::Running { .. } | VmState::Paused { .. })
+        || matches!(process::find(&daemon.config.places, vm).await, Ok(None))
+}
+
+fn unmark(daemon: &Daemon, vm: &Vm) -> Result<(), Refusal> {
     let path = daemon.config.places.standing_still(&vm.name);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -80,7 +95,7 @@ pub(super) async fn recover(daemon: &Arc<Daemon>) {
             tracing::warn!(vm = %vm.name, "{} stood still for work on its disks that was cut short: it goes on.", vm.name);
             go_on(daemon, vm).await
         } else {
-            std::fs::remove_file(&path).map_err(|error| Refusal::host(error.to_string()))
+            unmark(daemon, vm)
         };
         if let Err(refusal) = gone_on {
             tracing::error!(vm = %vm.name, "{refusal}.");

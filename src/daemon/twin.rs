@@ -87,8 +87,11 @@ async fn made(
         }
         several::combined(refusals, committed.vms.len()).map_or(Ok(()), Err)
     };
+    // Waited for first: no guest stands still for the disks of others.
+    let slot = daemon.admission.disks().await;
     let made = still::while_still(daemon, source, copying).await;
     failpoint::reach("cloned");
+    drop(slot);
     if let Err(refusal) = made {
         for vm in several::current(daemon, &committed.vms) {
             launch::undo(daemon, &vm).await;

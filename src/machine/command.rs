@@ -256,6 +256,10 @@ impl Args {
         let qmp = socket(&places.qmp(name))?;
         self.pair("-chardev", format!("{QMP_BEFORE}{qmp}{SOCKET_AFTER}"));
         self.pair("-mon", "chardev=qmp,mode=control");
+        // Those of its console do not appear here, but can be the longest: what makes them has no better word on that.
+        for path in [places.serial(name), places.console(name)] {
+            socket(&path)?;
+        }
         // It starts when its broker is connected: nothing that the guest says is lost.
         let serial = format!("socket,id=serial0,fd={SERIAL_FD},server=on,wait=on");
         self.pair("-chardev", serial);

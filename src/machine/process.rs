@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::cgroup::{self, Belongs};
@@ -24,6 +25,9 @@ use crate::model::{Places, Vm, identity};
 
 /// How long the kernel may take to end a killed process.
 pub(super) const KILL: Duration = Duration::from_secs(10);
+
+/// How many look at all processes of the host at once: of a hundred VMs that are stopped together, each is looked for.
+static LOOKS: Semaphore = Semaphore::const_new(2);
 
 /// A running QEMU of ours.
 #[derive(Debug)]
@@ -95,6 +99,8 @@ pub async fn find(places: &Places, vm: &Vm) -> Result<Option<Found>, FileError> 
 ///
 /// Looks at every process of the host, off the threads that answer guests.
 pub async fn all(places: &Places) -> Result<Vec<Found>, FileError> {
+    // The semaphore is never closed.
+    let _look = LOOKS.acquire().await.ok();
     let places = places.clone();
     let looked = tokio::task::spawn_blocking(move || look_around(&places)).await;
     looked.unwrap_or_else(|ended| Err(at("reading", Path::new("/proc"))(io::Error::other(ended))))

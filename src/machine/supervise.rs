@@ -206,6 +206,24 @@ async fn grouped(places: &Places, vm: &Vm, pid: u32) -> Option<Cgroup> {
     .ok()
 }
 
+/// [`grouped`], of a process that nobody keeps from ending, so that its number may be another's by now: nobody else is to end with
+/// the VM.
+async fn grouped_again(places: &Places, vm: &Vm, found: &Found) -> Option<Cgroup> {
+    let before = cgroup::folder_of(places, found.pid)?;
+    let cgroup = grouped(places, vm, found.pid).await?;
+    if found.process.ended()
+        && let Err(error) = cgroup::give_back(found.pid, &before)
+    {
+        tracing::warn!(
+            pid = found.pid,
+            "a process could not be put back into {}: {error}.",
+            before.display()
+        );
+        return None;
+    }
+    Some(cgroup)
+}
+
 /// Ends what a VM left behind; what stands in the way is only logged, as the VM itself has ended.
 async fn end_group(cgroup: Option<&Cgroup>) {
     let Some(cgroup) = cgroup else { return };
@@ -311,8 +329,9 @@ pub async fn adopt(places: &Places, vm: &Vm, found: Found) -> Running {
     let log = places.qemu_log(&vm.name);
     // A daemon that was killed between a start and this left it where it was itself.
     let cgroup = match cgroup::of(places, found.pid) {
-        None => grouped(places, vm, found.pid).await,
-        cgroup => cgroup,
+        None => grouped_again(places, vm, &found).await,
+        // As in `power_off`: it has to be the process that leads to it.
+        cgroup => cgroup.filter(|_| !found.process.ended()),
     };
     Running {
         cgroup,

@@ -1,5 +1,6 @@
 //! Snapshots: of a VM that stands and of one that runs, gone back to, kept over other disks and a deletion; and kills at every step.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::lab::{Lab, Run, eventually};
@@ -137,6 +138,51 @@ fn a_guest_that_runs_runs_on_and_its_snapshot_boots() {
         .refused(REFUSED, &["run by someone else"]);
 }
 
+#[test]
+fn a_vm_that_can_not_go_back_runs_on() {
+    if !root() {
+        return;
+    }
+    let lab = Lab::new();
+    disks::add(&lab, 1, &[]);
+    disks::written_to(&lab, "web1");
+    for name in ["good", "bad"] {
+        lab.seedbed(&["snapshot", "create", "web1", name]).ok();
+    }
+    lab.seedbed(&["start", "web1"]).ok();
+    let pid = lab.qemus();
+    let refused = |name: &str, says: &str| {
+        lab.seedbed(&["snapshot", "restore", "web1", name, "--force"])
+            .refused(REFUSED, &[says]);
+        assert_eq!(
+            (shown(&lab, "web1", "state"), lab.qemus()),
+            ("running".to_owned(), pid.clone()),
+            "{says}"
+        );
+        assert!(!lab.listing("state/vms/web1").contains(&"next".to_owned()));
+    };
+    fs::write(lab.path("state/vms/web1/snapshots/bad/disk.qcow2"), "no disk").unwrap();
+    refused("bad", "disk.qcow2");
+    let base = lab.path("state/images/disk@1/disk");
+    let whole = fs::read(&base).unwrap();
+    let mut damaged = whole.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(&base, damaged).unwrap();
+    refused("good", "disk@1");
+    lab.seedbed(&["rebase", "web1", "--force", "--to", "disk@1"]).ok();
+    lab.seedbed(&["reset", "web1", "--force"])
+        .refused(REFUSED, &["disk@1"]);
+    assert_eq!(lab.qemus(), pid);
+
+    fs::write(&base, whole).unwrap();
+    lab.seedbed(&["snapshot", "restore", "web1", "good", "--force"])
+        .ok();
+    assert_eq!(disks::seen(&lab, "web1"), written());
+}
+
+/// How often the daemon is killed at each step.
+const TIMES: usize = 5;
+
 /// Steps of `src/daemon/failpoint.rs`, the command that comes to them, and after a kill behind it whether the snapshot `new` is
 /// there, and whether the disk is that of the snapshot `old`.
 const STEPS: [(&str, &[&str], bool, bool); 7] = [
@@ -173,43 +219,51 @@ fn a_daemon_killed_at_any_step_of_a_snapshot_leaves_all_of_it_or_nothing() {
     }
     let mut lab = Lab::new();
     disks::add(&lab, 1, &[]);
-    for (step, command, taken, restored) in STEPS {
-        disks::written_to(&lab, "web1");
-        lab.seedbed(&["snapshot", "create", "web1", "old"]).ok();
-        write(&lab, "web1");
-        if command[0] == "delete" {
-            lab.seedbed(&["snapshot", "create", "web1", "new"]).ok();
+    for step in STEPS {
+        for _ in 0..TIMES {
+            cut_short(&mut lab, step);
         }
-        lab.seedbed(&["start", "web1"]).ok();
-        lab.stop_daemon();
-        lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
-        lab.wait_for_daemon();
-        let cut_short = lab.seedbed(&[&["snapshot"], command].concat());
-        assert_ne!(
-            cut_short.code, 0,
-            "the daemon was not killed at `{step}`: {cut_short}"
-        );
-        assert_eq!(lab.daemon_ended(Duration::from_secs(60)), None, "{step}");
-        lab.start_daemon();
-        if command[0] != "restore" {
-            goes_on(&lab, step);
-        }
-        let expected: &[&str] = if taken { &["new", "old"] } else { &["old"] };
-        assert_eq!(lab.listing("state/vms/web1/snapshots"), expected, "{step}");
-        assert_eq!(snapshots(&lab, "web1").len(), expected.len(), "{step}");
-        lab.seedbed(&["stop", "web1", "--force"]).ok();
-        let disk = if restored { 0x77 } else { 0x55 };
-        assert_eq!(disks::seen(&lab, "web1").1, [1, disk, 0x77], "{step}");
-        let files = lab.listing("state/vms/web1");
-        assert!(
-            !files
-                .iter()
-                .any(|file| file == "next" || file == "standing-still"),
-            "{step}: {files:?}"
-        );
-        lab.seedbed(&["snapshot", "restore", "web1", "old"]).ok();
-        assert_eq!(disks::seen(&lab, "web1"), written(), "{step}");
-        lab.seedbed(&["delete", "web1"]).ok();
-        assert_eq!(lab.listing("state/vms"), [""; 0], "{step}");
     }
+}
+
+/// Comes to a step at which the daemon is killed, and sees to what is there behind it.
+fn cut_short(lab: &mut Lab, (step, command, taken, restored): (&str, &[&str], bool, bool)) {
+    disks::written_to(lab, "web1");
+    lab.seedbed(&["snapshot", "create", "web1", "old"]).ok();
+    write(lab, "web1");
+    if command[0] == "delete" {
+        lab.seedbed(&["snapshot", "create", "web1", "new"]).ok();
+    }
+    lab.seedbed(&["start", "web1"]).ok();
+    lab.stop_daemon();
+    lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
+    lab.wait_for_daemon();
+    let cut_short = lab.seedbed(&[&["snapshot"], command].concat());
+    assert_ne!(
+        cut_short.code, 0,
+        "the daemon was not killed at `{step}`: {cut_short}"
+    );
+    assert_eq!(lab.daemon_ended(Duration::from_secs(60)), None, "{step}");
+    lab.start_daemon();
+    // To go back, it is powered off once the disks are made.
+    if !restored {
+        goes_on(lab, step);
+    }
+    let expected: &[&str] = if taken { &["new", "old"] } else { &["old"] };
+    assert_eq!(lab.listing("state/vms/web1/snapshots"), expected, "{step}");
+    assert_eq!(snapshots(lab, "web1").len(), expected.len(), "{step}");
+    lab.seedbed(&["stop", "web1", "--force"]).ok();
+    let disk = if restored { 0x77 } else { 0x55 };
+    assert_eq!(disks::seen(lab, "web1").1, [1, disk, 0x77], "{step}");
+    let files = lab.listing("state/vms/web1");
+    assert!(
+        !files
+            .iter()
+            .any(|file| file == "next" || file == "standing-still"),
+        "{step}: {files:?}"
+    );
+    lab.seedbed(&["snapshot", "restore", "web1", "old"]).ok();
+    assert_eq!(disks::seen(lab, "web1"), written(), "{step}");
+    lab.seedbed(&["delete", "web1"]).ok();
+    assert_eq!(lab.listing("state/vms"), [""; 0], "{step}");
 }

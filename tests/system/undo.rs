@@ -137,6 +137,47 @@ fn of_a_name_that_is_taken_again_the_old_vm_comes_back_by_another() {
 }
 
 #[test]
+fn a_clone_that_is_taken_back_leaves_the_disks_of_a_deleted_vm_that_lie_at_its_place() {
+    if !root() {
+        return;
+    }
+    let lab = lab("1h");
+    disks::add(&lab, 1, &[]);
+    disks::launch(&lab, "web1");
+    disks::written_to(&lab, "web2");
+    // Nothing can be put into a file.
+    let (deleted, kept_there) = (lab.path("state/deleted"), lab.path("state/deleted.kept"));
+    fs::rename(&deleted, &kept_there).unwrap();
+    fs::write(&deleted, "").unwrap();
+    let refused = |words: &[&str], says: &[&str]| {
+        lab.seedbed(words).refused(REFUSED, says);
+        assert_eq!(lab.listing("state/vms"), ["web1", "web2"], "{words:?}");
+        let there = lab.seedbed(&["list", "--format", "json"]).ok();
+        assert!(!there.contains("web2"), "{words:?}: {there}");
+    };
+    refused(&["delete", "web2"], &["web2 is deleted, and can be undone, but"]);
+    refused(&["clone", "web1", "web2", "--live"], &["state/deleted"]);
+    // Its source can not be made to stand still, so that nobody has looked at its place yet.
+    let (qmp, away) = (lab.path("run/vms/web1/qmp"), lab.path("run/vms/web1/away"));
+    fs::rename(&qmp, &away).unwrap();
+    refused(
+        &["clone", "web1", "web2", "--live"],
+        &["web1 could not be paused"],
+    );
+    fs::rename(&away, &qmp).unwrap();
+    disks::add(&lab, 2, &["--next"]);
+    let launch = ["launch", "web2", "--image", "disk@2", "--key", guests::KEY];
+    refused(&launch, &["state/deleted"]);
+
+    fs::remove_file(&deleted).unwrap();
+    fs::rename(&kept_there, &deleted).unwrap();
+    lab.seedbed(&["clone", "web1", "web2", "--live"]).ok();
+    lab.seedbed(&["undelete", "web2", "--as", "web3"]).ok();
+    assert_eq!(disks::seen(&lab, "web3"), ("disk@1".to_owned(), [1, 0x77, 0x77]));
+    assert_eq!(disks::seen(&lab, "web2"), ("disk@1".to_owned(), [1, 1, 0]));
+}
+
+#[test]
 fn images_that_an_undo_needs_stay_until_that_is_given_up() {
     if !root() {
         return;
@@ -202,6 +243,9 @@ fn what_is_not_undone_in_time_is_gone_also_when_the_daemon_was_down() {
     assert_eq!(kept(&lab), [""; 0]);
 }
 
+/// How often the daemon is killed at each step.
+const TIMES: usize = 5;
+
 /// Steps of `src/daemon/failpoint.rs`, the command that comes to them, and whether the VM is there, or deleted, or gone after a
 /// kill behind it.
 const STEPS: [(&str, &[&str], After); 6] = [
@@ -228,59 +272,66 @@ fn a_daemon_killed_at_any_step_of_a_deletion_or_of_its_undoing_loses_nothing_and
     let mut lab = lab("1h");
     disks::add(&lab, 1, &[]);
     for (step, command, after) in STEPS {
-        disks::written_to(&lab, "web1");
-        let before = identity(&lab, "web1");
-        if command[0] != "delete" || command[1] == "--deleted" {
-            lab.seedbed(&["delete", "web1"]).ok();
+        for _ in 0..TIMES {
+            cut_short(&mut lab, step, command, after);
         }
-        lab.stop_daemon();
-        lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
-        lab.wait_for_daemon();
-        let cut_short = lab.seedbed(command);
-        assert_ne!(
-            cut_short.code, 0,
-            "the daemon was not killed at `{step}`: {cut_short}"
-        );
-        assert_eq!(lab.daemon_ended(Duration::from_secs(60)), None, "{step}");
-        lab.start_daemon();
-        let is_there = lab.seedbed(&["show", "web1"]).code == 0;
-        let is = match (is_there, kept(&lab).len()) {
-            (true, 0) => After::There,
-            (false, 1) => After::Kept,
-            (false, 0) => After::Gone,
-            other => panic!("{step}: {other:?}"),
-        };
-        assert_eq!(is, after, "{step}:\n{}", lab.daemon_log());
-        let lies = (lab.listing("state/vms").len(), lab.listing("state/deleted").len());
-        let expected = match after {
-            After::There => (1, 0),
-            After::Kept => (0, 1),
-            After::Gone => (0, 0),
-        };
-        assert_eq!(lies, expected, "{step}");
-        if after == After::Gone {
-            continue;
-        }
-        if after == After::Kept {
-            // Another VM of its name takes nothing of it.
-            disks::launch(&lab, "web1");
-            lab.seedbed(&["delete", "web1", "--now", "--force"]).ok();
-            lab.seedbed(&["undelete", "web1"]).ok();
-        }
-        assert_eq!(identity(&lab, "web1"), before, "{step}");
-        assert_eq!(
-            disks::seen(&lab, "web1"),
-            ("disk@1".to_owned(), [1, 0x77, 0x77]),
-            "{step}"
-        );
-        lab.seedbed(&["start", "web1"]).ok();
-        lab.seedbed(&["delete", "web1", "--now", "--force"]).ok();
-        let left = (
-            lab.listing("state/vms"),
-            lab.listing("state/deleted"),
-            lab.qemus(),
-            lab.taps(),
-        );
-        assert_eq!(left, (vec![], vec![], vec![], vec![]), "{step}");
     }
+}
+
+/// Comes to a step at which the daemon is killed, and sees to what is there behind it.
+fn cut_short(lab: &mut Lab, step: &str, command: &[&str], after: After) {
+    disks::written_to(lab, "web1");
+    let before = identity(lab, "web1");
+    if command[0] != "delete" || command[1] == "--deleted" {
+        lab.seedbed(&["delete", "web1"]).ok();
+    }
+    lab.stop_daemon();
+    lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step)]);
+    lab.wait_for_daemon();
+    let cut_short = lab.seedbed(command);
+    assert_ne!(
+        cut_short.code, 0,
+        "the daemon was not killed at `{step}`: {cut_short}"
+    );
+    assert_eq!(lab.daemon_ended(Duration::from_secs(60)), None, "{step}");
+    lab.start_daemon();
+    let is_there = lab.seedbed(&["show", "web1"]).code == 0;
+    let is = match (is_there, kept(lab).len()) {
+        (true, 0) => After::There,
+        (false, 1) => After::Kept,
+        (false, 0) => After::Gone,
+        other => panic!("{step}: {other:?}"),
+    };
+    assert_eq!(is, after, "{step}:\n{}", lab.daemon_log());
+    let lies = (lab.listing("state/vms").len(), lab.listing("state/deleted").len());
+    let expected = match after {
+        After::There => (1, 0),
+        After::Kept => (0, 1),
+        After::Gone => (0, 0),
+    };
+    assert_eq!(lies, expected, "{step}");
+    if after == After::Gone {
+        return;
+    }
+    if after == After::Kept {
+        // Another VM of its name takes nothing of it.
+        disks::launch(lab, "web1");
+        lab.seedbed(&["delete", "web1", "--now", "--force"]).ok();
+        lab.seedbed(&["undelete", "web1"]).ok();
+    }
+    assert_eq!(identity(lab, "web1"), before, "{step}");
+    assert_eq!(
+        disks::seen(lab, "web1"),
+        ("disk@1".to_owned(), [1, 0x77, 0x77]),
+        "{step}"
+    );
+    lab.seedbed(&["start", "web1"]).ok();
+    lab.seedbed(&["delete", "web1", "--now", "--force"]).ok();
+    let left = (
+        lab.listing("state/vms"),
+        lab.listing("state/deleted"),
+        lab.qemus(),
+        lab.taps(),
+    );
+    assert_eq!(left, (vec![], vec![], vec![], vec![]), "{step}");
 }

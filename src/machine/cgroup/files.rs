@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::time::{Instant, sleep};
 
 use super::{Home, Limits, client};
@@ -70,6 +71,20 @@ impl Cgroup {
 /// The control group of this daemon's that a process is in.
 pub(in crate::machine) fn of(places: &Places, pid: u32) -> Option<Cgroup> {
     member(&home(places)?, pid)
+}
+
+/// The directory of the control group that a process is in, whoever's that is.
+pub(in crate::machine) fn folder_of(places: &Places, pid: u32) -> Option<PathBuf> {
+    let membership = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    home(places)?.folder_of(&membership)
+}
+
+/// Puts a process back into the group that it was in before. That it has ended is no error.
+pub(in crate::machine) fn give_back(pid: u32, folder: &Path) -> io::Result<()> {
+    match fs::write(folder.join("cgroup.procs"), pid.to_string()) {
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(()),
+        result => result,
+    }
 }
 
 /// What the kernel knows of the VM that a process belongs to, whatever the process says of itself.

@@ -15,7 +15,7 @@ use crate::model::{Bytes, Places};
 
 #[cfg(test)]
 pub(super) use files::remove_home;
-pub(super) use files::{Belongs, Cgroup, belongs, of, put};
+pub(super) use files::{Belongs, Cgroup, belongs, folder_of, give_back, of, put};
 pub use files::{beside, sweep};
 
 /// What all processes of a VM may take together.
@@ -105,10 +105,15 @@ impl Home {
         pid.parse::<u32>().ok().map(|_| vm)
     }
 
+    /// The directory of the group of a process, whoever's it is, from its `/proc/PID/cgroup`.
+    fn folder_of(&self, membership: &str) -> Option<PathBuf> {
+        let path = membership.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        Some(self.mount.join(path))
+    }
+
     /// The group of a process, from its `/proc/PID/cgroup`, when it is one of ours.
     fn group_of(&self, membership: &str) -> Option<PathBuf> {
-        let path = membership.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        let group = self.mount.join(path);
+        let group = self.folder_of(membership)?;
         let name = group.file_name()?.to_str()?;
         (group.parent() == Some(&self.folder()) && self.vm(name).is_some()).then_some(group)
     }

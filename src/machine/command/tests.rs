@@ -347,6 +347,12 @@ fn what_qemu_can_not_be_told_is_refused() {
     assert!(matches!(refused(&bytes, "x"), CommandError::Text { .. }));
     let long = Places::new("/s", format!("/{}", "r".repeat(100)));
     assert!(matches!(refused(&long, "x"), CommandError::SocketPath(_)));
+    // Here only the sockets of its console are too long.
+    let longer = Places::new("/s", format!("/{}", "r".repeat(87)));
+    let CommandError::SocketPath(path) = refused(&longer, "x") else {
+        panic!("it is told of no path")
+    };
+    assert!(path.contains("/consoles/web1/"), "{path}");
 }
 
 /// The NICs of a VM's command line.

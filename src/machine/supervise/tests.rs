@@ -253,6 +253,32 @@ async fn a_vm_outlives_whoever_started_it_and_is_found_again() {
 }
 
 #[tokio::test]
+async fn a_process_that_only_has_the_number_of_a_vm_does_not_end_with_it() {
+    let Some(world) = World::new() else { return };
+    let sleeper = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let (mut ended, mut stranger) = (sleeper(), sleeper());
+    let process = Process::open(ended.id()).unwrap();
+    ended.kill().unwrap();
+    ended.wait().unwrap();
+    let before = cgroup::folder_of(&world.places, stranger.id());
+    let found = Found {
+        vm: world.vm.name.to_string(),
+        pid: stranger.id(),
+        uid: identity::uid(world.vm.address),
+        accel: Accel::Tcg,
+        process,
+    };
+    let adopted = adopt(&world.places, &world.vm, found).await;
+    adopted.watch().await;
+    let lives = stranger.try_wait().unwrap().is_none();
+    let after = cgroup::folder_of(&world.places, stranger.id());
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    assert!(lives);
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
 async fn a_vm_whose_address_changed_is_still_found_and_starts_with_its_disks() {
     let Some(mut world) = World::new() else { return };
     let argv = world.argv();

@@ -1,22 +1,76 @@
 //! L14: the same VM started many times at once, and started while it is stopped.
 
+use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use super::{nothing_is_left, on_the_host, shown, with_web1};
+use super::{launch, nothing_is_left, on_the_host, program, shown, with_web1};
 use crate::lab::{Lab, Run, eventually};
 use crate::root;
 
+fn begun(lab: &Lab, commands: &[&[&str]]) -> Vec<Child> {
+    let begin = |words: &&[&str]| {
+        let mut command = lab.command(words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    commands.iter().map(begin).collect()
+}
+
 fn at_once(lab: &Lab, commands: &[&[&str]]) -> Vec<Run> {
-    let started: Vec<Child> = commands
-        .iter()
-        .map(|words| {
-            let mut command = lab.command(words);
-            command.stdout(Stdio::piped()).stderr(Stdio::piped());
-            command.spawn().unwrap()
-        })
-        .collect();
-    started.into_iter().map(Run::waited).collect()
+    begun(lab, commands).into_iter().map(Run::waited).collect()
+}
+
+#[test]
+fn l14_disks_are_copied_one_after_the_other_where_one_at_once_is_set() {
+    if !root() {
+        return;
+    }
+    let mut lab = with_web1();
+    Run::of(&mut launch(&lab, &["web2"])).ok();
+    lab.seedbed(&["stop", "--all", "--force"]).ok();
+    lab.seedbed(&["snapshot", "create", "web2", "old"]).ok();
+    lab.stop_daemon();
+    lab.configure("starts: {at_once: 1}");
+    let (busy, go) = (lab.path("busy"), lab.path("go"));
+    let text = format!(
+        "#!/bin/sh\n[ -e {go} ] && exit\n: > {busy}\nuntil [ -e {go} ]; do sleep 0.1; done\n",
+        busy = busy.display(),
+        go = go.display()
+    );
+    let waits = program(&lab, "waits", &text).to_string_lossy().into_owned();
+    lab.start_daemon_with(&[("SEEDBED_FAILPOINT", "cloned"), ("SEEDBED_FAILPOINT_RUN", &waits)]);
+    lab.wait_for_daemon();
+    let first = launch(&lab, &["web3"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert!(eventually(Duration::from_secs(10), || busy.exists()));
+    let others = begun(
+        &lab,
+        &[
+            &["snapshot", "create", "web1", "new"],
+            &["snapshot", "restore", "web2", "old"],
+            &["clone", "web1", "web4"],
+        ],
+    );
+    let copied = || {
+        let of = |vm: &str, what: &str| lab.listing(&format!("state/vms/{vm}")).contains(&what.to_owned());
+        of("web1", "snapshots") || of("web2", "next") || of("web4", "disk.qcow2")
+    };
+    assert!(
+        !eventually(Duration::from_secs(1), copied),
+        "{}",
+        lab.daemon_log()
+    );
+    fs::write(&go, "").unwrap();
+    for run in others.into_iter().chain([first]) {
+        Run::waited(run).ok();
+    }
+    assert!(copied());
+    lab.seedbed(&["delete", "--all", "--force"]).ok();
+    nothing_is_left(&lab, "copies in turn");
 }
 
 #[test]

@@ -13,6 +13,20 @@ use crate::root;
 const REFUSED: i32 = 1;
 
 #[test]
+fn a_name_that_is_too_long_for_the_sockets_in_the_run_directory_is_told_so() {
+    if !root() {
+        return;
+    }
+    let lab = Lab::new();
+    add_empty(&lab);
+    // What QEMU listens at would fit: what its console listens at does not.
+    let spare = 107 - lab.path("run/vms//events").as_os_str().len();
+    let name = "w".repeat(spare.min(63));
+    Run::of(&mut launch(&lab, &[&name])).refused(REFUSED, &["107", "choose a shorter run directory"]);
+    nothing_is_left(&lab, "a VM of too long a name");
+}
+
+#[test]
 fn l06_a_base_that_is_no_file_of_ours_starts_nobody() {
     if !root() {
         return;

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{add_empty, launch, nothing_is_left, on_the_host, program, shown};
+use super::{add_empty, launch, nothing_is_left, on_the_host, program, shown, with_web1};
 use crate::lab::{Lab, Run, Running, eventually};
 use crate::root;
 
@@ -272,6 +272,104 @@ fn l02_a_qemu_killed_at_each_step_leaves_nothing() {
     }
     lab.seedbed(&["delete", "web1", "--force"]).ok();
     nothing_is_left(&lab, "a delete after all");
+}
+
+/// What is done to `web1`, which runs, while its QEMU is killed at this step.
+const WITH_QEMU: [(&str, &[&str]); 4] = [
+    ("standing still", &["snapshot", "create", "web1", "new"]),
+    ("standing still", &["clone", "web1", "web2", "--live"]),
+    ("cloned", &["clone", "web1", "web2", "--live"]),
+    ("delete stopped", &["delete", "web1", "--force"]),
+];
+
+#[test]
+fn l02_a_qemu_killed_during_a_snapshot_a_clone_or_a_delete_leaves_what_is_whole_or_nothing() {
+    if !root() {
+        return;
+    }
+    let mut lab = lab();
+    let killer = killer(&lab);
+    for (step, words) in WITH_QEMU {
+        lab.stop_daemon();
+        lab.start_daemon_with(&[("SEEDBED_FAILPOINT", step), ("SEEDBED_FAILPOINT_RUN", &killer)]);
+        lab.wait_for_daemon();
+        for _ in 0..TIMES {
+            if lab.seedbed(&["show", "web1"]).code != 0 {
+                Run::of(&mut launch(&lab, &["web1", "--swap", "1M"])).ok();
+            }
+            lab.seedbed(&["start", "web1"]).ok();
+            let run = lab.seedbed(words);
+            assert!([0, 1].contains(&run.code), "at `{step}`: {run}");
+            let gone = eventually(Duration::from_secs(5), || on_the_host(&lab).is_empty());
+            assert!(gone, "at `{step}`: {:?}", on_the_host(&lab));
+            match words[0] {
+                "snapshot" => snapshot_is_whole(&lab, step, run.code == 0),
+                "clone" => clone_is_whole(&lab, step, run.code == 0),
+                _ => nothing_is_left(&lab, &format!("a QEMU that was killed at `{step}`")),
+            }
+        }
+    }
+}
+
+fn snapshot_is_whole(lab: &Lab, step: &str, is_there: bool) {
+    let there: &[&str] = if is_there { &["new"] } else { &[] };
+    assert_eq!(lab.listing("state/vms/web1/snapshots"), there, "at `{step}`");
+    let files = lab.listing("state/vms/web1");
+    assert!(
+        !files.contains(&"standing-still".to_owned()),
+        "at `{step}`: {files:?}"
+    );
+    if is_there {
+        lab.seedbed(&["snapshot", "restore", "web1", "new"]).ok();
+        lab.seedbed(&["snapshot", "delete", "web1", "new"]).ok();
+    }
+}
+
+fn clone_is_whole(lab: &Lab, step: &str, is_there: bool) {
+    let there: &[&str] = if is_there { &["web1", "web2"] } else { &["web1"] };
+    assert_eq!(lab.listing("state/vms"), there, "at `{step}`");
+    assert_eq!(lab.seedbed(&["show", "web2"]).code == 0, is_there, "at `{step}`");
+    let files = lab.listing("state/vms/web1");
+    assert!(
+        !files.contains(&"standing-still".to_owned()),
+        "at `{step}`: {files:?}"
+    );
+    if is_there {
+        lab.seedbed(&["start", "web2"]).ok();
+        lab.seedbed(&["delete", "web2", "--force"]).ok();
+    }
+}
+
+#[test]
+fn a_snapshot_of_a_guest_that_does_not_go_on_is_taken_back_and_does_not_stand_in_the_next_ones_way() {
+    if !root() {
+        return;
+    }
+    let mut lab = with_web1();
+    let (qmp, away) = (lab.path("run/vms/web1/qmp"), lab.path("run/vms/web1/away"));
+    let text = format!("#!/bin/sh\nexec mv {} {}\n", qmp.display(), away.display());
+    let deaf = program(&lab, "deaf", &text).to_string_lossy().into_owned();
+    lab.stop_daemon();
+    lab.start_daemon_with(&[
+        ("SEEDBED_FAILPOINT", "standing still"),
+        ("SEEDBED_FAILPOINT_RUN", &deaf),
+    ]);
+    lab.wait_for_daemon();
+    let create = ["snapshot", "create", "web1"];
+    lab.seedbed(&create).refused(
+        1,
+        &["web1 was paused, and could not be resumed", "seedbed resume web1"],
+    );
+    snapshot_is_whole(&lab, "standing still", false);
+    fs::rename(&away, &qmp).unwrap();
+    lab.stop_daemon();
+    lab.start_daemon();
+    // Nothing says any more that it is to go on: someone may want it as it is.
+    assert_eq!(shown(&lab, "web1", "state"), "paused");
+    lab.seedbed(&["resume", "web1"]).ok();
+    let said = lab.seedbed(&create).ok();
+    assert_eq!(said, "snapshot 1 of web1 is taken, as after a power cut\n");
+    assert_eq!(shown(&lab, "web1", "state"), "running");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Daemon, rungs};
+use super::{Daemon, cards, rungs};
 use crate::machine::events::{self, Ear, Heard, LastWords};
 use crate::machine::qmp::{Qmp, QmpError};
 use crate::machine::{Accel, LifeEvent};
@@ -81,6 +81,9 @@ async fn hear(
         if heard == Some(Heard::Stopped) {
             heard = Some(events::now(&mut qmp).await?);
         }
+        if heard == Some(Heard::Unplugged) {
+            cards::gone(daemon, vm, &mut qmp).await?;
+        }
         if let Some(heard) = heard {
             take(daemon, (vm, accel), heard);
         }
@@ -115,6 +118,6 @@ fn take(daemon: &Daemon, (vm, accel): (&Vm, Accel), heard: Heard) {
             vm = %name,
             "the host could not read or write a disk of {name}, and its guest was told so."
         ),
-        Heard::Rebooted | Heard::Stopped => {}
+        Heard::Rebooted | Heard::Stopped | Heard::Unplugged => {}
     }
 }

@@ -12,6 +12,7 @@
 mod admission;
 mod adopt;
 mod autostart;
+mod cards;
 mod check;
 mod consoles;
 mod crowd;
@@ -32,6 +33,7 @@ mod handle;
 mod hardware;
 mod heard;
 mod hostnames;
+mod hotplug;
 mod images;
 mod impersonation;
 mod info;
@@ -154,6 +156,8 @@ pub struct Daemon {
     consoles: Consoles,
     /// The ports of VMs that someone else runs.
     plugs: plugs::Plugs,
+    /// The cards of VMs whose NICs were changed while they ran.
+    cards: cards::Cards,
 }
 
 impl Daemon {
@@ -193,6 +197,7 @@ impl Daemon {
         self.heard.forget(vm);
         self.phone_homes.forget(vm);
         self.restarts.forget(vm);
+        cards::forget(self, vm);
     }
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.

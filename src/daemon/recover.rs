@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use super::{
-    Daemon, consoles, launch, machines, nics, replace, restarts, rungs, shape, snapshots, still, undelete,
+    Daemon, consoles, hotplug, launch, machines, nics, replace, restarts, rungs, shape, snapshots, still,
+    undelete,
 };
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
@@ -97,15 +98,19 @@ async fn end(strays: Vec<Found>) {
 
 /// Takes the VMs that run under our care again, as if this daemon had started them.
 async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(), Refusal> {
-    let guarded = found.iter().map(|(vm, _)| &**vm);
-    daemon.guard.add_all(guarded).await?;
+    hotplug::recall(daemon, &found).await;
+    let mut there = Vec::new();
+    for (vm, _) in &found {
+        there.extend(nics::there(daemon, vm).await?);
+    }
+    daemon.guard.add_all(there.iter().map(|(nic, _)| *nic)).await?;
+    for (nic, network) in there {
+        daemon
+            .host
+            .set_permanent_neighbour(&network.bridge, nic.address, nic.mac)
+            .await?;
+    }
     for (vm, found) in found {
-        for (nic, network) in vm.nics().zip(nics::networks(daemon, &vm)?) {
-            daemon
-                .host
-                .set_permanent_neighbour(&network.bridge, nic.address, nic.mac)
-                .await?;
-        }
         let running = machine::adopt(&daemon.config.places, &vm, found).await;
         daemon.status.live(&vm.name, &LifeEvent::StartAsked);
         daemon

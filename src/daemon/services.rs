@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Daemon;
 use super::admission::Admission;
+use super::cards::Cards;
 use super::consoles::Consoles;
 use super::discovered::Discovered;
 use super::guard::Guard;
@@ -338,6 +339,7 @@ pub(super) fn daemon(
         restarts: Restarts::default(),
         consoles: Consoles::default(),
         plugs: Plugs::default(),
+        cards: Cards::default(),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
         templates: templates::Library::open(&config)?,

@@ -32,6 +32,8 @@ pub(super) struct Link {
     kind: Option<InfoKind>,
     mac: Option<MacAddress>,
     mtu: Option<u32>,
+    /// The index of the bridge that it is on.
+    controller: Option<u32>,
     /// The bridge runs the spanning tree protocol.
     pub(super) spanning_tree: bool,
 }
@@ -155,6 +157,23 @@ impl Host {
         link.change(up).execute().await.map_err(netlink(doing))
     }
 
+    /// Takes a tap off its bridge and brings it down: nothing of it gets anywhere, whoever still holds it.
+    pub async fn detach(&self, tap: &TapName) -> Result<(), HostError> {
+        let port = self.link(tap.as_str()).await?;
+        let message = LinkUnspec::new_with_index(port.index).nocontroller().down();
+        let done = self.netlink.link().change(message.build()).execute().await;
+        done.map_err(netlink(format!("take tap `{tap}` off its bridge")))
+    }
+
+    /// Whether an interface is there, and on a bridge.
+    pub async fn is_attached(&self, tap: &TapName) -> Result<bool, HostError> {
+        match self.link(tap.as_str()).await {
+            Ok(link) => Ok(link.controller.is_some_and(|index| index > 0)),
+            Err(HostError::NoInterface(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The kernel's index of an interface.
     pub async fn index_of(&self, name: &str) -> Result<u32, HostError> {
         self.link(name).await.map(|link| link.index)
@@ -246,12 +265,14 @@ fn read_link(message: &LinkMessage) -> Link {
         kind: None,
         mac: None,
         mtu: None,
+        controller: None,
         spanning_tree: false,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = Some(*mtu),
+            LinkAttribute::Controller(index) => link.controller = Some(*index),
             LinkAttribute::Address(bytes) => {
                 link.mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddress::new);
             }

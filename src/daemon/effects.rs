@@ -125,10 +125,6 @@ fn at_start(old: &Vm, new: &Vm) -> Vec<String> {
         ("network boot", old.boot() != new.boot()),
         ("machine type", pinned(old).0 != pinned(new).0),
         ("CPU model", pinned(old).1 != pinned(new).1),
-        (
-            "NICs",
-            new.machine().is_some() && old.more_nics() != new.more_nics(),
-        ),
     ])
 }
 

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::quiet::Quiet;
-use super::{Daemon, rungs};
+use super::{Daemon, cards, rungs};
 use crate::machine::events::{self, Ear, Heard, LastWords};
 use crate::machine::qmp::{Qmp, QmpError};
 use crate::machine::{Accel, LifeEvent};
@@ -36,7 +36,7 @@ impl Told {
             Heard::Paused(Pause::DiskFull | Pause::DiskError) => &self.faults,
             Heard::Rebooted => &self.reboots,
             Heard::DiskError => &self.disk_errors,
-            Heard::Stopped | Heard::Resumed => return false,
+            Heard::Stopped | Heard::Resumed | Heard::Unplugged => return false,
         };
         quiet.is_news(vm, now)
     }
@@ -112,6 +112,9 @@ async fn hear(
         if heard == Some(Heard::Stopped) {
             heard = Some(events::now(&mut qmp).await?);
         }
+        if heard == Some(Heard::Unplugged) {
+            cards::gone(daemon, vm, &mut qmp).await?;
+        }
         if let Some(heard) = heard {
             take(daemon, (vm, accel), heard);
         }
@@ -134,7 +137,7 @@ fn take(daemon: &Daemon, (vm, accel): (&Vm, Accel), heard: Heard) {
             daemon.heard.power_on(name, now);
             daemon.status.power_on(name, accel, now);
         }
-        Heard::DiskError | Heard::Stopped => {}
+        Heard::DiskError | Heard::Stopped | Heard::Unplugged => {}
     }
     if daemon.told.is_news(name, heard, now) {
         tell(name, heard);
@@ -164,7 +167,7 @@ fn tell(name: &VmName, heard: Heard) {
             vm = %name,
             "the host could not read or write a disk of {name}, and its guest was told so."
         ),
-        Heard::Resumed | Heard::Stopped => {}
+        Heard::Resumed | Heard::Stopped | Heard::Unplugged => {}
     }
 }
 

@@ -3,7 +3,7 @@
 //! Compiled into debug builds only; a release daemon has no such switch.
 
 /// The steps of a launch and a start (those of writing into a disk among them), then those of making an image, of a workshop
-/// besides, of replacing disks, of a stop, of a delete, and of a launch that is taken back, in order.
+/// besides, of replacing disks, of a stop, of a delete, of a launch that is taken back, and of a NIC that comes or goes, in order.
 #[cfg(debug_assertions)]
 pub(super) const STEPS: &[&str] = &[
     "registered",
@@ -47,6 +47,14 @@ pub(super) const STEPS: &[&str] = &[
     "snapshot taken",
     "snapshot kept",
     "snapshot forgotten",
+    "nic tap",
+    "nic guarded",
+    "nic given",
+    "nic backed",
+    "nic plugged",
+    "nic let go",
+    "nic cut off",
+    "nic freed",
 ];
 
 /// Ends the process without any clean-up, as `kill -9` would, if `SEEDBED_FAILPOINT` names this step. Where `SEEDBED_FAILPOINT_RUN`

@@ -6,6 +6,7 @@ use crate::control::Refusal;
 use crate::control::serve::BindError;
 use crate::host::HostError;
 use crate::image::{FileError, FlattenError, StoreError};
+use crate::machine::qmp::QmpError;
 use crate::machine::{CommandError, EmulatorError};
 use crate::registry::{CommitError, OpenError};
 use crate::seed::{SeedError, TemplatesError};
@@ -59,6 +60,7 @@ of_the_host!(
     FileError,
     HostError,
     OpenError,
+    QmpError,
     TemplatesError
 );
 

@@ -39,13 +39,13 @@ impl Guard {
 
     /// Guards a VM's taps; done before they are on their bridges, so that no frame ever passes unguarded.
     pub(super) async fn add(&self, vm: &Vm) -> Result<(), HostError> {
-        self.add_all([vm]).await
+        self.add_all(vm.nics()).await
     }
 
-    /// Guards the taps of several VMs in one transaction: the tables of an earlier daemon are replaced by tables that know
+    /// Guards the taps of several NICs in one transaction: the tables of an earlier daemon are replaced by tables that know
     /// all of them, and none is unguarded in between.
-    pub(super) async fn add_all(&self, vms: impl IntoIterator<Item = &Vm>) -> Result<(), HostError> {
-        let rules = vms.into_iter().flat_map(Vm::nics).map(rule_of);
+    pub(super) async fn add_all(&self, nics: impl IntoIterator<Item = Nic<'_>>) -> Result<(), HostError> {
+        let rules = nics.into_iter().map(rule_of);
         let mut guarded = self.guarded.lock().await;
         let mut more = guarded.clone();
         more.extend(rules);
@@ -72,7 +72,7 @@ impl Guard {
         self.guarded.lock().await.contains_key(tap)
     }
 
-    /// Guards a port of a VM that someone else runs.
+    /// Guards one port: of a VM that someone else runs, or of a NIC that is put into one of ours.
     pub(super) async fn add_port(&self, rule: Guarded) -> Result<(), HostError> {
         let mut guarded = self.guarded.lock().await;
         let mut more = guarded.clone();

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::events::Listener;
 use super::{
-    Daemon, consoles, customize, failpoint, failures, hardware, images, nics, replace, restarts, rungs,
-    seed_device, selection, shape, workshop,
+    Daemon, cards, consoles, customize, failpoint, failures, hardware, images, nics, replace, restarts,
+    rungs, seed_device, selection, shape, workshop,
 };
 use crate::control::Refusal;
 use crate::machine::events::LastWords;
@@ -168,6 +168,7 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
         .pop()
         .ok_or_else(|| Refusal::internal(format!("{} has no NIC", vm.name)))?;
 
+    cards::forget(daemon, &vm.name);
     rungs::forget(daemon, &vm.name);
     daemon.heard.power_on(&vm.name, daemon.clock.now());
     daemon.status.power_on(&vm.name, daemon.accel, daemon.clock.now());
@@ -315,6 +316,7 @@ pub(super) fn stopping(daemon: &Daemon, vm: &VmName, is: bool) {
 /// Removes what a running VM has on the host. Goes on after an error: each step is worth doing without the others.
 async fn clear_away(daemon: &Daemon, vm: &Vm) {
     nics::unplug(daemon, vm).await;
+    cards::forget(daemon, &vm.name);
     consoles::close(daemon, &vm.name).await;
     remove_sockets(daemon, &vm.name);
     stopping(daemon, &vm.name, false);

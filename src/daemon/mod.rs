@@ -12,6 +12,7 @@
 mod admission;
 mod adopt;
 mod autostart;
+mod cards;
 mod check;
 mod consoles;
 mod crowd;
@@ -32,6 +33,7 @@ mod handle;
 mod hardware;
 mod heard;
 mod hostnames;
+mod hotplug;
 mod images;
 mod impersonation;
 mod info;
@@ -156,6 +158,8 @@ pub struct Daemon {
     plugs: plugs::Plugs,
     /// What of their QEMUs' words the log was told lately.
     told: events::Told,
+    /// The cards of VMs whose NICs were changed while they ran.
+    cards: cards::Cards,
 }
 
 impl Daemon {
@@ -196,6 +200,7 @@ impl Daemon {
         self.phone_homes.forget(vm);
         self.restarts.forget(vm);
         self.told.forget(vm);
+        cards::forget(self, vm);
     }
 
     /// Waits until nobody else starts, stops, changes or deletes this VM.

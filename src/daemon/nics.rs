@@ -3,10 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::{Daemon, failpoint, selection};
+use super::{Daemon, failpoint, hotplug, selection};
 use crate::control::{NicInfo, NicSettings, Refusal, WrittenNic};
 use crate::host::tap::Tap;
-use crate::model::{Directory, Network, Nic, Vm, VmName, mac};
+use crate::model::{Directory, Network, NetworkName, Nic, Vm, VmName, mac};
 use crate::registry::{NewNic, NicsEdit};
 
 /// What the settings mean as a change of these VMs.
@@ -50,22 +50,29 @@ fn each(directory: &Directory, written: &[WrittenNic]) -> Result<Vec<NewNic>, Re
     Ok(nics)
 }
 
-/// Refuses to take NICs from a VM that runs, or to give them other addresses: its taps' rules and its neighbour entries are
-/// made from both at its start. One may be added, for the next start.
+/// Refuses to give the NICs of a VM that runs other addresses: its taps' rules and its neighbour entries are made from both. One
+/// may be added, at least for the next start; it is taken away where it is behind a port.
 pub(super) fn changeable(daemon: &Daemon, vm: &Vm, edit: &NicsEdit) -> Result<(), Refusal> {
+    if vm.machine().is_none() || !daemon.status.seen(vm).is_up() {
+        return Ok(());
+    }
     let is_other = |new: &NewNic| {
         let there = vm.nic_on(&new.network).is_some();
         there && (new.mac.is_some() || new.address.is_some())
     };
-    let is_change = !edit.removed.is_empty() || edit.put.iter().any(is_other);
-    if !is_change || vm.machine().is_none() || !daemon.status.seen(vm).is_up() {
+    let is_fixed = |network: &NetworkName| {
+        let mut more = vm.more_nics().iter();
+        let nic = more.find(|nic| nic.network == *network);
+        nic.is_some_and(|nic| !hotplug::takes(daemon, vm, nic.slot))
+    };
+    let what = if edit.put.iter().any(is_other) {
+        "is running: a NIC can get other addresses only while it is stopped"
+    } else if edit.removed.iter().any(is_fixed) {
+        "is running, and was started without ports for NICs: one can be taken away only while it is stopped"
+    } else {
         return Ok(());
-    }
-    Err(Refusal::request(format!(
-        "{} is running: a NIC can be taken away or get other addresses only while it is stopped",
-        vm.name
-    ))
-    .hint(format!("seedbed stop {}", vm.name)))
+    };
+    Err(Refusal::request(format!("{} {what}", vm.name)).hint(format!("seedbed stop {}", vm.name)))
 }
 
 /// All NICs of a VM that has several, as they are shown.
@@ -108,6 +115,19 @@ pub(super) fn network_of(daemon: &Daemon, vm: &Vm, nic: Nic<'_>) -> Result<Arc<N
     })
 }
 
+/// The NICs that a VM which runs has on this host: one that was registered since may wait for its next start.
+pub(super) async fn there<'a>(daemon: &Daemon, vm: &'a Vm) -> Vec<Nic<'a>> {
+    let mut there = vec![vm.first_nic()];
+    for nic in vm.more_nics().iter().map(Nic::from) {
+        let cut_off = daemon.cards.cut_off(&vm.name);
+        let leads_somewhere = cut_off.iter().all(|card| card.slot != nic.slot);
+        if leads_somewhere && hotplug::has_tap(daemon, nic.tap).await {
+            there.push(nic);
+        }
+    }
+    there
+}
+
 /// Makes a VM's taps, and puts each on its bridge once it is guarded; they are gone when nobody holds them any more.
 pub(super) async fn plug_in(
     daemon: &Daemon,
@@ -146,27 +166,19 @@ pub(super) async fn forget_stopped(daemon: &Daemon) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Has the host find a VM that runs by its NICs' hardware addresses alone. Goes on after an error: each is worth having without
-/// the others.
-pub(super) async fn neighbours(daemon: &Daemon, vm: &Vm) -> Result<(), Refusal> {
-    let mut result = Ok(());
-    for nic in vm.nics() {
-        let set = async {
-            let bridge = network_of(daemon, vm, nic)?.bridge.clone();
-            let host = &daemon.host;
-            Ok::<_, Refusal>(
-                host.set_permanent_neighbour(&bridge, nic.address, nic.mac)
-                    .await?,
-            )
-        };
-        result = set.await.and(result);
-    }
-    result
+/// Has the host find a VM that runs by this NIC's hardware address alone.
+pub(super) async fn set_neighbour(daemon: &Daemon, vm: &Vm, nic: Nic<'_>) -> Result<(), Refusal> {
+    let bridge = &network_of(daemon, vm, nic)?.bridge;
+    let host = &daemon.host;
+    Ok(host.set_permanent_neighbour(bridge, nic.address, nic.mac).await?)
 }
 
 /// Takes the rules and neighbour entries of a VM away whose QEMU is gone. Goes on after an error: each step is worth doing
 /// without the others.
 pub(super) async fn unplug(daemon: &Daemon, vm: &Vm) {
+    // As it is registered now: NICs came and went since it was started.
+    let now = daemon.still(vm);
+    let vm = now.as_deref().unwrap_or(vm);
     if let Err(error) = daemon.guard.remove(vm).await {
         tracing::warn!(vm = %vm.name, "could not take the rules of {} away: {error}.", vm.name);
     }

@@ -212,7 +212,8 @@ fn nobody(port: &TapName, macs: &[MacAddress]) -> Refusal {
     ))
 }
 
-fn rule_of(port: &TapName, nic: Nic<'_>) -> Guarded {
+/// What holds a port to a NIC's addresses.
+pub(super) fn rule_of(port: &TapName, nic: Nic<'_>) -> Guarded {
     Guarded {
         tap: port.clone(),
         mac: nic.mac,

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use super::{
-    Daemon, consoles, launch, machines, nics, replace, restarts, rungs, shape, snapshots, still, undelete,
+    Daemon, consoles, hotplug, launch, machines, nics, replace, restarts, rungs, shape, snapshots, still,
+    undelete,
 };
 use crate::control::Refusal;
 use crate::machine::{self, Found, LifeEvent, process};
@@ -112,13 +113,20 @@ async fn end(strays: Vec<Found>) {
 
 /// Takes the VMs that run under our care again, as if this daemon had started them.
 async fn adopt(daemon: &Arc<Daemon>, found: Vec<(Arc<Vm>, Found)>) -> Result<(), Refusal> {
-    let guarded = found.iter().map(|(vm, _)| &**vm);
-    daemon.guard.add_all(guarded).await?;
-    for (vm, found) in found {
+    hotplug::recall(daemon, &found).await;
+    let mut there = Vec::new();
+    for (vm, _) in &found {
+        there.extend(nics::there(daemon, vm).await.into_iter().map(|nic| (vm, nic)));
+    }
+    daemon.guard.add_all(there.iter().map(|(_, nic)| *nic)).await?;
+    for (vm, nic) in there {
+        let set = nics::set_neighbour(daemon, vm, nic).await;
         told(
-            &format!("{} has no neighbour entry", vm.name),
-            nics::neighbours(daemon, &vm).await,
+            &format!("{} has no neighbour entry on {}", vm.name, nic.network),
+            set,
         );
+    }
+    for (vm, found) in found {
         let running = machine::adopt(&daemon.config.places, &vm, found).await;
         daemon.status.live(&vm.name, &LifeEvent::StartAsked);
         daemon

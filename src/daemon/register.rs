@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, custom, effects, hardware, info, life, nics, selection, shape};
+use super::{Daemon, custom, effects, hardware, hotplug, info, life, nics, selection, shape};
 use crate::control::{AddVms, Answer, ImportRow, PlannedVm, Refusal, SetVms, VmInfo};
 use crate::model::cloud_init::Release;
-use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, mac};
-use crate::registry::{self, Change, CommitError, Edit, HardwareEdit, NewVm};
+use crate::model::{Custom, Directory, Hosting, NetworkName, SshKeys, TemplateName, Vm, VmName, mac};
+use crate::registry::{self, Change, CommitError, Committed, Edit, HardwareEdit, NewVm};
 
 /// Registers VMs that someone else runs.
 pub(super) async fn add(daemon: &Arc<Daemon>, request: AddVms) -> Result<Vec<Arc<Vm>>, Refusal> {
@@ -229,20 +229,40 @@ pub(super) async fn set(daemon: &Arc<Daemon>, request: SetVms) -> Result<Vec<VmI
         changeable(daemon, &vm, &edit)?;
         before.push(vm);
     }
-    let committed = shape::commit(daemon, &before, names, edit).await?;
+    let has_nics = !edit.nics.is_empty();
+    let committed = committed(daemon, &before, names, edit).await?;
     daemon.exported(committed.revision).await;
     let mut works = Vec::with_capacity(vms.len());
     for (old, new) in before.iter().zip(&committed.vms) {
-        works.push(told(daemon, old, new));
+        works.push(told(daemon, old, new, has_nics));
     }
     Ok(futures_util::future::join_all(works).await)
 }
 
+/// Commits a change, with what has to be done on the host before.
+async fn committed(
+    daemon: &Daemon,
+    vms: &[Arc<Vm>],
+    names: Vec<VmName>,
+    edit: Edit,
+) -> Result<Committed, Refusal> {
+    hotplug::take_out(daemon, vms, &names, &edit).await?;
+    let removed = edit.nics.removed.clone();
+    let committed = shape::commit(daemon, vms, names, edit).await;
+    if committed.is_err() {
+        hotplug::put_back(daemon, vms, &removed).await;
+    }
+    committed
+}
+
 /// Makes a change of a VM true as far as it can be now, and says when each part of it counts.
-async fn told(daemon: &Daemon, old: &Vm, new: &Arc<Vm>) -> VmInfo {
+async fn told(daemon: &Daemon, old: &Vm, new: &Arc<Vm>, has_nics: bool) -> VmInfo {
     let view = daemon.directory().view_of(new);
     let mut effects = effects::of(old, new, view, is_in_use(daemon, new));
     effects.extend(shape::apply(daemon, old, new).await);
+    if has_nics {
+        effects.extend(hotplug::apply(daemon, old, new).await);
+    }
     VmInfo {
         effects,
         ..info::vm(daemon, new)

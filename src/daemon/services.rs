@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Daemon;
 use super::admission::Admission;
+use super::cards::Cards;
 use super::consoles::Consoles;
 use super::discovered::Discovered;
 use super::events;
@@ -340,6 +341,7 @@ pub(super) fn daemon(
         consoles: Consoles::default(),
         plugs: Plugs::default(),
         told: events::Told::default(),
+        cards: Cards::default(),
         status: Arc::new(Status::default()),
         store: Store::open(config.places.clone())?,
         templates: templates::Library::open(&config)?,

@@ -158,7 +158,8 @@ pub(super) async fn grow(daemon: &Daemon, vm: &Arc<Vm>, machine: &Machine) -> Re
     Ok(tokio::task::spawn_blocking(move || store.grow_disks(&vm, &machine, &image)).await??)
 }
 
-async fn connected(daemon: &Daemon, vm: &Vm) -> Result<Qmp, QmpError> {
+/// A connection to a VM's QEMU.
+pub(super) async fn connected(daemon: &Daemon, vm: &Vm) -> Result<Qmp, QmpError> {
     Qmp::connect(&daemon.config.places.qmp(&vm.name), identity::uid(vm.address)).await
 }
 
@@ -194,7 +195,7 @@ fn pid(daemon: &Daemon, vm: &Vm) -> Option<u32> {
 }
 
 /// The command line of the QEMU that runs a VM.
-fn running(daemon: &Daemon, vm: &Vm) -> Option<Vec<String>> {
+pub(super) fn running(daemon: &Daemon, vm: &Vm) -> Option<Vec<String>> {
     let pid = pid(daemon, vm)?;
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let text = String::from_utf8(line).ok()?;
@@ -206,7 +207,13 @@ pub(super) fn needs_restart(daemon: &Daemon, vm: &Vm) -> Vec<String> {
     let Some(running) = running(daemon, vm) else {
         return Vec::new();
     };
-    let mut needs = wanted(daemon, vm).map_or_else(Vec::new, |wanted| shape::differing(&running, &wanted));
+    let cards = daemon.cards.of(&vm.name);
+    let mut needs = wanted(daemon, vm).map_or_else(Vec::new, |wanted| {
+        shape::differing(&running, &wanted, cards.as_deref())
+    });
+    if !daemon.cards.cut_off(&vm.name).is_empty() && needs.iter().all(|what| what != "NIC") {
+        needs.push("NIC".to_owned());
+    }
     if is_replaced(daemon, vm) {
         needs.push("QEMU (what runs is from before an upgrade)".to_owned());
     }

@@ -32,8 +32,8 @@ pub(super) struct Link {
     kind: Option<InfoKind>,
     mac: Option<MacAddress>,
     mtu: Option<u32>,
-    /// The index of the bridge whose port it is.
-    master: Option<u32>,
+    /// The index of the bridge that it is on.
+    controller: Option<u32>,
     /// The bridge runs the spanning tree protocol.
     pub(super) spanning_tree: bool,
 }
@@ -164,7 +164,7 @@ impl Host {
                 self.link(tap.as_str()).await?,
                 self.index_of(bridge.as_str()).await?,
             );
-            Ok(port.index == index && port.master == Some(from))
+            Ok(port.index == index && port.controller == Some(from))
         };
         match is_on.await {
             Ok(true) => {}
@@ -180,6 +180,15 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    /// Whether an interface is there, and on a bridge.
+    pub async fn is_attached(&self, tap: &TapName) -> Result<bool, HostError> {
+        match self.link(tap.as_str()).await {
+            Ok(link) => Ok(link.controller.is_some_and(|index| index > 0)),
+            Err(HostError::NoInterface(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The kernel's index of an interface.
@@ -296,14 +305,14 @@ fn read_link(message: &LinkMessage) -> Link {
         kind: None,
         mac: None,
         mtu: None,
-        master: None,
+        controller: None,
         spanning_tree: false,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = Some(*mtu),
-            LinkAttribute::Controller(master) => link.master = Some(*master),
+            LinkAttribute::Controller(index) => link.controller = Some(*index),
             LinkAttribute::Address(bytes) => {
                 link.mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddress::new);
             }

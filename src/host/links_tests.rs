@@ -46,6 +46,13 @@ fn a_bridge_is_made_once_and_keeps_its_mac() {
             ] {
                 assert!(port.contains(fact), "{fact} is missing in {port}");
             }
+            assert!(host.is_attached(&tap).await.unwrap());
+            let index = host.index_of(tap.as_str()).await.unwrap();
+            host.detach(&tap, index, &network.bridge).await.unwrap();
+            assert!(!host.is_attached(&tap).await.unwrap());
+            let port = ip(&["-d", "addr", "show", "tap-web1"]);
+            assert!(!port.contains("master") && !port.contains(",UP"), "{port}");
+            assert!(!host.is_attached(&"tap-none".parse().unwrap()).await.unwrap());
         },
     );
 }

@@ -21,7 +21,7 @@ pub const MEDIA_FD: i32 = 4;
 pub const SERIAL_FD: i32 = 5;
 
 /// By which a guest gives memory back to the host: what it is asked for, and what it has no use for. VMs from before it was
-/// there do not get it: it would be another device to them.
+/// there do not get it.
 const BALLOON: &str = "virtio-balloon-pci,id=balloon0,free-page-reporting=on,bus=pcie.0,addr=0x7";
 
 /// What the host decides about a VM's QEMU.
@@ -71,7 +71,6 @@ pub fn argv(
     settings: &Settings<'_>,
 ) -> Result<Vec<String>, CommandError> {
     let mut args = Args(vec![text("QEMU's path", settings.qemu)?]);
-    let hardware = machine.hardware.as_deref();
     args.base(vm, machine, settings)?;
     match vm.install() {
         Some(install) => workshop::installation(&mut args, vm, install, settings.places)?,
@@ -83,10 +82,11 @@ pub fn argv(
     for disk in machine.extra_disks() {
         args.extra_disk(&vm.name, disk, settings.places)?;
     }
-    nics::put(&mut args, vm, network, settings.more_networks);
+    let has_ports = machine.is_pinned();
+    nics::put(&mut args, vm, has_ports, (network, settings.more_networks));
     args.pair("-object", "rng-builtin,id=rng0");
     args.pair("-device", "virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x5");
-    if hardware.is_some_and(|hardware| hardware.machine_type.is_some()) {
+    if machine.is_pinned() {
         args.pair("-device", BALLOON);
     }
     if let Some(seed) = settings.seed {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::command::{Args, CommandError, SOCKET_AFTER, socket as checked};
 use super::message::QmpEvent;
+use super::nics;
 use super::qmp::{Qmp, QmpError};
 use crate::model::{Pause, Places, VmName};
 
@@ -31,6 +32,8 @@ pub enum Heard {
     Rebooted,
     /// The host could not read or write one of its disks, and its guest was told so.
     DiskError,
+    /// One of its cards is gone; which it has now, [`Qmp::cards`] tells.
+    Unplugged,
 }
 
 /// What a machine's QEMU said before it ended.
@@ -90,6 +93,7 @@ impl Ear {
                 (self.0.shut_down, self.0.by_guest) = (true, *by_guest);
                 None
             }
+            QmpEvent::Unplugged(device) => nics::slot_of(device).map(|_| Heard::Unplugged),
             QmpEvent::IoError { stops: true } | QmpEvent::Powerdown | QmpEvent::Other(_) => None,
         }
     }

@@ -49,6 +49,8 @@ pub enum QmpEvent {
         /// Whether the machine is stopped for it; if not, its guest is told.
         stops: bool,
     },
+    /// A device is gone that came or went while the machine runs; QEMU's name for it, escaped.
+    Unplugged(String),
     /// Another event, by its name, escaped.
     Other(String),
 }
@@ -97,6 +99,11 @@ impl QmpEvent {
             },
             "BLOCK_IO_ERROR" => Self::IoError {
                 stops: told("action").and_then(Value::as_str) == Some("stop"),
+            },
+            "DEVICE_DELETED" => match told("device").and_then(Value::as_str) {
+                Some(device) => Self::Unplugged(shown(device)),
+                // A part of one, which has no name.
+                None => Self::Other(name.to_owned()),
             },
             "RESET" => Self::Reset,
             "STOP" => Self::Stopped,
@@ -163,6 +170,14 @@ mod tests {
         let full = r#"{"event": "BLOCK_IO_ERROR", "data": {"device": "", "node-name": "root", "operation": "write",
             "action": "stop", "nospace": true, "reason": "No space left on device"}}"#;
         assert_eq!(parse(full), Message::Event(QmpEvent::IoError { stops: true }));
+        let gone = r#"{"event": "DEVICE_DELETED", "data": {"device": "nic24", "path": "/machine/peripheral/nic24"}}"#;
+        assert_eq!(parse(gone), Message::Event(QmpEvent::Unplugged("nic24".into())));
+        let part =
+            r#"{"event": "DEVICE_DELETED", "data": {"path": "/machine/peripheral/nic24/virtio-backend"}}"#;
+        assert_eq!(
+            parse(part),
+            Message::Event(QmpEvent::Other("DEVICE_DELETED".into()))
+        );
         assert_eq!(
             parse(r#"{"event": "RTC_CHANGE"}"#),
             Message::Event(QmpEvent::Other("RTC_CHANGE".into()))

@@ -3,12 +3,15 @@
 //! A machine has one control socket, and QEMU talks to one client at a time: whoever connects does its errand and leaves.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -118,14 +121,26 @@ impl Qmp {
 
     /// Gives a command without arguments, and returns its answer.
     pub async fn execute(&mut self, command: &'static str) -> Result<Value, QmpError> {
-        timeout(self.patience, self.ask(command, None))
+        timeout(self.patience, self.ask(command, None, None))
             .await
             .map_err(|_| QmpError::Silent(command))?
     }
 
     /// Gives a command with arguments, an object, and returns its answer.
     pub async fn execute_with(&mut self, command: &'static str, arguments: Value) -> Result<Value, QmpError> {
-        timeout(self.patience, self.ask(command, Some(&arguments)))
+        timeout(self.patience, self.ask(command, Some(&arguments), None))
+            .await
+            .map_err(|_| QmpError::Silent(command))?
+    }
+
+    /// The same, with a file that QEMU is given a descriptor of.
+    pub async fn execute_with_fd(
+        &mut self,
+        command: &'static str,
+        arguments: Value,
+        file: BorrowedFd<'_>,
+    ) -> Result<Value, QmpError> {
+        timeout(self.patience, self.ask(command, Some(&arguments), Some(file)))
             .await
             .map_err(|_| QmpError::Silent(command))?
     }
@@ -157,14 +172,25 @@ impl Qmp {
         Err(QmpError::Flooded("connect"))
     }
 
-    async fn ask(&mut self, command: &'static str, arguments: Option<&Value>) -> Result<Value, QmpError> {
+    async fn ask(
+        &mut self,
+        command: &'static str,
+        arguments: Option<&Value>,
+        file: Option<BorrowedFd<'_>>,
+    ) -> Result<Value, QmpError> {
         self.last_id += 1;
         let asked = self.last_id;
         let line = arguments.map_or_else(
             || message::command(command, asked),
             |arguments| message::command_with(command, arguments, asked),
         );
-        let written = self.stream.get_mut().write_all(line.as_bytes()).await;
+        let sent = match file {
+            Some(file) => send_with(self.stream.get_ref(), line.as_bytes(), file).await,
+            None => Ok(0),
+        };
+        let sent = sent.map_err(broken(&self.path))?;
+        let rest = line.as_bytes().get(sent..).unwrap_or_default();
+        let written = self.stream.get_mut().write_all(rest).await;
         written.map_err(broken(&self.path))?;
         for _ in 0..MESSAGES {
             match self.next().await? {
@@ -211,6 +237,21 @@ impl Qmp {
             }
         }
     }
+}
+
+/// Sends a descriptor of the file along with these bytes, or the first of them; how many it were.
+async fn send_with(stream: &UnixStream, bytes: &[u8], file: BorrowedFd<'_>) -> io::Result<usize> {
+    let files = [file];
+    let send = || {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut message = SendAncillaryBuffer::new(&mut space);
+        if !message.push(SendAncillaryMessage::ScmRights(&files)) {
+            return Err(io::Error::from(io::ErrorKind::OutOfMemory));
+        }
+        let sent = sendmsg(stream, &[IoSlice::new(bytes)], &mut message, SendFlags::NOSIGNAL)?;
+        Ok(sent)
+    };
+    stream.async_io(Interest::WRITABLE, send).await
 }
 
 fn broken(path: &Path) -> impl Fn(io::Error) -> QmpError + '_ {
@@ -281,6 +322,50 @@ mod tests {
         assert!(matches!(qmp, Err(QmpError::Garbled(_))), "{qmp:?}");
         let (qmp, _directory) = against(vec![b'a'; LINE + 1].leak()).await;
         assert!(matches!(qmp, Err(QmpError::Endless)), "{qmp:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_comes_with_the_command_that_names_it() {
+        use std::io::{IoSliceMut, Seek as _, Write as _};
+        use std::os::fd::AsFd as _;
+
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("qmp");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let other = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let hello = format!("{HELLO}{{\"return\":{{}},\"id\":2}}\n");
+            stream.write_all(hello.as_bytes()).unwrap();
+            let (mut said, mut file) = (Vec::new(), None);
+            while file.is_none() {
+                let mut bytes = [0; 200];
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut message = RecvAncillaryBuffer::new(&mut space);
+                let mut parts = [IoSliceMut::new(&mut bytes)];
+                let got = recvmsg(&stream, &mut parts, &mut message, RecvFlags::CMSG_CLOEXEC).unwrap();
+                said.extend_from_slice(&bytes[..got.bytes]);
+                for message in message.drain() {
+                    if let RecvAncillaryMessage::ScmRights(mut files) = message {
+                        file = files.next();
+                    }
+                }
+            }
+            (
+                String::from_utf8(said).unwrap(),
+                std::fs::File::from(file.unwrap()),
+            )
+        });
+        let mut given = tempfile::tempfile().unwrap();
+        given.write_all(b"tap").unwrap();
+        let mut qmp = Qmp::connect(&path, me()).await.unwrap();
+        let name = serde_json::json!({"fdname": "net24"});
+        qmp.execute_with_fd("getfd", name, given.as_fd()).await.unwrap();
+        let (said, mut file) = other.join().unwrap();
+        assert!(said.contains("\"execute\":\"getfd\""), "{said}");
+        file.rewind().unwrap();
+        assert_eq!(std::io::read_to_string(file).unwrap(), "tap");
     }
 
     #[tokio::test]

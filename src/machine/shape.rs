@@ -1,10 +1,14 @@
 //! What of a VM that runs is another than what its record says: two command lines, compared. Pure.
 
+use super::nics::{self, Card};
 use crate::model::Bytes;
 
 /// What would be another after a restart, in words, such as `CPUs` or `disk data`; `running` and `wanted` are command lines of
-/// the same VM. What both a guest and its owner can not tell apart is left out.
-pub fn differing(running: &[String], wanted: &[String]) -> Vec<String> {
+/// the same VM, and `cards` those that it has behind its ports now, where that is known to be others than at its start. What
+/// both a guest and its owner can not tell apart is left out.
+pub fn differing(running: &[String], wanted: &[String], cards: Option<&[Card]>) -> Vec<String> {
+    let has = cards.map_or_else(|| nics::cards(running), <[_]>::to_vec);
+    let wants = nics::cards(wanted);
     let (running, wanted) = (Line(running), Line(wanted));
     let mut words: Vec<String> = Vec::new();
     let mut say = |is: bool, what: &str| {
@@ -24,11 +28,13 @@ pub fn differing(running: &[String], wanted: &[String]) -> Vec<String> {
         for device in one.devices().filter(|device| !other.has(device)) {
             if let Some(name) = disk(device) {
                 say(true, &format!("disk {name}"));
-            } else if device.starts_with("virtio-net-pci,") {
+            } else if device.starts_with("virtio-net-pci,") && Card::parse(device).is_none() {
                 say(true, "NIC");
             }
         }
     }
+    let lacks = |cards: &[Card], of: &[Card]| of.iter().any(|card| !cards.contains(card));
+    say(lacks(&has, &wants) || lacks(&wants, &has), "NIC");
     let boot = ["-kernel", "-initrd", "-append", "-boot"];
     say(boot.into_iter().any(differs), "boot");
     words
@@ -99,7 +105,7 @@ mod tests {
         -device virtio-blk-pci,drive=root,serial=root -device virtio-balloon-pci,id=balloon0";
 
     fn told(wanted: &str) -> Vec<String> {
-        differing(&line(RUNNING), &line(wanted))
+        differing(&line(RUNNING), &line(wanted), None)
     }
 
     #[test]
@@ -128,7 +134,25 @@ mod tests {
         let less = RUNNING.replace("512M", "256M");
         assert_eq!(told(&less), [""; 0]);
         let none = RUNNING.replace("virtio-balloon-pci", "virtio-rng-pci");
-        assert_eq!(differing(&line(&none), &line(&less)), ["memory"]);
+        assert_eq!(differing(&line(&none), &line(&less), None), ["memory"]);
+    }
+
+    #[test]
+    fn a_nic_that_came_or_went_meanwhile_is_compared_as_it_is_now() {
+        let nic = "virtio-net-pci,id=nic24,netdev=net24,mac=52:54:00:00:00:07,romfile=,bus=port24,addr=0x0";
+        let with_nic = line(&format!("{RUNNING} -device {nic}"));
+        let (none, card) = (line(RUNNING), Card::parse(nic).unwrap());
+        assert_eq!(differing(&none, &with_nic, None), ["NIC"]);
+        assert_eq!(differing(&none, &with_nic, Some(&[card])), [""; 0]);
+        assert_eq!(differing(&with_nic, &with_nic, None), [""; 0]);
+        assert_eq!(differing(&with_nic, &none, Some(&[])), [""; 0]);
+        let other = Card { slot: 25, ..card };
+        assert_eq!(differing(&with_nic, &with_nic, Some(&[other])), ["NIC"]);
+        // On the board itself nothing comes or goes.
+        let fixed = "virtio-net-pci,netdev=net24,mac=52:54:00:00:00:07,romfile=,bus=pcie.0,addr=0x18";
+        let with_fixed = line(&format!("{RUNNING} -device {fixed}"));
+        assert_eq!(differing(&none, &with_fixed, Some(&[])), ["NIC"]);
+        assert_eq!(differing(&with_fixed, &with_nic, None), ["NIC"]);
     }
 
     #[test]

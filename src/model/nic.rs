@@ -8,7 +8,8 @@ use super::vm::Vm;
 
 /// The PCI slot of every VM's first NIC.
 pub const FIRST_SLOT: u8 = 0x2;
-/// The PCI slots of further NICs, behind those of all other devices: a NIC that is added moves nothing.
+/// The PCI slots of further NICs, behind those of all other devices: a NIC that is added moves nothing. In a VM whose hardware is
+/// pinned each of them is a port, whether a NIC is behind it or not, so that one comes and goes while the VM runs.
 pub const MORE_SLOTS: std::ops::RangeInclusive<u8> = 0x18..=0x1e;
 
 /// A NIC beside a VM's first one.

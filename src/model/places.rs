@@ -238,6 +238,11 @@ impl Places {
         self.rungs().join(format!(".stopping.{name}"))
     }
 
+    /// That the cards of a VM were changed since it was started. No VM has such a name.
+    pub fn changed_cards(&self, name: &VmName) -> PathBuf {
+        self.rungs().join(format!(".cards.{name}"))
+    }
+
     /// Which ports of VMs that someone else runs are guarded, a file each.
     pub fn ports(&self) -> PathBuf {
         self.run.join("ports")

@@ -128,6 +128,13 @@ impl Machine {
         self.policy.as_deref().unwrap_or(&NONE)
     }
 
+    /// Whether it has a board that was pinned: devices that came later are for those alone, as to a guest of before they would be
+    /// other hardware.
+    pub fn is_pinned(&self) -> bool {
+        let hardware = self.hardware.as_ref();
+        hardware.is_some_and(|hardware| hardware.machine_type.is_some())
+    }
+
     /// Its disks beside its own.
     pub fn extra_disks(&self) -> &[ExtraDisk] {
         self.hardware.as_ref().map_or(&[], |hardware| &hardware.disks)

@@ -179,6 +179,12 @@ impl Registry {
         self.revision.subscribe()
     }
 
+    /// Whether the rules allow a change now. Nothing is done.
+    pub fn check(&self, change: Change) -> Result<(), CommitError> {
+        apply(&self.read(), change, self.clock.now())?;
+        Ok(())
+    }
+
     /// Makes a change. When it returns `Ok`, the change is on disk and in the published directory.
     ///
     /// A caller that stops waiting does not stop the change: it is made as a whole or not at all.

@@ -218,12 +218,14 @@ fn l10_extra_disks_stand_in_their_slots_under_any_path() {
     "#);
     let slots = |args: &[String]| {
         let slots =
-            pairs(args, "-device").filter_map(|device| device.split("addr=").nth(1).map(str::to_owned));
-        let mut slots: Vec<_> = slots.collect();
+            pairs(args, "-device").filter_map(|device| device.split("addr=").nth(1)?.split(',').next());
+        let mut slots: Vec<_> = slots.map(str::to_owned).collect();
         slots.sort();
         slots
     };
-    assert_eq!(slots(&args), ["0x2", "0x3", "0x4", "0x5", "0x7", "0x8", "0x9"]);
+    let ports = ["0x18", "0x19", "0x1a", "0x1b", "0x1c", "0x1d", "0x1e"];
+    let devices = ["0x2", "0x3", "0x4", "0x5", "0x7", "0x8", "0x9"];
+    assert_eq!(slots(&args), [ports, devices].concat());
 }
 
 #[test]
@@ -383,9 +385,55 @@ fn each_nic_has_its_tap_and_its_slot_and_one_that_is_added_moves_none() {
     let (before, after) = (nics(&one, &[]), nics(&two, &[Arc::new(back)]));
     let mac = crate::model::mac::text(two.more_nics()[0].mac);
     assert_eq!(before, [&*after[0], &*after[2]]);
-    assert_eq!(after[1], "tap,id=net1,fd=16");
+    assert_eq!(after[1], "tap,id=net24,fd=16");
     assert_eq!(
         after[3],
-        format!("virtio-net-pci,netdev=net1,mac={mac},host_mtu=9000,romfile=,bus=pcie.0,addr=0x18")
+        format!("virtio-net-pci,netdev=net24,mac={mac},host_mtu=9000,romfile=,bus=pcie.0,addr=0x18")
     );
+}
+
+#[test]
+fn a_vm_with_a_pinned_board_has_a_port_for_each_further_nic_it_can_get() {
+    let (vm, machine) = examples::vm();
+    let hardware = Hardware {
+        machine_type: Some("pc-q35-7.2".parse().unwrap()),
+        ..Hardware::default()
+    };
+    let machine = Machine {
+        hardware: Some(Box::new(hardware)),
+        ..machine
+    };
+    let one = Vm {
+        hosting: Hosting::from(machine.clone()),
+        ..vm
+    };
+    let two = crate::model::examples::with_nic(one.clone(), "back", "10.78.0.5");
+    let places = Places::new("/var/lib/seedbed", "/run/seedbed");
+    let of = |vm: &Vm, more: &[Arc<Network>]| {
+        let settings = Settings {
+            more_networks: more,
+            ..settings(&places, "")
+        };
+        let image = examples::image(DiskFormat::Qcow2, Boot::Disk);
+        let args = argv(vm, &machine, &image, &examples::network(None), &settings).unwrap();
+        let is_of_nics = |device: &&str| device.starts_with("virtio-net") || device.starts_with("pcie-root");
+        let devices = pairs(&args, "-device").filter(is_of_nics);
+        let all: Vec<_> = pairs(&args, "-netdev").chain(devices).collect();
+        all.join("\n")
+    };
+    insta::assert_snapshot!(of(&two, &[Arc::new(examples::network(None))]), @r"
+    tap,id=net0,fd=3
+    tap,id=net24,fd=16
+    virtio-net-pci,netdev=net0,mac=52:54:ce:9b:49:d4,romfile=,bus=pcie.0,addr=0x2
+    pcie-root-port,id=port24,bus=pcie.0,addr=0x18,chassis=24,slot=24,io-reserve=0
+    pcie-root-port,id=port25,bus=pcie.0,addr=0x19,chassis=25,slot=25,io-reserve=0
+    pcie-root-port,id=port26,bus=pcie.0,addr=0x1a,chassis=26,slot=26,io-reserve=0
+    pcie-root-port,id=port27,bus=pcie.0,addr=0x1b,chassis=27,slot=27,io-reserve=0
+    pcie-root-port,id=port28,bus=pcie.0,addr=0x1c,chassis=28,slot=28,io-reserve=0
+    pcie-root-port,id=port29,bus=pcie.0,addr=0x1d,chassis=29,slot=29,io-reserve=0
+    pcie-root-port,id=port30,bus=pcie.0,addr=0x1e,chassis=30,slot=30,io-reserve=0
+    virtio-net-pci,id=nic24,netdev=net24,mac=52:54:41:c7:28:61,romfile=,bus=port24,addr=0x0
+    ");
+    let ports = of(&one, &[]);
+    assert_eq!(ports.matches("pcie-root-port").count(), 7, "{ports}");
 }

@@ -127,5 +127,5 @@ fn finished(
 }
 
 fn vms(daemon: &Daemon, vms: &[Arc<Vm>]) -> Answer {
-    Answer::Vms(vms.iter().map(|vm| info::vm(daemon, vm)).collect())
+    Answer::Vms(info::vms(daemon, vms))
 }

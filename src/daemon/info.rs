@@ -9,6 +9,12 @@ use crate::model::image::{Boot, View};
 use crate::model::{BootStep, Directory, Image, Network, SshKey, Timestamp, Vm, VmState, Window, mac};
 use crate::seed;
 
+/// VMs as they are shown. Their processes are looked at: where the kernel keeps who looks waiting, as at a QEMU whose disk hangs,
+/// guests are answered meanwhile by another thread.
+pub(super) fn vms(daemon: &Daemon, vms: &[Arc<Vm>]) -> Vec<VmInfo> {
+    tokio::task::block_in_place(|| vms.iter().map(|each| vm(daemon, each)).collect())
+}
+
 /// A VM as it is shown.
 pub(super) fn vm(daemon: &Daemon, vm: &Arc<Vm>) -> VmInfo {
     let directory = daemon.directory();

@@ -15,9 +15,7 @@ pub(super) fn answer(
     let refusals = results.into_iter().filter_map(Result::err).collect();
     match combined(refusals, chosen.len()) {
         Some(refusal) => Err(refusal),
-        None => Ok(Answer::Vms(
-            chosen.iter().map(|vm| info::vm(daemon, vm)).collect(),
-        )),
+        None => Ok(Answer::Vms(info::vms(daemon, chosen))),
     }
 }
 

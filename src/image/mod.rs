@@ -11,6 +11,8 @@
 pub mod build;
 pub mod clone;
 mod error;
+#[cfg(test)]
+mod examples;
 pub(crate) mod files;
 pub mod format;
 mod generation;

@@ -89,8 +89,7 @@ pub(in crate::image) fn write_disk(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::AddSource;
-    use crate::model::image::{DiskFormat, View};
+    use crate::model::image::DiskFormat;
     use crate::model::{Hosting, Places, Timestamp, examples};
     use std::fs::{self, File};
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
@@ -104,18 +103,7 @@ mod tests {
         let store = Store::open(places).unwrap();
         let file = directory.path().join("source.raw");
         File::create(&file).unwrap().set_len(8 << 20).unwrap();
-        let source = AddSource {
-            id: "base@1".parse().unwrap(),
-            origin: "source.raw".into(),
-            file,
-            format: DiskFormat::Raw,
-            kernel: None,
-            initrd: None,
-            cmdline: None,
-            default_user: "debian".into(),
-            view: View::Auto,
-            cloud_init: None,
-        };
+        let source = crate::image::examples::source("base@1", file, DiskFormat::Raw);
         let image = store.add(&source, Timestamp(7), |_, _| {}).unwrap();
         (directory, store, image)
     }

@@ -6,18 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 fn source(file: PathBuf, format: DiskFormat) -> AddSource {
-    AddSource {
-        id: "base@1".parse().unwrap(),
-        origin: "source".into(),
-        file,
-        format,
-        kernel: None,
-        initrd: None,
-        cmdline: None,
-        default_user: "debian".into(),
-        view: View::Auto,
-        cloud_init: None,
-    }
+    crate::image::examples::source("base@1", file, format)
 }
 
 struct World {

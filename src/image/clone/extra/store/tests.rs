@@ -1,10 +1,9 @@
 //! Disks that are made for a VM that is there, that grow, and that go.
 
 use super::*;
-use crate::image::AddSource;
 use crate::image::generation::header;
 use crate::model::hardware::ExtraDisk;
-use crate::model::image::{DiskFormat, View};
+use crate::model::image::DiskFormat;
 use crate::model::{Hardware, Hosting, Places, Timestamp, examples};
 use std::process::Command;
 use tempfile::TempDir;
@@ -21,18 +20,7 @@ fn lab() -> Option<(TempDir, Store, Vm, Machine, Image)> {
     let store = Store::open(Places::new(state, directory.path().join("run"))).unwrap();
     let file = directory.path().join("source.raw");
     File::create(&file).unwrap().set_len(8 << 20).unwrap();
-    let source = AddSource {
-        id: "base@1".parse().unwrap(),
-        origin: "source.raw".into(),
-        file,
-        format: DiskFormat::Raw,
-        kernel: None,
-        initrd: None,
-        cmdline: None,
-        default_user: "debian".into(),
-        view: View::Auto,
-        cloud_init: None,
-    };
+    let source = crate::image::examples::source("base@1", file, DiskFormat::Raw);
     let image = store.add(&source, Timestamp(7), |_, _| {}).unwrap();
     let machine = Machine {
         image: "base@1".parse().unwrap(),

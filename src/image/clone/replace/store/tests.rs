@@ -7,8 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::*;
-use crate::image::AddSource;
-use crate::model::image::{DiskFormat, View};
+use crate::model::image::DiskFormat;
 use crate::model::{Bytes, Hosting, Places, Timestamp, examples};
 
 struct Lab {
@@ -61,18 +60,7 @@ impl Lab {
             .arg(&file)
             .arg("8M"));
         io(&file, format.as_str(), writes);
-        let source = AddSource {
-            id: id.parse().unwrap(),
-            origin: "source".into(),
-            file,
-            format,
-            kernel: None,
-            initrd: None,
-            cmdline: None,
-            default_user: "debian".into(),
-            view: View::Auto,
-            cloud_init: None,
-        };
+        let source = crate::image::examples::source(id, file, format);
         self.store.add(&source, Timestamp(7), |_, _| {}).unwrap()
     }
 

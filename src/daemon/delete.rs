@@ -105,6 +105,8 @@ async fn put_away(daemon: &Daemon, vms: &[Arc<Vm>], deleted: Revision) -> Result
         } else {
             machines::remove_disks(daemon, vm).await;
         }
+        // A stop may have failed to, while a process of the VM's user filled their directory.
+        machines::remove_sockets(daemon, &vm.name);
         daemon.forget(&vm.name);
     }
     several::combined(refusals, vms.len()).map_or(Ok(kept), Err)

@@ -123,7 +123,9 @@ mod tests {
     }
 
     fn press(folder: &tempfile::TempDir, what: &str, share: &str) {
-        let text = format!("some avg10={share} avg60=0.00 avg300=0.00 total=1\n");
+        let rest = "avg60=0.00 avg300=0.00 total=1";
+        let all = if what == "memory" { share } else { "0.00" };
+        let text = format!("some avg10={share} {rest}\nfull avg10={all} {rest}\n");
         std::fs::write(folder.path().join(what), text).unwrap();
     }
 

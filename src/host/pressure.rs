@@ -10,7 +10,8 @@ pub const FOLDER: &str = "/proc/pressure";
 pub struct Pressure {
     /// For a processor: some task could have run, and did not.
     pub cpu: f32,
-    /// For memory: some task waited for pages to come back.
+    /// For memory: all tasks that had something to do waited for pages. (That some do is usual on a host with room: whoever asks for
+    /// huge pages, as QEMU does, waits while the kernel moves others together.)
     pub memory: f32,
     /// For disks: some task waited for them.
     pub io: f32,
@@ -19,21 +20,25 @@ pub struct Pressure {
 impl Pressure {
     /// Reads what the kernel tells in a folder now. A kernel without PSI, or one that was started with `psi=0`, tells nothing.
     pub fn read(folder: &Path) -> Self {
-        let some = |name: &str| {
+        let share = |name: &str, of: &str| {
             let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-            some(&text).unwrap_or_default()
+            share(&text, of).unwrap_or_default()
         };
         Self {
-            cpu: some("cpu"),
-            memory: some("memory"),
-            io: some("io"),
+            cpu: share("cpu", SOME),
+            memory: share("memory", FULL),
+            io: share("io", SOME),
         }
     }
 }
 
-/// The `avg10` of a file's line `some`.
-fn some(text: &str) -> Option<f32> {
-    let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
+/// The line about some task, and that about all.
+const SOME: &str = "some ";
+const FULL: &str = "full ";
+
+/// The `avg10` of one of a file's lines.
+fn share(text: &str, line: &str) -> Option<f32> {
+    let line = text.lines().find_map(|told| told.strip_prefix(line))?;
     let value = line
         .split_whitespace()
         .find_map(|word| word.strip_prefix("avg10="))?;
@@ -50,7 +55,8 @@ mod tests {
     #[test]
     fn the_last_ten_seconds_are_read() {
         let text = "some avg10=12.34 avg60=0.50 avg300=0.10 total=33\nfull avg10=1.00 avg60=0.00 avg300=0.00 total=1\n";
-        assert_eq!(some(text), Some(12.34));
+        assert_eq!(share(text, SOME), Some(12.34));
+        assert_eq!(share(text, FULL), Some(1.0));
         for bad in [
             "",
             "full avg10=1.00",
@@ -59,7 +65,7 @@ mod tests {
             "some avg10=101",
             "some avg60=1.0",
         ] {
-            assert_eq!(some(bad), None, "{bad}");
+            assert_eq!(share(bad, SOME), None, "{bad}");
         }
     }
 
@@ -76,7 +82,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_a_share_or_nothing(text in "(some |full )?(avg10=)?.{0,40}") {
-            if let Some(share) = some(&text) {
+            if let Some(share) = share(&text, SOME) {
                 prop_assert!((0.0..=100.0).contains(&share));
             }
         }

@@ -248,9 +248,10 @@ async fn unplug(daemon: &Daemon, vm: &Vm, nic: Nic<'_>) -> Result<(), Refusal> {
 /// Takes away what a NIC has on the host: it leads nowhere then. A tap that QEMU keeps until its guest has let go of the card (as
 /// it does since 10.0) is taken off its bridge; where that fails, it stays guarded.
 async fn free(daemon: &Daemon, vm: &Vm, (nic, network): (Nic<'_>, &Network)) -> Result<(), HostError> {
-    if has_tap(daemon, nic.tap).await {
-        let index = daemon.host.index_of(nic.tap.as_str()).await?;
-        daemon.host.detach(nic.tap, index, &network.bridge).await?;
+    match daemon.host.index_of(nic.tap.as_str()).await {
+        Ok(index) => daemon.host.detach(nic.tap, index, &network.bridge).await?,
+        Err(HostError::NoInterface(_)) => {}
+        Err(error) => return Err(error),
     }
     if let Err(error) = daemon.guard.remove_port(nic.tap).await {
         tracing::warn!(vm = %vm.name, "could not take the rules of {} away: {error}.", nic.tap);

@@ -99,7 +99,8 @@ async fn shape(daemon: &Daemon, request: &LaunchVms) -> Result<Machine, Refusal>
     Ok(machine)
 }
 
-/// Makes and starts a VM that is registered and whose turn has come, or undoes that. `media` is what a system is installed from, where one is.
+/// Makes and starts a VM that is registered and whose turn has come, or undoes that. `media` is what a system is installed from,
+/// where one is.
 pub(super) async fn launch_one(
     daemon: &Arc<Daemon>,
     (vm, turn): (&Arc<Vm>, Result<(), Refusal>),

@@ -159,7 +159,6 @@ async fn bring_up(daemon: &Arc<Daemon>, vm: &Arc<Vm>, drive: Option<File>) -> Re
     let seed = told_from_now(daemon, (vm, &network), &image).await?;
     shape::grow(daemon, vm, machine).await?;
     customize::before_start(daemon, vm, &image).await?;
-
     let argv = argv(daemon, vm, (machine, &image, seed.as_ref()), &network)?;
 
     let mut taps = nics::plug_in(daemon, vm, &networks).await?;

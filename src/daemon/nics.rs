@@ -118,8 +118,8 @@ pub(super) fn network_of(daemon: &Daemon, vm: &Vm, nic: Nic<'_>) -> Result<Arc<N
 /// The NICs that a VM which runs has on this host: one that was registered since may wait for its next start.
 pub(super) async fn there<'a>(daemon: &Daemon, vm: &'a Vm) -> Vec<Nic<'a>> {
     let mut there = vec![vm.first_nic()];
+    let cut_off = daemon.cards.cut_off(&vm.name);
     for nic in vm.more_nics().iter().map(Nic::from) {
-        let cut_off = daemon.cards.cut_off(&vm.name);
         let leads_somewhere = cut_off.iter().all(|card| card.slot != nic.slot);
         if leads_somewhere && hotplug::has_tap(daemon, nic.tap).await {
             there.push(nic);

@@ -356,12 +356,7 @@ impl Lab {
         use sha2::{Digest as _, Sha256};
         let digest = Sha256::digest(self.path("run").as_os_str().as_encoded_bytes());
         let number = u32::from_be_bytes(digest[..4].try_into().unwrap());
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        let trees = mounts.lines().filter_map(|line| {
-            let words: Vec<_> = line.split(' ').collect();
-            (words[2] == "cgroup2").then(|| PathBuf::from(words[1]))
-        });
-        let Some(tree) = trees.into_iter().next() else {
+        let Some(tree) = cgroup_tree() else {
             return Vec::new();
         };
         let ours = format!("seedbed-{number:08x}");
@@ -406,6 +401,15 @@ impl Drop for Lab {
             .output()
             .ok();
     }
+}
+
+/// Where this machine has its control groups of version 2, if it has any.
+pub(crate) fn cgroup_tree() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts.lines().find_map(|line| {
+        let words: Vec<_> = line.split(' ').collect();
+        (words[2] == "cgroup2").then(|| PathBuf::from(words[1]))
+    })
 }
 
 /// A process beside the lab; ended when dropped.

@@ -54,6 +54,13 @@ fn get(client: &Client, path: &str) -> String {
         .ok()
 }
 
+fn post(client: &Client, path: &str, body: &str) {
+    let url = format!("http://10.77.0.1{path}");
+    client
+        .run(&["curl", "-sS", "--fail", "--data-binary", body, &url])
+        .ok();
+}
+
 fn shown(lab: &Lab) -> Value {
     let all: Value = serde_json::from_str(&lab.seedbed(&["show", "web1", "--format", "json"]).ok()).unwrap();
     all[0].clone()
@@ -138,15 +145,7 @@ fn h19_secrets_are_told_in_the_first_boot_only_and_who_comes_later_is_counted() 
     let released = || told(&lab).contains("released until");
     assert!(eventually(Duration::from_secs(60), released), "{}", told(&lab));
 
-    let phone = [
-        "curl",
-        "-sS",
-        "--fail",
-        "-d",
-        "hostname=web1",
-        "http://10.77.0.1/phone-home",
-    ];
-    client.run(&phone).ok();
+    post(&client, "/phone-home", "hostname=web1");
     are_told_no_more(&client);
     let late = told(&lab);
     assert!(late.contains("withheld since its first boot succeeded"), "{late}");
@@ -231,31 +230,19 @@ fn who_waits_is_told_at_once_that_cloud_init_failed() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let post = |result: &str| {
+    let reports = |result: &str| {
         let body = format!(
             r#"{{"name": "modules-final/config-scripts-user", "description": "running scripts-user", "event_type": "finish", "result": "{result}"}}"#
         );
-        let url = "http://10.77.0.1/report";
-        client
-            .run(&["curl", "-sS", "--fail", "--data-binary", &body, url])
-            .ok();
+        post(&client, "/report", &body);
     };
-    post("SUCCESS");
-    post("FAIL");
+    reports("SUCCESS");
+    reports("FAIL");
     // (A time that is over would be 4.)
     Run::waited(child).refused(1, &["web1", "config-scripts-user failed", "seedbed log web1"]);
     // It got as far as it did all the same, and what phones home is ready.
     lab.seedbed(&["wait", "web1", "--for", "metadata"]).ok();
-    client
-        .run(&[
-            "curl",
-            "-sS",
-            "--fail",
-            "-d",
-            "hostname=web1",
-            "http://10.77.0.1/phone-home",
-        ])
-        .ok();
+    post(&client, "/phone-home", "hostname=web1");
     lab.seedbed(&["wait", "web1", "--for", "ready"]).ok();
 }
 

@@ -75,17 +75,23 @@ threading.Thread(target=accept, args=(events, tell), daemon=True).start()
 accept(server, serve)
 "#;
 
-#[test]
-fn l11_starts_and_stops_of_hostile_qemus_end_in_time_and_leave_nothing() {
-    if !root() {
-        return;
-    }
+/// A lab whose QEMU is that one.
+fn with_hostile() -> Lab {
     let mut lab = Lab::new();
     add_empty(&lab);
     let hostile = program(&lab, "hostile", HOSTILE);
     lab.stop_daemon();
     lab.configure(&format!("qemu: {}", hostile.display()));
     lab.start_daemon();
+    lab
+}
+
+#[test]
+fn l11_starts_and_stops_of_hostile_qemus_end_in_time_and_leave_nothing() {
+    if !root() {
+        return;
+    }
+    let lab = with_hostile();
     for kind in ["garbage", "endless"] {
         let run = Run::of(&mut launch(&lab, &[kind]));
         assert!(run.code == 1 && run.stderr.contains("QEMU sent"), "{run}");
@@ -120,12 +126,7 @@ fn l11_what_a_qemu_says_without_end_is_told_once_a_minute() {
     if !root() {
         return;
     }
-    let mut lab = Lab::new();
-    add_empty(&lab);
-    let hostile = program(&lab, "hostile", HOSTILE);
-    lab.stop_daemon();
-    lab.configure(&format!("qemu: {}", hostile.display()));
-    lab.start_daemon();
+    let lab = with_hostile();
     Run::of(&mut launch(&lab, &["chatter"])).ok();
     let words = [
         "chatter reboots",

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{add_empty, launch, nothing_is_left, shown};
-use crate::lab::{Lab, Run, Running, SEEDBED, eventually};
+use crate::lab::{Lab, Run, Running, SEEDBED, cgroup_tree, eventually};
 use crate::root;
 
 const TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/launcher/systemd.sh");
@@ -23,14 +23,11 @@ impl Manager {
         let folder = lab.path("");
         let folder = folder.to_string_lossy();
         let process = Running::start(&mut lab.inside(&[TREE, folder.trim_end_matches('/'), UNIT, SEEDBED]));
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        let mut trees = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let tree = trees.find(|words| words[2] == "cgroup2");
         let name = Path::new(folder.trim_end_matches('/')).file_name().unwrap();
         lab.wait_for_daemon();
         Self {
             process,
-            group: tree.map(|words| Path::new(words[1]).join(name)),
+            group: cgroup_tree().map(|tree| tree.join(name)),
         }
     }
 
